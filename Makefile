@@ -1,0 +1,73 @@
+# What one does with a working copy. `make` alone lists it.
+
+# The first interpreter that is new enough; `make PYTHON=... run` decides otherwise.
+PYTHON ?= $(shell for name in python3 python3.14 python3.13 python3.12 python3.11; do \
+	if $$name -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$name; break; fi; done)
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+RUNTIME := $(VENV)/.installed-runtime
+DEVELOPMENT := $(VENV)/.installed-development
+# For example: make test PYTEST_ARGS="-k lifecycle -x"
+PYTEST_ARGS ?= -n auto
+BENCH_ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test bench lint types format clean install install-dev
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(RUNTIME) ## start the platform on http://127.0.0.1:8000 (HOST and PORT override)
+	@$(BIN)/python manage.py run_platform
+
+test: $(DEVELOPMENT) ## run the whole suite against the embedded database
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(DEVELOPMENT) ## measure the real server and worker, and print one table
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+lint: $(DEVELOPMENT) ## check style, formatting and the order of the rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
+
+types: $(DEVELOPMENT) ## check types
+	DEBUG=true $(BIN)/mypy
+
+format: $(DEVELOPMENT) ## format the code and mend what can be mended by itself
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove the environment and caches; var/ and its data stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+install: $(RUNTIME) ## make the environment that `run` needs
+
+install-dev: $(DEVELOPMENT) ## make the environment that tests and checks need
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then echo "Python 3.11 or newer is needed; name it with make PYTHON=/path/to/python3 ..." >&2; exit 1; fi
+	@echo "Making the environment $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) -m venv failed. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+
+# uv installs in seconds what takes pip minutes. It is asked twice: with the certificates that it brings, and, behind
+# proxies with their own, with the system's. The lists are complete, so pip needs to resolve nothing either.
+define install_packages
+	@echo "Installing $(1) ..."
+	@{ test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); } \
+		&& { $(call uv_install,$(1)) 2>/dev/null || $(call uv_install,$(1)) --system-certs; } \
+		|| { echo "uv cannot be used here; installing with pip, which takes a few minutes ..."; \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(foreach file,$(1),-r $(file)); }
+	@touch $@
+endef
+uv_install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(foreach file,$(1),-r $(file))
+
+$(RUNTIME): requirements.txt | $(BIN)/python
+	$(call install_packages,requirements.txt)
+
+$(DEVELOPMENT): requirements-dev.txt $(RUNTIME) | $(BIN)/python
+	$(call install_packages,requirements.txt requirements-dev.txt)

@@ -1,0 +1,231 @@
+"""Users, workspaces and API keys in the admin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Model, QuerySet
+from django.http import HttpRequest
+from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
+from unfold.admin import ModelAdmin, TabularInline
+from unfold.decorators import action
+from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChangeForm, UserCreationForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
+
+from accounts.admin_base import SaysErrors, TenantAccess, TenantForm, TenantInline, TenantModelAdmin, reach
+from accounts.api_keys import create_key, revoke_keys
+from accounts.members import keeping_an_admin, remove_member, workspaces_led_by
+from accounts.models import ApiKey, Membership, User, Workspace
+from accounts.roles import PERMISSIONS, Role
+from accounts.throttling import LoginGuard, client_address
+from agentplatform.lib.errors import Conflict, RateLimited
+
+# Groups grant nothing here, and tokens are nobody's to look at.
+for model in (Group, OutstandingToken, BlacklistedToken):
+    admin.site.unregister(model)
+
+
+class SignInForm(AuthenticationForm):
+    """The admin's sign-in, slowed down after failures as the API's is."""
+
+    def clean(self) -> dict[str, Any]:
+        guard = LoginGuard(client_address(self.request), self.cleaned_data.get("username", ""))
+        try:
+            guard.enter()
+        except RateLimited as error:
+            raise ValidationError(error.message) from error
+        cleaned: dict[str, Any] = super().clean()
+        guard.succeeded()
+        return cleaned
+
+
+admin.site.login_form = SignInForm
+
+
+class MembershipOfUserInline(TabularInline):
+    """Where a user belongs; changed on the workspace's page."""
+
+    model = Membership
+    fields = ["workspace", "role", "created_at"]
+    readonly_fields = fields
+    extra = 0
+    can_delete = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_superuser
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(User)
+class UserAdmin(SaysErrors, DjangoUserAdmin, ModelAdmin):
+    """Accounts, for superusers. What a user may do is said by its memberships."""
+
+    form = UserChangeForm
+    add_form = UserCreationForm
+    change_password_form = AdminPasswordChangeForm
+    inlines = [MembershipOfUserInline]
+    list_display = ["username", "email", "is_active", "is_staff", "is_superuser", "last_login"]
+    list_filter = ["is_active", "is_staff", "is_superuser"]
+    filter_horizontal = ()
+    readonly_fields = ["last_login", "date_joined"]
+    fieldsets = (
+        (None, {"fields": ["username", "password"]}),
+        ("Person", {"fields": ["first_name", "last_name", "email"]}),
+        ("Access", {"fields": ["is_active", "is_staff", "is_superuser"]}),
+        ("Times", {"fields": ["last_login", "date_joined"]}),
+    )
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return request.user.is_active and request.user.is_superuser
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return self.has_module_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.has_module_permission(request)
+
+    def get_inlines(self, request: HttpRequest, obj: Model | None) -> Any:
+        return self.inlines if obj else []
+
+    def save_model(self, request: HttpRequest, obj: User, form: forms.ModelForm, change: bool) -> None:
+        with keeping_an_admin(*workspaces_led_by(obj)):
+            super().save_model(request, obj, form, change)
+
+    def delete_model(self, request: HttpRequest, obj: User) -> None:
+        with keeping_an_admin(*workspaces_led_by(obj)):
+            obj.delete()
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[User]) -> None:
+        with keeping_an_admin(*workspaces_led_by(*queryset)):
+            queryset.delete()
+
+
+class MemberInline(TenantInline, TabularInline):
+    """Who belongs to the workspace, and as what."""
+
+    model = Membership
+    permission_resource = "member"
+    fields = ["user", "role", "created_at"]
+    readonly_fields = ["created_at"]
+    extra = 0
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.may(request, "write:member", obj)
+
+    def get_autocomplete_fields(self, request: HttpRequest) -> list[str]:
+        """Only superusers may look through all users; others choose from those they know."""
+        return ["user"] if reach(request).is_superuser else []
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).select_related("user")
+
+
+@admin.register(Workspace)
+class WorkspaceAdmin(TenantAccess, SaysErrors, ModelAdmin):
+    """Tenants. Whoever makes one is its admin."""
+
+    permission_resource = "member"
+    form = forms.ModelForm
+    inlines = [MemberInline]
+    list_display = ["slug", "name", "currency", "member_count", "created_at"]
+    search_fields = ["slug", "name"]
+    readonly_fields = ["created_at"]
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.may(request, "write:workspace")
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.may(request, "write:workspace", obj)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return reach(request).is_superuser
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Workspace]:
+        visible = reach(request).workspaces("read:member")
+        return visible.annotate(members_counted=Count("memberships")).order_by("slug")
+
+    @admin.display(description="members", ordering="members_counted")
+    def member_count(self, workspace: Any) -> int:
+        return workspace.members_counted
+
+    def get_inlines(self, request: HttpRequest, obj: Model | None) -> Any:
+        return self.inlines if obj else []
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        return self.readonly_fields if obj is None else [*self.readonly_fields, "slug"]
+
+    def save_model(self, request: HttpRequest, obj: Workspace, form: forms.ModelForm, change: bool) -> None:
+        obj.save()
+        if not change:
+            owner: Any = request.user
+            Membership.objects.create(workspace=obj, user=owner, role=Role.ADMIN)
+
+    def save_formset(self, request: HttpRequest, form: forms.ModelForm, formset: Any, change: bool) -> None:
+        with keeping_an_admin(form.instance.pk):
+            formset.save(commit=False)
+            for membership in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
+                membership.save()
+            for membership in formset.deleted_objects:
+                remove_member(membership)
+
+
+class ApiKeyForm(TenantForm):
+    """A key's scopes as boxes to tick."""
+
+    scopes = forms.MultipleChoiceField(
+        choices=[(name, name) for name in sorted(PERMISSIONS)],
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="What the key is narrowed to. None: all that your role may do.",
+    )
+
+
+@admin.register(ApiKey)
+class ApiKeyAdmin(TenantModelAdmin):
+    """API keys: one's own, and everybody's for those who manage members. Made, looked at, revoked."""
+
+    permission_resource = "api-key"
+    form = ApiKeyForm
+    actions = ["revoke"]
+    list_display = ["name", "prefix", "user", "workspace", "expires_at", "last_used_at", "revoked_at"]
+    list_filter = ["workspace", "user"]
+    list_select_related = ["user", "workspace"]
+    search_fields = ["name", "prefix", "user__username"]
+    add_fieldsets = ((None, {"fields": ["workspace", "name", "expires_at", "scopes"]}),)
+    fieldsets = (
+        (None, {"fields": ["workspace", "name", "prefix", "user", "scopes"]}),
+        ("Times", {"fields": ["created_at", "expires_at", "last_used_at", "revoked_at"]}),
+    )
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_revoke_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.may(request, "write:api-key", obj)
+
+    def save_model(self, request: HttpRequest, obj: ApiKey, form: forms.ModelForm, change: bool) -> None:
+        actor = self.actor(request, obj.workspace_id)
+        if actor.membership_id is None:
+            raise Conflict("A key acts as a member of the workspace. Make yourself a member first.")
+        key, text = create_key(actor, obj.name, obj.scopes, obj.expires_at)
+        obj.pk = key.pk
+        obj._state.adding = False
+        messages.warning(request, f"Copy the key now, it is not shown again: {text}")
+
+    @action(description="Revoke selected keys", permissions=["revoke"])
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
+        count = revoke_keys(self.permitted(request, queryset, "write:api-key"))
+        messages.success(request, f"{count} keys revoked.")

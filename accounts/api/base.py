@@ -1,0 +1,59 @@
+"""What the viewsets of all rooms share: the actor, the tenant wall, and lookup by id or name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import mixins, viewsets
+from rest_framework.serializers import BaseSerializer
+
+from accounts.actor import Actor
+from accounts.permissions import acting
+
+
+class TenantViewSet(viewsets.GenericViewSet[Any]):
+    """A viewset over one tenant model; combine it with the mixins of the actions it has.
+
+        class ToolViewSet(mixins.ListModelMixin, TenantViewSet):
+            queryset = Tool.objects.select_related("secret")
+            serializer_class = ToolSerializer
+            permissions = {"list": "read:tool"}
+
+    Rows are reached through `visible_to(self.actor)` only. An action that `permissions` does not name
+    is closed to everybody. Serializers find the actor in their context.
+    """
+
+    permissions: dict[str, str] = {}
+    lookup_value_regex = "[^/]+"
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts. Raises PermissionDenied for a user without any workspace."""
+        return acting(self.request)
+
+    def get_queryset(self) -> Any:
+        queryset: Any = super().get_queryset()
+        if getattr(self, "swagger_fake_view", False):
+            return queryset.none()
+        return queryset.visible_to(self.actor)
+
+    def get_object(self) -> Any:
+        """The visible row with the URL's id or name. Raises NotFound."""
+        return self.get_queryset().named(self.actor, self.kwargs[self.lookup_url_kwarg or self.lookup_field])
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "actor": getattr(self.request, "auth", None)}
+
+    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
+        serializer.save(workspace_id=self.actor.workspace_id)
+
+
+class TenantModelViewSet(
+    TenantViewSet,
+    mixins.CreateModelMixin,
+    mixins.RetrieveModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    mixins.ListModelMixin,
+):
+    """List, create (201), read, replace and change (200), delete (204)."""

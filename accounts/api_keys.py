@@ -1,0 +1,105 @@
+"""API keys: made once, shown once, stored hashed, never wider than whoever made them."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.hot_query import first_row
+from accounts.models import ApiKey
+from agentplatform.lib.errors import Invalid
+from agentplatform.lib.secrets import new_token, token_hash
+
+PREFIX = "ap_"
+VISIBLE_CHARACTERS = 11
+USE_IS_NOTED_EVERY = timedelta(minutes=1)
+FOUND_FIELDS = (
+    "id",
+    "name",
+    "hash",
+    "scopes",
+    "expires_at",
+    "revoked_at",
+    "last_used_at",
+    "user_id",
+    "user__username",
+    "user__is_active",
+    "user__is_superuser",
+    "workspace_id",
+    "workspace__slug",
+    "workspace__memberships__id",
+    "workspace__memberships__role",
+)
+
+
+def create_key(
+    actor: Actor, name: str, scopes: Sequence[str] = (), expires_at: datetime | None = None
+) -> tuple[ApiKey, str]:
+    """A key of the actor in its workspace, and the key's text, which is known only now.
+
+    Raises Invalid for scopes that the actor itself lacks. A key made with a key inherits what limits
+    that one: its scopes, where none are given, and its end.
+    """
+    missing = sorted(set(scopes) - actor.permissions)
+    if missing:
+        raise Invalid({"scopes": f"You do not have {', '.join(missing)} yourself; leave it out."})
+    if actor.api_key_id:
+        scopes = scopes or sorted(actor.permissions)
+        expires_at = min(filter(None, [expires_at, actor.expires_at]), default=None)
+    return store_key(
+        user_id=actor.user_id,
+        workspace_id=actor.workspace_id,
+        name=name,
+        scopes=list(scopes),
+        expires_at=expires_at,
+    )
+
+
+def store_key(**fields: Any) -> tuple[ApiKey, str]:
+    """A new key with these fields, and its text."""
+    text = new_token(PREFIX)
+    key = ApiKey.objects.create(prefix=text[:VISIBLE_CHARACTERS], hash=token_hash(text), **fields)
+    return key, text
+
+
+def revoke_keys(keys: Any) -> int:
+    """Ends the keys of a query set; says how many were not ended before."""
+    return int(keys.filter(revoked_at=None).update(revoked_at=timezone.now()))
+
+
+def find_key(text: str, now: datetime) -> dict[str, Any] | None:
+    """The key that `text` spells, with its user, workspace and role; None where it may not be used."""
+    if not (text.startswith(PREFIX) and text.isprintable()):
+        return None
+    found = first_row(_rows, "AND accounts_apikey.prefix = %s", [text[:VISIBLE_CHARACTERS]])
+    if found is None or not hmac.compare_digest(found["hash"], token_hash(text)):
+        return None
+    return found if is_usable(found, now) else None
+
+
+def find_key_by_id(key_id: Any, now: datetime) -> dict[str, Any] | None:
+    """As `find_key`, for a key that was proved before."""
+    found = _rows().filter(pk=key_id).first()
+    return found if found and is_usable(found, now) else None
+
+
+def is_usable(found: dict[str, Any], now: datetime) -> bool:
+    is_current = found["expires_at"] is None or found["expires_at"] > now
+    return is_current and found["revoked_at"] is None and found["user__is_active"]
+
+
+def note_use(found: dict[str, Any], now: datetime) -> None:
+    """Keeps `last_used_at` to the minute, so that a busy key is not one more write per request."""
+    if found["last_used_at"] is None or now - found["last_used_at"] >= USE_IS_NOTED_EVERY:
+        ApiKey.objects.filter(pk=found["id"]).update(last_used_at=now)
+
+
+def _rows() -> Any:
+    """Keys with the membership of their user in their workspace; without one there is no row."""
+    return ApiKey.objects.filter(workspace__memberships__user=F("user")).order_by().values(*FOUND_FIELDS)

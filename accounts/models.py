@@ -1,0 +1,128 @@
+"""Users, workspaces, memberships and the credentials that speak for them."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
+from django.db import models
+
+from accounts.actor import Actor
+from accounts.roles import Role
+from accounts.tenancy import TenantModel, TenantQuerySet
+from agentplatform.lib.ids import uuid7
+
+slug_validator = RegexValidator(
+    r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z", "Use lower-case letters, digits and single hyphens between them."
+)
+
+
+class User(AbstractUser):
+    """A person or a program that can sign in. What it may do is said by its memberships alone."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+
+    class Meta(AbstractUser.Meta):
+        db_table_comment = "People and programs that can sign in"
+
+
+class Workspace(models.Model):
+    """A tenant. Every other resource belongs to exactly one."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    slug = models.CharField(
+        max_length=63, unique=True, validators=[slug_validator], db_comment="Name in X-Workspace"
+    )
+    name = models.CharField(max_length=200)
+    currency = models.CharField(
+        max_length=3, default="USD", db_comment="ISO 4217 code that costs are shown in"
+    )
+    members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["slug"]
+        db_table_comment = "Tenants"
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class Membership(models.Model):
+    """The role of a user in a workspace."""
+
+    resource = "Member"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = TenantQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["created_at"]
+        constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="membership_once_per_user")]
+        db_table_comment = "Role of a user in a workspace"
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.role} in {self.workspace_id}"
+
+
+class ApiKeyQuerySet(TenantQuerySet["ApiKey"]):
+    """API keys. People see their own; those who manage members see all of the workspace."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        rows = super().visible_to(actor)
+        return rows if actor.may("write:member") else rows.filter(user_id=actor.user_id)
+
+
+class ApiKey(TenantModel):
+    """A program's credential. Shown once, stored as a hash; `prefix` is what people recognise it by."""
+
+    resource = "ApiKey"
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(
+        max_length=16, unique=True, db_comment="First characters, to find and recognise the key"
+    )
+    hash = models.CharField(max_length=64, db_comment="SHA-256 of the whole key, hexadecimal")
+    scopes = ArrayField(
+        models.CharField(max_length=64), default=list, blank=True, db_comment="Empty: all of the role's"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True, db_comment="Kept to the minute")
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ApiKeyQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["workspace", "user"], name="api_key_of_user")]
+        db_table_comment = "API keys, hashed"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class Ticket(models.Model):
+    """Opens one WebSocket or EventSource, once, within 30 seconds, without a token in the URL."""
+
+    hash = models.CharField(primary_key=True, max_length=64, db_comment="SHA-256 of the ticket, hexadecimal")
+    membership = models.ForeignKey(Membership, on_delete=models.CASCADE, related_name="+")
+    api_key = models.ForeignKey(ApiKey, null=True, on_delete=models.CASCADE, related_name="+")
+    expires_at = models.DateTimeField(db_index=True)
+    credential_expires_at = models.DateTimeField(
+        null=True, db_comment="When the credential that asked for it ends"
+    )
+
+    class Meta:
+        db_table_comment = "Single-use tickets for sockets"
+
+    def __str__(self) -> str:
+        return f"ticket until {self.expires_at:%H:%M:%S}"

@@ -1,0 +1,48 @@
+"""The one table that says which role may do what. API-key scopes use the same names."""
+
+from __future__ import annotations
+
+from django.db import models
+
+
+class Role(models.TextChoices):
+    """What a member may do in one workspace."""
+
+    ADMIN = "admin", "Admin"
+    OPERATOR = "operator", "Operator"
+    USER = "user", "User"
+    VIEWER = "viewer", "Viewer"
+    AUDITOR = "auditor", "Auditor"
+
+
+# `<verb>:<resource>`. `read:all-*` widens `read:*` from the caller's own objects to the whole workspace's.
+CONFIGURATION = ("agent", "model", "tool")
+READ_CONFIGURATION = frozenset(f"read:{resource}" for resource in CONFIGURATION)
+WRITE_CONFIGURATION = frozenset(
+    f"{verb}:{resource}"
+    for verb in ("write", "delete", "test")
+    for resource in CONFIGURATION
+    if (verb, resource) != ("test", "agent")
+)
+OWN_WORK = frozenset(
+    {"read:session", "write:session", "delete:session", "read:run", "execute:agent", "control:run"},
+)
+OF_ALL_USERS = frozenset(
+    {"read:all-runs", "read:all-sessions", "control:all-runs", "write:all-sessions", "delete:all-sessions"}
+)
+READ_OF_ALL_USERS = frozenset({"read:all-runs", "read:all-sessions"})
+OWN_KEYS = frozenset({"read:api-key", "write:api-key"})
+MEMBERS = frozenset({"read:member", "write:member"})
+MONEY = frozenset({"read:usage", "export:usage", "read:price"})
+
+permissions_by_role: dict[Role, frozenset[str]] = {
+    Role.ADMIN: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS | MEMBERS
+    | MONEY | {"write:price", "write:workspace", "read:history"},
+    Role.OPERATOR: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS
+    | {"read:member", "read:usage", "read:price", "read:history"},
+    Role.USER: frozenset({"read:agent"}) | OWN_WORK | OWN_KEYS,
+    Role.VIEWER: READ_CONFIGURATION | READ_OF_ALL_USERS | OWN_KEYS | {"read:run", "read:session"},
+    Role.AUDITOR: MONEY | OWN_KEYS | {"read:history"},
+}  # fmt: skip
+
+PERMISSIONS: frozenset[str] = frozenset().union(*permissions_by_role.values())

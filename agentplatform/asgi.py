@@ -1,0 +1,101 @@
+"""The ASGI application: HTTP to Django, WebSocket to the consumers, and the process's start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+from collections.abc import MutableMapping
+from typing import Any, cast
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agentplatform.settings")
+django_application = get_asgi_application()
+
+import structlog  # noqa: E402 (Django has to be set up before anything that uses models)
+from channels.routing import URLRouter  # noqa: E402
+from django.conf import settings  # noqa: E402
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
+
+from agentplatform.lib.body_limit import Application, BodyLimit, Receive, Send  # noqa: E402
+from agentplatform.lib.process import tune_process  # noqa: E402
+from runs.live import hub  # noqa: E402
+from runs.routing import websocket_urlpatterns  # noqa: E402
+
+logger = structlog.get_logger(__name__)
+
+Scope = MutableMapping[str, Any]
+
+http_application = BodyLimit(
+    cast(Application, ASGIStaticFilesHandler(django_application)), settings.MAX_REQUEST_BYTES
+)
+websocket_application = URLRouter(websocket_urlpatterns)
+
+
+class Process:
+    """What lives as long as the process: the hub, and the worker when this process has one."""
+
+    def __init__(self) -> None:
+        self.worker: Any = None
+        self._warming: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        tune_process()
+        # The URL map, and with it every view, is imported before the first request has to wait for it.
+        await asyncio.to_thread(importlib.import_module, settings.ROOT_URLCONF)
+        self._drain_on_signal()
+        if settings.EMBEDDED_WORKER:
+            self._warming = asyncio.create_task(self._start_worker())
+
+    async def _start_worker(self) -> None:
+        """Beside serving, because the model libraries take a second or two to import."""
+        module = await asyncio.to_thread(importlib.import_module, "runs.engine.worker")
+        self.worker = module.Worker()
+        await self.worker.start()
+
+    def _drain_on_signal(self) -> None:
+        """At SIGTERM every stream has to end by itself: no ASGI server ends one."""
+        loop, own_hub = asyncio.get_running_loop(), hub()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before = signal.getsignal(number)
+
+            def drain(received: int, frame: Any, before: Any = before) -> None:
+                loop.call_soon_threadsafe(own_hub.drain)
+                if callable(before):
+                    before(received, frame)
+
+            signal.signal(number, drain)
+
+    async def stop(self) -> None:
+        hub().drain()
+        if self._warming:
+            await asyncio.gather(self._warming, return_exceptions=True)
+        if self.worker:
+            await self.worker.stop()
+        await hub().stop()
+
+
+process = Process()
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.startup":
+            await process.start()
+            await send({"type": "lifespan.startup.complete"})
+        else:
+            await process.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "http":
+        await http_application(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await websocket_application(scope, receive, send)
+    else:
+        await lifespan(receive, send)

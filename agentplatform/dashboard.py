@@ -1,0 +1,117 @@
+"""The admin's first page: what happens now, what happened today and what it cost, where the user may know.
+
+Every figure is cheap: it reads a partial index, a bounded number of rows, or one day of the ledger.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Q, Sum
+from django.db.models.functions import Now
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.admin_base import reach
+from billing.models import Entry, UsageRecord
+from runs.admin_lists import first_id_at
+from runs.admin_sections import runs_of
+from runs.models import IN_FLIGHT, Run, Status, Worker
+
+# How many of the past day's runs are looked at.
+MOST_RUNS = 5000
+LATEST = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with a name, and where it leads."""
+
+    title: str
+    value: str
+    note: str = ""
+    link: str = ""
+
+
+def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Adds the figures and the latest runs to the context of the admin's first page."""
+    now = timezone.now()
+    may = reach(request).may
+    figures: list[Figure] = []
+    if may("read:run"):
+        figures += runs_now(request) + runs_of_day(request, now)
+        context["sections"] = [runs_of(visible_runs(request), LATEST)]
+    if may("read:usage"):
+        figures += spent_today(request, now)
+    if may("control:all-runs"):
+        figures += workers()
+    context |= {"figures": figures, "title": _("Overview")}
+    return context
+
+
+def visible_runs(request: HttpRequest) -> Any:
+    return reach(request).rows(Run.objects.all(), "read:run")
+
+
+def runs_now(request: HttpRequest) -> list[Figure]:
+    """How many runs wait for a worker, and how many are in one's hands."""
+    counted = visible_runs(request).order_by().filter(status__in=IN_FLIGHT).values_list("status")
+    now = dict(counted.annotate(Count("pk")))
+    running = now.get(Status.RUNNING, 0) + now.get(Status.PAUSING, 0)
+    return [
+        Figure(_("Running now"), str(running), link=runs_with(Status.RUNNING)),
+        Figure(_("Waiting in the queue"), str(now.get(Status.QUEUED, 0)), link=runs_with(Status.QUEUED)),
+    ]
+
+
+def runs_of_day(request: HttpRequest, now: datetime) -> list[Figure]:
+    """How the runs of the past day have ended."""
+    newest = visible_runs(request).filter(pk__gte=first_id_at(now - timedelta(days=1))).order_by("-id")
+    statuses = Counter(newest.values_list("status", flat=True)[:MOST_RUNS])
+    note = _("of the last %(most)s") % {"most": MOST_RUNS} if statuses.total() == MOST_RUNS else ""
+    titles = {Status.COMPLETED: _("Completed in 24 hours"), Status.FAILED: _("Failed in 24 hours")}
+    return [
+        Figure(title, str(statuses[status]), note, f"{runs_with(status)}&since=day")
+        for status, title in titles.items()
+    ]
+
+
+def spent_today(request: HttpRequest, now: datetime) -> list[Figure]:
+    """What the model calls since midnight (UTC) have cost, by currency."""
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    records = reach(request).rows(UsageRecord.objects.all(), "read:usage").order_by()
+    settled = records.filter(entry=Entry.SETTLED, timestamp__gte=midnight)
+    sums = settled.values("currency").annotate(
+        spent=Sum("cost", default=0), calls=Count("pk"), unpriced=Count("pk", filter=Q(cost=None))
+    )
+    return [spent(row) for row in sums or [{"currency": "", "spent": 0, "calls": 0, "unpriced": 0}]]
+
+
+def spent(row: dict[str, Any]) -> Figure:
+    """A figure of one currency's sum; cents would hide what cheap models cost."""
+    note = _("%(calls)s model calls") % {"calls": row["calls"]}
+    if row["unpriced"]:
+        note += ", " + _("%(calls)s without a price") % {"calls": row["unpriced"]}
+    is_known = row["unpriced"] < row["calls"] or not row["calls"]
+    amount = f"{row['spent']:.4f} {row['currency']}" if is_known else "–"
+    return Figure(_("Spent today"), amount, note, reverse("admin:billing_usagerecord_changelist"))
+
+
+def workers() -> list[Figure]:
+    """How many worker processes are alive, and how many runs they can hold."""
+    latest_loss = Now() - timedelta(seconds=settings.WORKER_LOST_AFTER_SECONDS)
+    alive = Worker.objects.filter(beat_at__gte=latest_loss)
+    found = alive.aggregate(count=Count("pk"), room=Sum("concurrency", default=0))
+    room = _("room for %(room)s runs") % {"room": found["room"]}
+    note = room if found["count"] else _("No run will start.")
+    return [Figure(_("Workers"), str(found["count"]), note, reverse("admin:runs_worker_changelist"))]
+
+
+def runs_with(status: str) -> str:
+    return f"{reverse('admin:runs_run_changelist')}?status={status}"

@@ -1,0 +1,197 @@
+"""The demo workspace: a user for each role, a model, tools and agents to try the platform with.
+
+It is made once. After that it belongs to those who use it: nothing of it is made again or set back. Only its
+agents follow the environment, as long as nobody has edited them: with OPENAI_API_KEY set they use that
+endpoint, without it the scripted model.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from django.conf import settings
+from django.contrib.auth.hashers import PBKDF2PasswordHasher
+from django.db import transaction
+
+from accounts.models import Membership, User, Workspace
+from accounts.roles import Role
+from agentplatform.lib.files import write_private
+from agents.models import Agent, ChatModel, Configuration, Tool, Version
+from agents.tools.functions import registry
+from agents.versions import record
+
+WORKSPACE = "demo"
+SCRIPTED_MODEL = "demo"
+ENDPOINT_MODEL = "openai"
+# Nobody guesses 96 random bits however fast they are hashed, and five slow hashes would double the time of
+# the first start. Django hashes a password anew, with its own number of iterations, when its user signs in.
+FEW_ITERATIONS = 1_000
+STAFF = {Role.ADMIN, Role.OPERATOR, Role.VIEWER, Role.AUDITOR}
+TOOLS = ("calculator", "current_time", "json_query", "unit_convert")
+
+
+@dataclass(frozen=True)
+class Credential:
+    """How one demo user signs in; what `demo-credentials.json` is a list of."""
+
+    username: str
+    password: str
+    role: str
+    workspace: str = WORKSPACE
+
+
+@dataclass(frozen=True)
+class DemoAgent:
+    name: str
+    description: str
+    system_prompt: str
+    tools: tuple[str, ...] = ()
+    is_default: bool = False
+
+
+AGENTS = (
+    DemoAgent(
+        "assistant",
+        "Answers questions, and calculates, tells the time and reads JSON where that helps.",
+        "You are a helpful assistant. Answer briefly, and use your tools instead of guessing.",
+        TOOLS,
+        is_default=True,
+    ),
+    DemoAgent(
+        "mathematician",
+        "Works out arithmetic, one step at a time.",
+        "You solve arithmetic problems. Work every calculation out with the calculator, and show the steps.",
+        ("calculator",),
+    ),
+    DemoAgent(
+        "writer", "Writes short texts, without tools.", "You write clear, short texts in the user's language."
+    ),
+)
+
+
+def credentials_file() -> Path:
+    return Path(settings.DATA_DIR) / "demo-credentials.json"
+
+
+def create_demo() -> list[Credential]:
+    """Make the demo workspace unless it exists; the credentials of its new users, or none."""
+    with transaction.atomic():
+        workspace, is_new = Workspace.objects.get_or_create(slug=WORKSPACE, defaults={"name": "Demo"})
+        credentials = _create_users(workspace) if is_new else []
+        if is_new:
+            _create_configuration(workspace)
+        _follow_environment(workspace)
+    return credentials
+
+
+def _create_users(workspace: Workspace) -> list[Credential]:
+    credentials = [_credential(role) for role in Role]
+    users = [_user(credential) for credential in credentials]
+    User.objects.bulk_create(users)
+    Membership.objects.bulk_create(
+        Membership(workspace=workspace, user=user, role=credential.role)
+        for user, credential in zip(users, credentials, strict=True)
+    )
+    text = json.dumps([asdict(credential) for credential in credentials], indent=2)
+    write_private(credentials_file(), text + "\n")
+    return credentials
+
+
+def _credential(role: Role) -> Credential:
+    """The role is the name too, unless somebody has it already."""
+    is_taken = User.objects.filter(username=role.value).exists()
+    return Credential(f"demo-{role.value}" if is_taken else role.value, secrets.token_urlsafe(12), role.value)
+
+
+def _user(credential: Credential) -> User:
+    hasher = PBKDF2PasswordHasher()
+    return User(
+        username=credential.username,
+        password=hasher.encode(credential.password, hasher.salt(), FEW_ITERATIONS),
+        is_staff=credential.role in STAFF,
+        is_superuser=credential.role == Role.ADMIN,
+    )
+
+
+def _create_configuration(workspace: Workspace) -> None:
+    model = ChatModel.objects.create(
+        workspace=workspace,
+        name=SCRIPTED_MODEL,
+        description="Scripted: needs no key, costs nothing, and really calls tools.",
+        provider="demo",
+        model="scripted",
+    )
+    tools = [
+        Tool.objects.create(
+            workspace=workspace,
+            name=name,
+            description=registry[name].description,
+            tool_kind=Tool.ToolKind.FUNCTION,
+            function=name,
+            idempotent=True,
+        )
+        for name in TOOLS
+    ]
+    _record([model, *tools])
+    _record(_create_agent(wanted, workspace, model) for wanted in AGENTS)
+
+
+def _create_agent(wanted: DemoAgent, workspace: Workspace, model: ChatModel) -> Agent:
+    agent = Agent.objects.create(
+        workspace=workspace,
+        model=model,
+        name=wanted.name,
+        description=wanted.description,
+        system_prompt=wanted.system_prompt,
+        is_default=wanted.is_default,
+        tags=["demo"],
+    )
+    agent.tools.set(Tool.objects.filter(workspace=workspace, name__in=wanted.tools))
+    return agent
+
+
+def _record(instances: Iterable[Configuration]) -> None:
+    for instance in instances:
+        record(instance, None, "created")
+
+
+def _follow_environment(workspace: Workspace) -> None:
+    """Give the demo agents that nobody has edited the model that the environment asks for."""
+    wanted = _endpoint_model(workspace) if settings.OPENAI_API_KEY else _model(workspace, SCRIPTED_MODEL)
+    others = {SCRIPTED_MODEL, ENDPOINT_MODEL}
+    names = [agent.name for agent in AGENTS]
+    agents = Agent.objects.filter(workspace=workspace, name__in=names, model__name__in=others).exclude(
+        model=wanted
+    )
+    for agent in agents:
+        if wanted and not _was_edited(agent):
+            agent.model = wanted
+            agent.save(update_fields=["model", "updated_at"])
+            record(agent, None, "updated")
+
+
+def _endpoint_model(workspace: Workspace) -> ChatModel:
+    """The model at OPENAI_BASE_URL; its key stays in the environment."""
+    if model := _model(workspace, ENDPOINT_MODEL):
+        return model
+    model = ChatModel.objects.create(
+        workspace=workspace,
+        name=ENDPOINT_MODEL,
+        description="The endpoint of OPENAI_BASE_URL, with the key of OPENAI_API_KEY.",
+        provider="openai",
+        model=settings.OPENAI_MODEL,
+    )
+    _record([model])
+    return model
+
+
+def _model(workspace: Workspace, name: str) -> ChatModel | None:
+    return ChatModel.objects.filter(workspace=workspace, name=name).first()
+
+
+def _was_edited(agent: Agent) -> bool:
+    return Version.objects.filter(object_id=agent.pk, author_id__isnull=False).exists()

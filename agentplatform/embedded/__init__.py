@@ -1,0 +1,1 @@
+"""The parts of the embedded PostgreSQL that know the operating system: accounts, folders, programs."""

@@ -1,0 +1,41 @@
+"""Errors outside Django REST framework: our shape under the API's paths, Django's pages elsewhere."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views import defaults
+
+from agentplatform.lib.error_format import error_body
+from agentplatform.lib.paths import is_api
+
+UNREADABLE = "The request could not be read."
+FORBIDDEN = "This is not permitted."
+UNKNOWN_PATH = "There is nothing at this path; /api/v1/docs lists what there is."
+BROKEN = "Something went wrong on our side. The request id finds it in the log."
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 400, UNREADABLE) or defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 403, FORBIDDEN) or defaults.permission_denied(request, exception)
+
+
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _answer(request, 404, UNKNOWN_PATH) or defaults.page_not_found(request, exception)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    return _answer(request, 500, BROKEN) or defaults.server_error(request)
+
+
+def unknown_path(request: HttpRequest, path: str = "") -> HttpResponse:
+    """The last route under `/api/`: without it DEBUG would answer unknown paths with a page."""
+    return JsonResponse(error_body(request, 404, UNKNOWN_PATH), status=404)
+
+
+def _answer(request: HttpRequest, status: int, message: str) -> HttpResponse | None:
+    if not is_api(request.path_info):
+        return None
+    return JsonResponse(error_body(request, status, message), status=status)

@@ -1,0 +1,342 @@
+"""Every setting, read from the environment; `.env.example` documents each of them."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import environ
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from agentplatform import __version__
+from agentplatform.database import embedded_url
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+environ.Env.read_env(BASE_DIR / ".env")
+
+
+class Environment(environ.Env):
+    """Reads typed settings; a value of the wrong type is an error that names the setting."""
+
+    def get_value(
+        self, var: str, cast: Any = None, default: Any = environ.Env.NOTSET, parse_default: bool = False
+    ) -> Any:
+        try:
+            return super().get_value(var, cast, default, parse_default)
+        except ValueError as error:
+            kind = {int: "a whole number", bool: "true or false", float: "a number"}.get(
+                cast, "a valid value"
+            )
+            raise ImproperlyConfigured(f"{var} must be {kind}, not {os.environ.get(var)!r}.") from error
+
+
+env = Environment()
+
+
+def _secret(name: str, insecure: str) -> str:
+    """The secret `name`; with DEBUG on a fixed insecure value stands in, otherwise its absence is an error."""
+    if value := env.str(name, default=""):
+        return value
+    if DEBUG:
+        return insecure
+    raise ImproperlyConfigured(
+        f"{name} is not set. Set it in the environment or in .env to a long random value"
+        ' (python -c "import secrets; print(secrets.token_urlsafe(50))"), or set DEBUG=true on a machine of your own.'
+    )
+
+
+# The instance
+APP_NAME = env.str("APP_NAME", default="agentplatform")
+VERSION = __version__
+ENVIRONMENT = env.str("ENVIRONMENT", default="production")
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = _secret("SECRET_KEY", "insecure-" + "for-development-only-" * 3)
+HOST = env.str("HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=8000)
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+DATA_DIR = Path(env.str("AGENTPLATFORM_DATA_DIR", default=str(BASE_DIR / "var"))).absolute()
+
+# Applications
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "drf_standardized_errors",
+    "corsheaders",
+    "csp",
+    "procrastinate.contrib.django",
+    "agentplatform",
+    "accounts",
+    "agents",
+    "billing",
+    "runs",
+]
+# Short on purpose: each layer costs every request. What only pages need steps aside for the API.
+MIDDLEWARE = [
+    "agentplatform.middleware.RequestMiddleware",
+    "agentplatform.middleware.SecurityHeadersMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
+    "agentplatform.middleware.PageContentSecurityPolicyMiddleware",
+    "agentplatform.middleware.PageSessionMiddleware",
+    "agentplatform.middleware.PageLocaleMiddleware",
+    "agentplatform.middleware.PageCommonMiddleware",
+    "agentplatform.middleware.PageCsrfMiddleware",
+    "agentplatform.middleware.PageAuthenticationMiddleware",
+    "agentplatform.middleware.PageMessageMiddleware",
+    "agentplatform.middleware.PageClickjackingMiddleware",
+]
+# These look for Django's own middleware by name; its subclasses and counterparts above do the same.
+SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
+ROOT_URLCONF = "agentplatform.urls"
+ASGI_APPLICATION = "agentplatform.asgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# Database: PostgreSQL, always. Without DATABASE_URL it is the embedded one in DATA_DIR.
+DATABASE_URL = env.str("DATABASE_URL", default="") or embedded_url(DATA_DIR)
+DATABASES = {"default": environ.Env.db_url_config(DATABASE_URL)}
+DATABASES["default"].update(
+    ENGINE="django.db.backends.postgresql",
+    CONN_MAX_AGE=0,
+    OPTIONS={
+        **DATABASES["default"].get("OPTIONS", {}),
+        "connect_timeout": 5,
+        "pool": {
+            "min_size": 1,
+            "max_size": env.int("DATABASE_POOL_SIZE", default=16),
+            # Shorter than anybody's patience: a request that gets no connection answers 503.
+            "timeout": 2,
+            "max_idle": 120,
+        },
+    },
+)
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Redis, where several processes talk: live events between processes and the shared cache.
+REDIS_URL = env.str("REDIS_URL", default="")
+CACHE_TTL = env.int("CACHE_TTL", default=60)
+CACHE_MAX_SIZE = env.int("CACHE_MAX_SIZE", default=10_000)
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache"
+        if REDIS_URL
+        else "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": REDIS_URL,
+        "TIMEOUT": CACHE_TTL,
+        **({} if REDIS_URL else {"OPTIONS": {"MAX_ENTRIES": CACHE_MAX_SIZE}}),
+    }
+}
+CHANNEL_LAYERS = (
+    {
+        "default": {
+            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+            "CONFIG": {"hosts": [REDIS_URL], "prefix": "agentplatform"},
+        }
+    }
+    if REDIS_URL
+    else {}
+)
+
+# Secrets. Each list's first entry is used to write, the others only to read, so that keys can be rotated.
+JWT_SECRET_KEYS = [key for key in env.str("JWT_SECRET_KEY", default="").split(",") if key] or [SECRET_KEY]
+FIELD_ENCRYPTION_KEYS = [
+    key
+    for key in _secret("FIELD_ENCRYPTION_KEYS", "aW5zZWN1cmUtZm9yLWRldmVsb3BtZW50LW9ubHktMTI=").split(",")
+    if key
+]
+
+# Accounts
+AUTH_USER_MODEL = "accounts.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.int("ACCESS_TOKEN_EXPIRE_MINUTES", default=30)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=env.int("REFRESH_TOKEN_EXPIRE_DAYS", default=30)),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    "CHECK_REVOKE_TOKEN": True,
+    "SIGNING_KEY": JWT_SECRET_KEYS[0],
+    "AUTH_HEADER_TYPES": ("Bearer",),
+}
+
+# The API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.ActorAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["accounts.permissions.HasPermission"],
+    "DEFAULT_RENDERER_CLASSES": ["agentplatform.lib.json.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["agentplatform.lib.json.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": [
+        "django_filters.rest_framework.DjangoFilterBackend",
+        "rest_framework.filters.SearchFilter",
+        "rest_framework.filters.OrderingFilter",
+    ],
+    "DEFAULT_PAGINATION_CLASS": "agentplatform.lib.pagination.Pagination",
+    "DEFAULT_SCHEMA_CLASS": "agentplatform.lib.schema.AutoSchema",
+    "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
+    "DEFAULT_THROTTLE_RATES": {
+        "login": env.str("LOGIN_RATE", default="10/minute"),
+        "chat": env.str("CHAT_RATE", default="10/minute"),
+    },
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+    # `?format=` belongs to the operations (csv, mermaid …), not to content negotiation.
+    "URL_FORMAT_OVERRIDE": None,
+}
+DRF_STANDARDIZED_ERRORS = {
+    "EXCEPTION_HANDLER_CLASS": "agentplatform.lib.error_format.PlatformExceptionHandler",
+    "EXCEPTION_FORMATTER_CLASS": "agentplatform.lib.error_format.PlatformExceptionFormatter",
+    "ENABLE_IN_DEBUG_FOR_UNHANDLED_EXCEPTIONS": True,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "agentplatform",
+    "VERSION": VERSION,
+    "DESCRIPTION": "Define agents, run them durably, follow every run live, and account for every cent.",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PUBLIC": True,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SERVE_AUTHENTICATION": [],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", default=2_500_000)
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BYTES
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+
+# Browsers
+CORS_ALLOWED_ORIGINS = env.list("CORS_ORIGINS", default=[])
+CORS_ALLOW_HEADERS = [
+    "accept",
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "last-event-id",
+    "x-api-key",
+    "x-workspace",
+]
+CORS_EXPOSE_HEADERS = ["X-Request-ID", "X-Process-Time", "Retry-After"]
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE, "'unsafe-eval'"],
+        "style-src": [SELF, "'unsafe-inline'"],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF, "data:"],
+        "connect-src": [SELF],
+        "worker-src": [SELF, "blob:"],
+        "object-src": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+HTTPS = env.bool("HTTPS", default=False)
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/health"]
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+X_FRAME_OPTIONS = "DENY"
+
+# Pages
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("zh-hans", "简体中文")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+UNFOLD = {
+    "SITE_TITLE": APP_NAME,
+    "SITE_HEADER": APP_NAME,
+    "SITE_SYMBOL": "hub",
+    "SITE_URL": None,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}runs/icon.svg"}],
+    "SHOW_VIEW_ON_SITE": False,
+    "SHOW_LANGUAGES": True,
+    "ENVIRONMENT": [ENVIRONMENT, "info"],
+    "DASHBOARD_CALLBACK": "agentplatform.dashboard.dashboard",
+    "SIDEBAR": {"show_search": True, "navigation": "agentplatform.navigation.sidebar"},
+}
+
+# Agents: limits of a run unless the agent says otherwise, and the model endpoints of the demo
+AGENT_TIMEOUT_SECONDS = env.int("AGENT_TIMEOUT_SECONDS", default=30)
+AGENT_MAX_RETRIES = env.int("AGENT_MAX_RETRIES", default=3)
+AGENT_ENABLE_CACHE = env.bool("AGENT_ENABLE_CACHE", default=True)
+AGENT_CACHE_TTL = env.int("AGENT_CACHE_TTL", default=3600)
+AGENT_RUNNER_POOL_SIZE = env.int("AGENT_RUNNER_POOL_SIZE", default=128)
+OPENAI_API_KEY = env.str("OPENAI_API_KEY", default="")
+OPENAI_BASE_URL = env.str("OPENAI_BASE_URL", default="")
+OPENAI_MODEL = env.str("OPENAI_MODEL", default="gpt-4o-mini")
+ANTHROPIC_API_KEY = env.str("ANTHROPIC_API_KEY", default="")
+GOOGLE_API_KEY = env.str("GOOGLE_API_KEY", default="")
+OUTBOUND_ALLOWED_HOSTS = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
+
+# The worker
+WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=200)
+WORKER_HEARTBEAT_SECONDS = 1.0
+WORKER_LOST_AFTER_SECONDS = 3.0
+WORKER_DRAIN_SECONDS = env.int("WORKER_DRAIN_SECONDS", default=20)
+EMBEDDED_WORKER = env.bool("AGENTPLATFORM_EMBEDDED_WORKER", default=False)
+
+# Logs
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+if LOG_LEVEL not in (levels := ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")):
+    raise ImproperlyConfigured(f"LOG_LEVEL must be one of {', '.join(levels)}, not {LOG_LEVEL!r}.")
+LOG_FILE = env.str("LOG_FILE", default="")
+LOG_HANDLER = (
+    {"class": "logging.FileHandler", "filename": LOG_FILE} if LOG_FILE else {"class": "logging.StreamHandler"}
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "agentplatform.lib.logs.json_formatter"}},
+    "handlers": {"main": {**LOG_HANDLER, "formatter": "json"}},
+    "root": {"handlers": ["main"], "level": LOG_LEVEL},
+    "loggers": {
+        "procrastinate": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
+        "uvicorn": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+    },
+}
+os.environ.setdefault("LANGSMITH_TRACING", "false")

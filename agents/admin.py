@@ -1,0 +1,254 @@
+"""Models, tools, agents and their versions in the admin. Every save records a version, as the API does."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import Model, Prefetch, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from unfold.admin import TabularInline
+
+from accounts.admin_base import TenantInline, TenantModelAdmin
+from agentplatform.lib.errors import PlatformError
+from agents import editing, trials, versions
+from agents.admin_forms import AgentForm, ChatModelForm, ConfigurationForm, ToolForm
+from agents.models import Agent, ChatModel, Configuration, Fallback, Tool, Version
+from agents.snapshots import without_secret_ids
+
+MOST_TRIALS = 5
+
+
+class ConfigurationAdmin(TenantModelAdmin):
+    """Saves record a version; deletes are refused while something uses the object."""
+
+    form = ConfigurationForm
+    list_select_related = ["workspace", "version"]
+    list_filter = ["enabled", "workspace"]
+    list_filter_submit = True
+    search_fields = ["name", "description"]
+    ordering = ["name"]
+    readonly_fields = ["version_number", "created_at", "updated_at"]
+
+    @admin.display(description="Version")
+    def version_number(self, configuration: Configuration) -> int | None:
+        return configuration.version.number if configuration.version else None
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        # Versions hold the whole configuration; a list needs their numbers.
+        return super().get_queryset(request).defer("version__data")
+
+    def save_model(self, request: HttpRequest, obj: Configuration, form: Any, change: bool) -> None:
+        self.write_secrets(obj, form.cleaned_data)
+        super().save_model(request, obj, form, change)
+
+    def write_secrets(self, obj: Any, cleaned: dict[str, Any]) -> None:
+        """Stores what the form has beside the model's own fields."""
+
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        actor = self.actor(request, form.instance.workspace_id)
+        versions.record(form.instance, actor, "updated" if change else "created")
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """What is in use shows as protected, and Django then refuses to delete it."""
+        deleted, counts, needed, protected = super().get_deleted_objects(objs, request)
+        return (
+            deleted,
+            counts,
+            needed,
+            [*protected, *(user for obj in objs for user in editing.users_of(obj))],
+        )
+
+    def delete_model(self, request: HttpRequest, obj: Configuration) -> None:
+        editing.delete(obj, self.actor(request, obj.workspace_id))
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        for obj in queryset:
+            self.delete_model(request, obj)
+
+    def report(self, request: HttpRequest, name: str, trial: trials.Trial) -> None:
+        """Shows how a trial went."""
+        if trial.error:
+            said, level = f"{trial.error['class']}: {trial.error['message']}", messages.ERROR
+        else:
+            said, level = next(iter((trial.result or {}).values()), ""), messages.SUCCESS
+        self.message_user(request, f"{name}: {str(said)[:300]} ({trial.latency_ms:.0f} ms)", level)
+
+
+class FallbackInline(TenantInline, TabularInline):
+    model = Fallback
+    fk_name = "model"
+    permission_resource = "model"
+    autocomplete_fields = ["fallback"]
+    extra = 0
+
+
+@admin.register(ChatModel)
+class ChatModelAdmin(ConfigurationAdmin):
+    form = ChatModelForm
+    permission_resource = "model"
+    list_display = [
+        "name",
+        "provider",
+        "model",
+        "enabled",
+        "key",
+        "version_number",
+        "workspace",
+        "updated_at",
+    ]
+    list_filter = ["provider", "enabled", "workspace"]
+    list_select_related = ["workspace", "version", "secret"]
+    readonly_fields = ["key", *ConfigurationAdmin.readonly_fields]
+    inlines = [FallbackInline]
+    actions = ["try_out"]
+    fieldsets = [
+        (None, {"fields": ["name", "description", "enabled", "seen"]}),
+        ("Endpoint", {"fields": ["provider", "model", "base_url", "key", "api_key", "remove_api_key"]}),
+        ("Defaults", {"fields": ["parameters"]}),
+        ("History", {"fields": ["version_number", "created_at", "updated_at"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).defer("version__data", "secret__value")
+
+    @admin.display(description="API key")
+    def key(self, model: ChatModel) -> str:
+        return f"set, ends in {model.secret.hint or '…'}" if model.secret else "none"
+
+    def write_secrets(self, obj: ChatModel, cleaned: dict[str, Any]) -> None:
+        if cleaned.get("api_key") or cleaned.get("remove_api_key"):
+            editing.set_api_key(obj, cleaned["api_key"] or None)
+
+    def has_test_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.may(request, "test:model", obj)
+
+    @admin.action(description="Ask the selected models a test question", permissions=["test"])
+    def try_out(self, request: HttpRequest, queryset: QuerySet[ChatModel]) -> None:
+        for model in self.permitted(request, queryset, "test:model")[:MOST_TRIALS]:
+            self.report(request, model.name, trials.try_model(model))
+
+
+@admin.register(Tool)
+class ToolAdmin(ConfigurationAdmin):
+    form = ToolForm
+    permission_resource = "tool"
+    list_display = [
+        "name",
+        "tool_kind",
+        "description",
+        "enabled",
+        "version_number",
+        "workspace",
+        "updated_at",
+    ]
+    list_filter = ["tool_kind", "enabled", "workspace"]
+    readonly_fields = ["headers", *ConfigurationAdmin.readonly_fields]
+    fieldsets = [
+        (None, {"fields": ["name", "description", "enabled", "tool_kind", "seen"]}),
+        ("Function", {"fields": ["function"]}),
+        ("HTTP request", {"fields": ["request", "headers", "new_secret_headers"]}),
+        ("Call", {"fields": ["arguments_schema", "timeout_seconds", "idempotent"]}),
+        ("History", {"fields": ["version_number", "created_at", "updated_at"]}),
+    ]
+
+    @admin.display(description="Secret headers")
+    def headers(self, tool: Tool) -> str:
+        entries = tool.secret_headers.items()
+        return ", ".join(f"{name}: …{entry['hint']}" for name, entry in entries) or "none"
+
+    def write_secrets(self, obj: Tool, cleaned: dict[str, Any]) -> None:
+        if given := cleaned.get("new_secret_headers"):
+            editing.set_secret_headers(obj, given)
+
+
+@admin.register(Agent)
+class AgentAdmin(ConfigurationAdmin):
+    form = AgentForm
+    permission_resource = "agent"
+    list_display = [
+        "name",
+        "model",
+        "tool_names",
+        "tags",
+        "enabled",
+        "is_default",
+        "version_number",
+        "workspace",
+        "updated_at",
+    ]
+    list_filter = ["enabled", "is_default", "model", "workspace"]
+    list_select_related = ["workspace", "version", "model"]
+    autocomplete_fields = ["model", "tools"]
+    fieldsets = [
+        (None, {"fields": ["name", "description", "enabled", "is_default", "tags", "seen"]}),
+        ("Behaviour", {"fields": ["model", "system_prompt", "tools", "memory_window"]}),
+        ("Limits", {"fields": ["max_steps", "temperature", "max_tokens", "timeout", "retries"]}),
+        ("History", {"fields": ["version_number", "created_at", "updated_at"]}),
+    ]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).prefetch_related(Prefetch("tools", Tool.objects.only("name")))
+
+    @admin.display(description="Tools")
+    def tool_names(self, agent: Agent) -> str:
+        return ", ".join(sorted(tool.name for tool in agent.tools.all())) or "—"
+
+    def write_secrets(self, obj: Agent, cleaned: dict[str, Any]) -> None:
+        editing.set_default(obj, cleaned.get("is_default", obj.is_default))
+
+
+@admin.register(Version)
+class VersionAdmin(TenantModelAdmin):
+    """The change history. Nothing here can be edited; a version can be made the current one again."""
+
+    permission_resource = "history"
+    list_display = ["name", "kind", "number", "change", "author", "workspace", "created_at"]
+    list_filter = ["kind", "change", "workspace"]
+    list_select_related = ["workspace"]
+    search_fields = ["name", "object_id__exact"]
+    ordering = ["-id"]
+    fields = [
+        "workspace",
+        "kind",
+        "name",
+        "number",
+        "change",
+        "author",
+        "created_at",
+        "hash",
+        "configuration",
+    ]
+    readonly_fields = fields
+    actions = ["restore"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        queryset = super().get_queryset(request)
+        is_list = getattr(request.resolver_match, "url_name", "").endswith("_changelist")
+        return queryset.defer("data") if is_list and request.method == "GET" else queryset
+
+    @admin.display(description="Configuration")
+    def configuration(self, version: Version) -> str:
+        shown = json.dumps(without_secret_ids(version.data), indent=2, ensure_ascii=False)
+        return format_html("<pre>{}</pre>", shown)
+
+    def has_restore_permission(self, request: HttpRequest) -> bool:
+        return any(self.may(request, f"write:{kind}") for kind in versions.models_by_kind)
+
+    @admin.action(description="Restore the selected versions", permissions=["restore"])
+    def restore(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
+        for version in queryset.order_by("id"):
+            if not self.may(request, f"write:{version.kind}", version):
+                self.message_user(request, f"{version}: you may not change this.", messages.ERROR)
+                continue
+            try:
+                made = versions.restore(version, self.actor(request, version.workspace_id))
+            except PlatformError as error:
+                self.message_user(request, f"{version}: {error.message}", messages.ERROR)
+            else:
+                self.message_user(request, f"{version} is restored as v{made.number}.", messages.SUCCESS)

@@ -1,0 +1,230 @@
+"""The admin's forms of models, tools and agents: the API's rules, and secrets that never come out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django import forms
+from django.contrib.postgres.forms import SimpleArrayField
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminPasswordWidget,
+    UnfoldAdminSelectWidget,
+    UnfoldAdminTextareaWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldAdminURLInputWidget,
+    UnfoldBooleanSwitchWidget,
+)
+
+from accounts.admin_base import TenantForm
+from agentplatform.lib.errors import Invalid
+from agents import validation
+from agents.models import Agent, ChatModel, Configuration, Tool
+from agents.providers.base import registry
+from agents.tools import functions
+
+Cleaned = dict[str, Any]
+
+
+class ConfigurationForm(TenantForm):
+    """What the three forms share. `seen` is the version that the form was opened with."""
+
+    seen = forms.CharField(required=False, widget=forms.HiddenInput)
+    instance: Configuration
+    typed_as: dict[str, str] = {}
+    """The form's field for what the rules know by another name."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.initial.setdefault("seen", str(self.instance.version_id or ""))
+
+    def clean(self) -> Cleaned:
+        cleaned = super().clean()
+        self._check_unchanged(cleaned)
+        self._check_name(cleaned)
+        if not self.errors:
+            self._report(lambda cleaned: validation.check_name(cleaned["name"]), cleaned)
+            self._report(self.check, cleaned)
+        return cleaned
+
+    def check(self, cleaned: Cleaned) -> None:
+        """The kind's own rules. Raises Invalid."""
+
+    def _check_unchanged(self, cleaned: Cleaned) -> None:
+        """Two people who edit the same object must not undo each other's work unseen."""
+        if self.instance._state.adding:
+            return
+        current = (
+            type(self.instance)._default_manager.values_list("version_id", flat=True).get(pk=self.instance.pk)
+        )
+        if cleaned.get("seen") != str(current or ""):
+            self.add_error(
+                None, "Somebody else has changed it in the meantime. Open it again, and repeat your change."
+            )
+
+    def _check_name(self, cleaned: Cleaned) -> None:
+        workspace = cleaned.get("workspace") or getattr(self.instance, "workspace", None)
+        others = type(self.instance)._default_manager.filter(workspace=workspace, name=cleaned.get("name"))
+        if workspace and others.exclude(pk=self.instance.pk).exists():
+            self.add_error("name", "There is already one of this name in the workspace.")
+
+    def _report(self, check: Callable[[Cleaned], None], cleaned: Cleaned) -> None:
+        """Puts what `check` finds to the fields that it is about."""
+        try:
+            check(cleaned)
+        except Invalid as error:
+            for entry in error.details:
+                field = entry["field"].partition(".")[0]
+                field = self.typed_as.get(field, field)
+                self.add_error(field if field in self.fields else None, entry["message"])
+
+
+class ChatModelForm(ConfigurationForm):
+    provider = forms.ChoiceField(
+        choices=[(name, provider.label) for name, provider in registry.items()],
+        widget=UnfoldAdminSelectWidget,
+    )
+    base_url = forms.URLField(
+        required=False,
+        max_length=500,
+        assume_scheme="https",
+        widget=UnfoldAdminURLInputWidget,
+        help_text="Of a compatible endpoint. Empty: the provider's own.",
+    )
+    api_key = forms.CharField(
+        required=False,
+        strip=True,
+        max_length=4000,
+        widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
+        help_text="Stored encrypted and never shown. Leave it empty to keep the present one.",
+    )
+    remove_api_key = forms.BooleanField(required=False, widget=UnfoldBooleanSwitchWidget)
+
+    class Meta:
+        model = ChatModel
+        fields = ["name", "description", "enabled", "provider", "model", "base_url", "parameters"]
+
+    def clean_parameters(self) -> Any:
+        return self.cleaned_data["parameters"] or {}
+
+    def check(self, cleaned: Cleaned) -> None:
+        provider, base_url = cleaned["provider"], cleaned["base_url"]
+        gets_key = bool(cleaned["api_key"] or cleaned["remove_api_key"])
+        validation.check_model(provider, base_url, cleaned["parameters"])
+        validation.check_secret_value("api_key", cleaned["api_key"])
+        validation.check_endpoint_kept(self._stored(), provider, base_url, gets_key=gets_key)
+
+    def _stored(self) -> ChatModel | None:
+        """The row as it is in the database: by now the form has changed its instance."""
+        return ChatModel.objects.filter(pk=self.instance.pk).first()
+
+
+def function_choices() -> list[tuple[str, str]]:
+    return [("", "—"), *((name, name) for name in sorted(functions.registry))]
+
+
+class ToolForm(ConfigurationForm):
+    typed_as = {"secret_headers": "new_secret_headers"}
+    function = forms.ChoiceField(required=False, choices=function_choices, widget=UnfoldAdminSelectWidget)
+    new_secret_headers = forms.JSONField(
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autocomplete": "off"}),
+        help_text='Stored encrypted and never shown: {"Authorization": "Bearer …"}. Leave it empty to keep '
+        "the present ones; null instead of a value removes a header.",
+    )
+
+    class Meta:
+        model = Tool
+        fields = [
+            "name",
+            "description",
+            "enabled",
+            "tool_kind",
+            "function",
+            "request",
+            "arguments_schema",
+            "timeout_seconds",
+            "idempotent",
+        ]
+
+    def clean_request(self) -> Any:
+        return self.cleaned_data["request"] or {}
+
+    def clean_arguments_schema(self) -> Any:
+        return self.cleaned_data["arguments_schema"] or {}
+
+    def clean_new_secret_headers(self) -> Any:
+        given = self.cleaned_data["new_secret_headers"] or {}
+        if not isinstance(given, dict) or not all(
+            value is None or isinstance(value, str) for value in given.values()
+        ):
+            raise forms.ValidationError("Give a JSON object of header names and values.")
+        return given
+
+    def check(self, cleaned: Cleaned) -> None:
+        stored, given = Tool.objects.filter(pk=self.instance.pk).first(), cleaned["new_secret_headers"]
+        kept = [name for name in (stored.secret_headers if stored else {}) if name not in given]
+        validation.check_tool_name(cleaned["name"])
+        for value in given.values():
+            validation.check_secret_value("secret_headers", value or "")
+        names = [*kept, *given]
+        validation.check_tool(
+            cleaned["tool_kind"], cleaned["function"], cleaned["request"], cleaned["arguments_schema"], names
+        )
+        validation.check_headers_kept(stored, cleaned["request"], kept)
+
+
+class AgentForm(ConfigurationForm):
+    """The limits of a run have fields of their own, and are put together to `config` and `memory`."""
+
+    instance: Agent
+    max_steps = forms.IntegerField(
+        required=False, widget=UnfoldAdminIntegerFieldWidget, help_text="Model calls of a run. Empty: 25."
+    )
+    temperature = forms.FloatField(
+        required=False, widget=UnfoldAdminDecimalFieldWidget, help_text="Empty: the model's own."
+    )
+    max_tokens = forms.IntegerField(
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Of one answer. Empty: the model's own.",
+    )
+    timeout = forms.FloatField(
+        required=False, widget=UnfoldAdminDecimalFieldWidget, help_text="Seconds of one model call."
+    )
+    retries = forms.IntegerField(
+        required=False, widget=UnfoldAdminIntegerFieldWidget, help_text="After faults that may pass."
+    )
+    memory_window = forms.IntegerField(
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Messages that the model is shown. Empty: all.",
+    )
+    tags = SimpleArrayField(
+        forms.CharField(max_length=50),
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Separated by commas.",
+    )
+
+    class Meta:
+        model = Agent
+        fields = ["name", "description", "enabled", "model", "system_prompt", "tools", "tags", "is_default"]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.initial |= self.instance.config | {"memory_window": self.instance.memory.get("window")}
+
+    def check(self, cleaned: Cleaned) -> None:
+        limits = {name: cleaned.get(name) for name in validation.BOUNDS}
+        validation.check_bounds({name: value for name, value in limits.items() if value is not None})
+
+    def clean(self) -> Cleaned:
+        cleaned = super().clean()
+        limits = {name: cleaned.get(name) for name in validation.BOUNDS if name != "memory_window"}
+        self.instance.config = {name: value for name, value in limits.items() if value is not None}
+        window = cleaned.get("memory_window")
+        self.instance.memory = {"window": window} if window else {}
+        return cleaned

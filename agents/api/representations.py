@@ -1,0 +1,98 @@
+"""The JSON of rows, written out, and the query sets that bring what it needs in one query.
+
+They are read far more often than written, and a generic walk over a serializer's fields takes several times
+as long. Names of related rows come as columns: whole rows would bring versions, and decrypt secrets.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import F, OuterRef
+
+from agents.models import Agent, ChatModel, Fallback, Tool, Version
+from agents.snapshots import without_secret_ids
+from agents.tools import functions
+
+Json = dict[str, Any]
+
+FALLBACKS = Fallback.objects.filter(model=OuterRef("pk")).order_by("position", "id")
+TOOLS = Tool.objects.filter(agents=OuterRef("pk")).order_by("name")
+VERSION_NUMBER = F("version__number")
+
+models = ChatModel.objects.annotate(
+    version_number=VERSION_NUMBER,
+    key_hint=F("secret__hint"),
+    fallback_names=ArraySubquery(FALLBACKS.values("fallback__name")),
+)
+tools = Tool.objects.annotate(version_number=VERSION_NUMBER)
+agents = Agent.objects.annotate(
+    version_number=VERSION_NUMBER, model_name=F("model__name"), tool_names=ArraySubquery(TOOLS.values("name"))
+)
+
+
+def model_json(model: Any) -> Json:
+    """A row of `models`."""
+    return _common(model) | {
+        "provider": model.provider,
+        "model": model.model,
+        "base_url": model.base_url,
+        "api_key_hint": model.key_hint,
+        "parameters": model.parameters,
+        "fallbacks": model.fallback_names,
+    }
+
+
+def tool_json(tool: Any) -> Json:
+    """A row of `tools`. What a function's tool leaves empty is shown as the function has it."""
+    registered = functions.registry.get(tool.function)
+    return _common(tool) | {
+        "description": tool.description or (registered.description if registered else ""),
+        "kind": tool.tool_kind,
+        "function": tool.function,
+        "request": tool.request or None,
+        "secret_header_hints": {name: entry["hint"] for name, entry in tool.secret_headers.items()},
+        "arguments_schema": tool.arguments_schema or (registered.schema if registered else {}),
+        "timeout_seconds": tool.timeout_seconds,
+        "idempotent": tool.idempotent,
+        "requires_approval": tool.requires_approval,
+    }
+
+
+def agent_json(agent: Any) -> Json:
+    """A row of `agents`."""
+    return _common(agent) | {
+        "model": agent.model_name,
+        "tools": agent.tool_names,
+        "memory": agent.memory,
+        "knowledge": agent.knowledge,
+        "system_prompt": agent.system_prompt,
+        "config": agent.config,
+        "tags": agent.tags,
+        "is_default": agent.is_default,
+    }
+
+
+def version_json(version: Version) -> Json:
+    return {
+        "number": version.number,
+        "name": version.name,
+        "change": version.change,
+        "author": version.author,
+        "hash": version.hash,
+        "created_at": version.created_at,
+        "data": without_secret_ids(version.data),
+    }
+
+
+def _common(row: Any) -> Json:
+    return {
+        "id": str(row.pk),
+        "name": row.name,
+        "description": row.description,
+        "enabled": row.enabled,
+        "version": row.version_number,
+        "created_at": row.created_at,
+        "updated_at": row.updated_at,
+    }

@@ -1,0 +1,329 @@
+"""The JSON of models, tools and agents, field for field as the contract has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db.models import QuerySet
+from rest_framework import serializers
+
+from accounts.actor import Actor
+from agentplatform.lib.serializers import NamedRelatedField, StrictModelSerializer, StrictSerializer
+from agents import editing, validation
+from agents.api import examples, representations
+from agents.api.fields import (
+    AgentConfigSerializer,
+    HttpRequestSerializer,
+    MemorySerializer,
+    NameField,
+    ObjectField,
+)
+from agents.models import Agent, ChatModel, Configuration, Tool, Version
+from agents.providers.base import registry
+
+COMMON = ("id", "name", "description", "enabled")
+STAMPS = ("version", "created_at", "updated_at")
+MAX_FALLBACKS = 5
+MAX_TOOLS = 64
+MAX_TAGS = 20
+
+
+class ConfigurationSerializer(StrictModelSerializer):
+    """What models, tools and agents share: they are written through `editing`, which records versions."""
+
+    rows: ClassVar[QuerySet[Any]]
+
+    name = NameField()
+    description = serializers.CharField(default="", allow_blank=True, max_length=2000)
+    enabled = serializers.BooleanField(default=True)
+    version = serializers.IntegerField(
+        source="version.number", read_only=True, help_text="Grows with every change."
+    )
+
+    def validate_name(self, value: str) -> str:
+        validation.check_name(value)
+        return value
+
+    @property
+    def actor(self) -> Actor:
+        return self.context["actor"]
+
+    def create(self, validated_data: dict[str, Any]) -> Configuration:
+        instance: Configuration = self.Meta.model(workspace_id=self.actor.workspace_id)  # type: ignore[misc]
+        return self._saved(instance, validated_data)
+
+    def update(self, instance: Configuration, validated_data: dict[str, Any]) -> Configuration:
+        return self._saved(instance, validated_data)
+
+    def _saved(self, instance: Configuration, values: dict[str, Any]) -> Configuration:
+        """Read again, with the columns that the representation needs."""
+        return self.rows.get(pk=editing.save(instance, self.actor, values).pk)
+
+    def after(self, values: Mapping[str, Any], name: str, empty: Any) -> Any:
+        """What `name` will be once `values` are written."""
+        return values.get(name, getattr(self.instance, name, empty))
+
+
+class ChatModelSerializer(ConfigurationSerializer):
+    rows = representations.models
+    provider = serializers.ChoiceField(
+        choices=[(name, provider.label) for name, provider in registry.items()]
+    )
+    model = serializers.CharField(max_length=200, help_text="The provider's own id of the model.")
+    base_url = serializers.URLField(
+        default="",
+        allow_blank=True,
+        max_length=500,
+        help_text="Of a compatible endpoint. Empty: the provider's own.",
+    )
+    api_key = serializers.CharField(
+        write_only=True,
+        required=False,
+        allow_null=True,
+        max_length=4000,
+        help_text="Stored encrypted and never shown. Left out: unchanged. Null: removed.",
+    )
+    api_key_hint = serializers.CharField(
+        source="secret.hint",
+        default=None,
+        read_only=True,
+        help_text="The key's last characters; null without a key.",
+    )
+    parameters = ObjectField(default=dict, help_text="Defaults: temperature, max_tokens, top_p …")
+    fallbacks = NamedRelatedField(
+        many=True,
+        queryset=ChatModel.objects.all(),
+        default=list,
+        help_text="Names of models that are asked, in this order, when this one fails.",
+    )
+
+    example = examples.MODEL
+
+    class Meta:
+        model = ChatModel
+        fields = [
+            *COMMON,
+            "provider",
+            "model",
+            "base_url",
+            "api_key",
+            "api_key_hint",
+            "parameters",
+            "fallbacks",
+            *STAMPS,
+        ]  # fmt: skip
+
+    def validate_fallbacks(self, value: list[ChatModel]) -> list[ChatModel]:
+        if self.instance in value:
+            raise serializers.ValidationError("A model cannot be its own fallback.")
+        if len(value) > MAX_FALLBACKS:
+            raise serializers.ValidationError(f"At most {MAX_FALLBACKS} fallbacks.")
+        return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        provider, base_url = self.after(attrs, "provider", ""), self.after(attrs, "base_url", "")
+        validation.check_model(provider, base_url, self.after(attrs, "parameters", {}))
+        validation.check_endpoint_kept(self.instance, provider, base_url, gets_key="api_key" in attrs)
+        if attrs.get("api_key"):
+            validation.check_secret_value("api_key", attrs["api_key"])
+        return attrs
+
+    def to_representation(self, instance: ChatModel) -> dict[str, Any]:
+        return representations.model_json(instance)
+
+
+class ToolSerializer(ConfigurationSerializer):
+    rows = representations.tools
+    kind = serializers.ChoiceField(source="tool_kind", choices=Tool.ToolKind.choices)
+    function = serializers.CharField(
+        default="",
+        allow_blank=True,
+        max_length=100,
+        help_text="Kind `function`: its name in this installation.",
+    )
+    request = HttpRequestSerializer(
+        default=None, allow_null=True, help_text="Kind `http`: the request's template."
+    )
+    secret_headers = serializers.DictField(
+        child=serializers.CharField(allow_null=True, max_length=4000),
+        write_only=True,
+        required=False,
+        allow_null=True,
+        help_text="Header → value, stored encrypted and never shown. Left out: unchanged. A null value "
+        "removes a header, null itself all of them.",
+    )
+    secret_header_hints = serializers.DictField(
+        child=serializers.CharField(), read_only=True, help_text="Header → the value's last characters."
+    )
+    arguments_schema = ObjectField(
+        default=dict,
+        help_text="JSON Schema (Draft 2020-12) of the arguments. Kind `function`: its own, if left out.",
+    )
+    timeout_seconds = serializers.IntegerField(default=30, min_value=1, max_value=600)
+    idempotent = serializers.BooleanField(default=False, help_text="May be called again after a crash.")
+    requires_approval = serializers.BooleanField(default=False)
+
+    example = examples.TOOL
+
+    class Meta:
+        model = Tool
+        fields = [
+            *COMMON,
+            "kind",
+            "function",
+            "request",
+            "secret_headers",
+            "secret_header_hints",
+            "arguments_schema",
+            "timeout_seconds",
+            "idempotent",
+            "requires_approval",
+            *STAMPS,
+        ]
+
+    def validate_name(self, value: str) -> str:
+        validation.check_tool_name(value)
+        return super().validate_name(value)
+
+    def validate_requires_approval(self, value: bool) -> bool:
+        validation.check_approval(value)
+        return value
+
+    def validate_request(self, value: dict[str, Any] | None) -> dict[str, Any]:
+        return value or {}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        given = attrs.get("secret_headers", {})
+        stored = getattr(self.instance, "secret_headers", {})
+        kept = [] if given is None else [name for name in stored if name not in given]
+        for name, value in (given or {}).items():
+            validation.check_secret_value(f"secret_headers.{name}", value or "")
+        request = self.after(attrs, "request", {})
+        validation.check_tool(
+            self.after(attrs, "tool_kind", ""),
+            self.after(attrs, "function", ""),
+            request,
+            self.after(attrs, "arguments_schema", {}),
+            [*kept, *(given or {})],
+        )
+        validation.check_headers_kept(self.instance, request, kept)
+        return attrs
+
+    def to_representation(self, instance: Tool) -> dict[str, Any]:
+        return representations.tool_json(instance)
+
+
+class AgentSerializer(ConfigurationSerializer):
+    rows = representations.agents
+    model = NamedRelatedField(queryset=ChatModel.objects.all(), help_text="Name or id of a model.")
+    tools = NamedRelatedField(
+        many=True, queryset=Tool.objects.all(), default=list, help_text="Names or ids of tools."
+    )
+    memory = MemorySerializer(default=dict)
+    knowledge = serializers.ListField(
+        child=serializers.CharField(), default=list, help_text="Names of knowledge bases: none exist yet."
+    )
+    system_prompt = serializers.CharField(
+        default="", allow_blank=True, max_length=100_000, trim_whitespace=False
+    )
+    config = AgentConfigSerializer(default=dict)
+    tags = serializers.ListField(
+        child=serializers.CharField(max_length=50), default=list, max_length=MAX_TAGS
+    )
+    is_default = serializers.BooleanField(
+        required=False,
+        help_text="Answers where no agent is named. Setting it takes it from the agent that has it.",
+    )
+
+    example = examples.AGENT
+
+    class Meta:
+        model = Agent
+        fields = [
+            *COMMON,
+            "model",
+            "tools",
+            "memory",
+            "knowledge",
+            "system_prompt",
+            "config",
+            "tags",
+            "is_default",
+            *STAMPS,
+        ]
+
+    def validate_tools(self, value: list[Tool]) -> list[Tool]:
+        if len(value) > MAX_TOOLS:
+            raise serializers.ValidationError(f"At most {MAX_TOOLS} tools.")
+        return value
+
+    def validate_tags(self, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(value))
+
+    def validate_knowledge(self, value: list[str]) -> list[str]:
+        if value:
+            raise serializers.ValidationError(
+                "There is no knowledge base of that name; leave the list empty."
+            )
+        return value
+
+    def to_representation(self, instance: Agent) -> dict[str, Any]:
+        return representations.agent_json(instance)
+
+
+class VersionSerializer(StrictModelSerializer):
+    """One version of a configuration, its secrets by hint only."""
+
+    data = serializers.DictField(  # type: ignore[assignment]
+        read_only=True, help_text="The whole configuration as it stood."
+    )
+
+    example = examples.VERSION
+
+    class Meta:
+        model = Version
+        fields = ["number", "name", "change", "author", "hash", "created_at", "data"]
+        read_only_fields = fields
+
+    def to_representation(self, instance: Version) -> dict[str, Any]:
+        return representations.version_json(instance)
+
+
+class ModelTrialSerializer(StrictSerializer):
+    """What the model is asked; a short question of the platform's own unless said otherwise."""
+
+    message = serializers.CharField(required=False, max_length=4000)
+    example = {"message": "Say hello."}
+
+
+class ToolTrialSerializer(StrictSerializer):
+    """What the tool is called with. The call is real."""
+
+    arguments = serializers.DictField(default=dict)
+    example = {"arguments": {"expression": "17 * 23"}}
+
+
+class TrialErrorSerializer(StrictSerializer):
+    # `class` is a word of the language, so the field is made where it cannot be written.
+    message = serializers.CharField()
+
+    def get_fields(self) -> dict[str, Any]:
+        return {
+            "class": serializers.CharField(help_text="As of a failed run's error."),
+            **super().get_fields(),
+        }
+
+
+class TrialSerializer(StrictSerializer):
+    """How the try went: `result` or `error`."""
+
+    ok = serializers.BooleanField()
+    latency_ms = serializers.FloatField()
+    result = serializers.DictField(required=False, help_text="Model: content, usage. Tool: text, content.")
+    error = TrialErrorSerializer(required=False)
+    example = {"ok": True, "latency_ms": 412.7, "result": {"content": "ready", "usage": {"total_tokens": 21}}}
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        outcome = {"error": instance.error} if instance.error else {"result": instance.result}
+        return {"ok": instance.ok, "latency_ms": instance.latency_ms, **outcome}

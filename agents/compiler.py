@@ -1,0 +1,106 @@
+"""The only module that builds graphs: an agent's specification becomes a LangGraph graph."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.tools import BaseTool, StructuredTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.graph.state import CompiledStateGraph
+
+from agents.providers.base import make
+from agents.specification import AgentSpecification, ModelSpecification, ToolSpecification
+from agents.tools.call import arguments_schema, call
+
+Secrets = Mapping[uuid.UUID, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledModel:
+    """A chat model ready to be called, with what it was made of."""
+
+    specification: ModelSpecification
+    chat: BaseChatModel
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledAgent:
+    """An agent's graph. `models` are the agent's own model and then its fallbacks, in order."""
+
+    specification: AgentSpecification
+    graph: CompiledStateGraph[Any, Any, Any, Any]
+    models: tuple[CompiledModel, ...]
+
+
+def compile_agent(
+    specification: AgentSpecification,
+    secrets: Secrets,
+    *,
+    middleware: Sequence[AgentMiddleware[Any, Any]] = (),
+    checkpointer: BaseCheckpointSaver[Any] | None = None,
+    context_schema: type[Any] | None = None,
+) -> CompiledAgent:
+    """Builds the agent's graph. `secrets` are the plain values of `specification.secret_ids`.
+
+    Raises InvalidConfig where a provider or function is unknown. The result holds no state of a run and
+    serves any number of them at once.
+    """
+    models = tuple(
+        CompiledModel(model, _chat(model, secrets))
+        for model in (specification.model, *specification.fallbacks)
+    )
+    window = [MemoryWindow(specification.memory_window)] if specification.memory_window else []
+    graph = create_agent(
+        models[0].chat,
+        tools=[_tool(tool, secrets) for tool in specification.tools],
+        system_prompt=specification.system_prompt or None,
+        middleware=[*window, *middleware],
+        checkpointer=checkpointer,
+        context_schema=context_schema,
+        name=specification.name,
+    )
+    return CompiledAgent(specification, graph, models)
+
+
+def _chat(model: ModelSpecification, secrets: Secrets) -> BaseChatModel:
+    return make(model, secrets.get(model.secret, "") if model.secret else "")
+
+
+def _tool(tool: ToolSpecification, secrets: Secrets) -> BaseTool:
+    async def run(**arguments: Any) -> tuple[str, Any]:
+        result = await call(tool, arguments, secrets)
+        return result.text, result.content
+
+    return StructuredTool.from_function(
+        coroutine=run,
+        name=tool.name,
+        description=tool.description or tool.name,
+        args_schema=dict(arguments_schema(tool)),
+        infer_schema=False,
+        response_format="content_and_artifact",
+    )
+
+
+class MemoryWindow(AgentMiddleware[Any, Any]):
+    """Shows the model the last messages only; what is stored stays whole."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    async def awrap_model_call(self, request: ModelRequest[Any], handler: Any) -> ModelResponse:
+        return await handler(request.override(messages=cast(Any, self.trim(request.messages))))
+
+    def trim(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+        """The last `size` messages, and as many more as it takes not to begin with a tool's answer."""
+        start = max(0, len(messages) - self.size)
+        while start > 0 and isinstance(messages[start], ToolMessage):
+            start -= 1
+        return list(messages[start:])

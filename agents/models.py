@@ -1,0 +1,208 @@
+"""What an agent is: models, tools, agents, their secrets, and the immutable versions of all of them."""
+
+from __future__ import annotations
+
+import re
+
+from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+
+from accounts.tenancy import TenantModel
+from agentplatform.lib.secrets import EncryptedTextField
+
+name_validator = RegexValidator(
+    re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]*\Z"),
+    "Start with a letter or digit and use letters, digits, hyphens, dots and underscores only.",
+)
+
+
+class Kind(models.TextChoices):
+    """The configurations that have versions."""
+
+    MODEL = "model", "Model"
+    TOOL = "tool", "Tool"
+    AGENT = "agent", "Agent"
+
+
+class Secret(TenantModel):
+    """One secret value. Never changed and never shown: a new value is a new row, versions refer to it by id."""
+
+    resource = "Secret"
+
+    value = EncryptedTextField(db_comment="Fernet token; see FIELD_ENCRYPTION_KEYS")
+    hint = models.CharField(max_length=8, db_comment="Last characters, so that people recognise it")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        db_table_comment = "Encrypted secrets of models and tools"
+
+    def __str__(self) -> str:
+        return f"…{self.hint}"
+
+
+class Version(TenantModel):
+    """A configuration as it stood at one moment. Immutable; runs point at it, history and restore read it."""
+
+    resource = "Version"
+
+    kind = models.CharField(max_length=16, choices=Kind.choices)
+    object_id = models.UUIDField(db_comment="Id of the model, tool or agent; it may have been deleted since")
+    number = models.PositiveIntegerField(db_comment="1, 2, 3 … per object")
+    name = models.CharField(max_length=100)
+    data = models.JSONField(db_comment="The whole configuration; secrets stand in it as {secret: id, hint}")
+    hash = models.CharField(max_length=64, db_comment="SHA-256 of the canonical JSON of data, hexadecimal")
+    change = models.CharField(max_length=16, db_comment="created, updated, restored or deleted")
+    author_id = models.UUIDField(null=True)
+    author = models.CharField(max_length=150, blank=True, db_comment="The author's user name at that time")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["object_id", "number"], name="version_number_once")]
+        indexes = [models.Index(fields=["workspace", "kind", "name"], name="version_by_name")]
+        db_table_comment = "Immutable versions of models, tools and agents"
+
+    def __str__(self) -> str:
+        return f"{self.name} v{self.number}"
+
+
+class Configuration(TenantModel):
+    """What models, tools and agents share: a name that is unique in the workspace, and a current version."""
+
+    kind: Kind
+
+    name = models.CharField(max_length=100, validators=[name_validator])
+    description = models.TextField(blank=True, max_length=2000)
+    enabled = models.BooleanField(default=True)
+    version = models.ForeignKey(
+        Version, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ChatModel(Configuration):
+    """A chat model at a provider's endpoint."""
+
+    kind = Kind.MODEL
+    resource = "Model"
+
+    provider = models.CharField(
+        max_length=32, db_comment="A key of agents.providers.registry: openai, anthropic, google, demo"
+    )
+    model = models.CharField(max_length=200, db_comment="The provider's id of the model")
+    base_url = models.URLField(blank=True, max_length=500, db_comment="Empty: the provider's own")
+    secret = models.ForeignKey(
+        Secret, null=True, blank=True, editable=False, on_delete=models.PROTECT, related_name="+"
+    )
+    parameters = models.JSONField(
+        default=dict, blank=True, db_comment="Defaults: temperature, max_tokens, top_p …"
+    )
+    fallbacks = models.ManyToManyField(
+        "self", through="Fallback", symmetrical=False, related_name="fallback_of"
+    )
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = "model"
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="model_name_once")]
+        db_table_comment = "Chat models"
+
+
+class Fallback(models.Model):
+    """A model that is asked when another fails; lower positions first."""
+
+    id = models.BigAutoField(primary_key=True)
+    model = models.ForeignKey(ChatModel, on_delete=models.CASCADE, related_name="fallback_rows")
+    fallback = models.ForeignKey(ChatModel, on_delete=models.PROTECT, related_name="+")
+    position = models.PositiveSmallIntegerField(default=0)
+
+    class Meta:
+        ordering = ["position", "id"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "fallback"], name="fallback_once"),
+            models.CheckConstraint(
+                condition=~models.Q(model=models.F("fallback")), name="fallback_is_another"
+            ),
+        ]
+        db_table_comment = "Fallback models in order"
+
+    def __str__(self) -> str:
+        return f"{self.model_id} → {self.fallback_id}"
+
+
+class Tool(Configuration):
+    """Something that an agent can call."""
+
+    class ToolKind(models.TextChoices):
+        FUNCTION = "function", "Function"
+        HTTP = "http", "HTTP request"
+
+    kind = Kind.TOOL
+    resource = "Tool"
+
+    tool_kind = models.CharField("kind", max_length=16, choices=ToolKind.choices, db_column="kind")
+    function = models.CharField(
+        max_length=100, blank=True, db_comment="Name in agents.tools.functions.registry"
+    )
+    request = models.JSONField(
+        default=dict,
+        blank=True,
+        db_comment="http: {method, url, headers{}, query{}, body}; {placeholders} are arguments",
+    )
+    secret_headers = models.JSONField(
+        default=dict,
+        blank=True,
+        editable=False,
+        db_comment="Header name → {secret: id of agents_secret, hint}",
+    )
+    arguments_schema = models.JSONField(default=dict, blank=True, db_comment="JSON Schema of the arguments")
+    timeout_seconds = models.PositiveSmallIntegerField(
+        default=30, validators=[MinValueValidator(1), MaxValueValidator(600)]
+    )
+    idempotent = models.BooleanField(default=False, db_comment="May be called again after a crash")
+    requires_approval = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="tool_name_once")]
+        db_table_comment = "Tools of agents"
+
+
+class Agent(Configuration):
+    """A model with a system prompt and tools, ready to be run."""
+
+    kind = Kind.AGENT
+    resource = "Agent"
+
+    model = models.ForeignKey(ChatModel, on_delete=models.PROTECT, related_name="agents")
+    system_prompt = models.TextField(blank=True, max_length=100_000)
+    tools = models.ManyToManyField(Tool, blank=True, related_name="agents")
+    memory = models.JSONField(
+        default=dict, blank=True, db_comment="{window: messages kept for the model}; empty: all"
+    )
+    knowledge = models.JSONField(default=list, blank=True, db_comment="Names of knowledge bases")
+    config = models.JSONField(
+        default=dict, blank=True, db_comment="{max_steps, temperature, max_tokens, timeout (s), retries}"
+    )
+    tags = ArrayField(models.CharField(max_length=50), default=list, blank=True)
+    is_default = models.BooleanField(default=False, db_comment="Answers where no agent is named")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "name"], name="agent_name_once"),
+            models.UniqueConstraint(
+                fields=["workspace"], condition=models.Q(is_default=True), name="agent_default_once"
+            ),
+        ]
+        indexes = [GinIndex(fields=["tags"], name="agent_by_tag")]
+        db_table_comment = "Agents"

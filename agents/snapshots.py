@@ -1,0 +1,147 @@
+"""The JSON of a model, a tool or an agent that its versions hold, and the way back from it to the rows.
+
+model  {name, description, enabled, provider, model, base_url, api_key: {secret, hint} | null, parameters{},
+        fallbacks[names], fallback_ids[]}
+tool   {name, description, enabled, kind, function, request{}, secret_headers{header: {secret, hint}},
+        arguments_schema{}, timeout_seconds, idempotent, requires_approval}
+agent  {name, description, enabled, model, model_id, system_prompt, tools[names], tool_ids[], memory{},
+        knowledge[], config{}, tags[]}
+
+Names are for people, ids are what counts: a part that was renamed is still the same part. Which agent is the
+workspace's default is not part of a definition, or moving the flag would make versions of two agents.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any, cast
+
+from agentplatform.lib.errors import InvalidConfig
+from agents.models import Agent, ChatModel, Configuration, Fallback, Kind, Secret, Tool
+
+Definition = dict[str, Any]
+
+
+def definition(instance: Configuration) -> Definition:
+    """What `instance` is now, relations included."""
+    common = {"name": instance.name, "description": instance.description, "enabled": instance.enabled}
+    return common | _definitions[instance.kind](instance)
+
+
+def apply(instance: Configuration, data: Definition) -> None:
+    """Makes `instance` what `data` says, and saves it. Raises InvalidConfig where a part is gone."""
+    instance.name, instance.description, instance.enabled = data["name"], data["description"], data["enabled"]
+    _appliers[instance.kind](instance, data)
+
+
+def _model_definition(model: ChatModel) -> Definition:
+    fallbacks = [
+        row.fallback for row in model.fallback_rows.select_related("fallback").order_by("position", "id")
+    ]
+    return {
+        "provider": model.provider,
+        "model": model.model,
+        "base_url": model.base_url,
+        "api_key": reference(model.secret) if model.secret else None,
+        "parameters": model.parameters,
+        "fallbacks": [fallback.name for fallback in fallbacks],
+        "fallback_ids": [str(fallback.pk) for fallback in fallbacks],
+    }
+
+
+def _tool_definition(tool: Tool) -> Definition:
+    return {"kind": tool.tool_kind} | {name: getattr(tool, name) for name in TOOL_FIELDS}
+
+
+def _agent_definition(agent: Agent) -> Definition:
+    tools = list(agent.tools.order_by("name").values_list("id", "name"))
+    return {
+        "model": agent.model.name,
+        "model_id": str(agent.model_id),
+        "tools": [name for _, name in tools],
+        "tool_ids": [str(key) for key, _ in tools],
+    } | {name: getattr(agent, name) for name in AGENT_FIELDS}
+
+
+def _apply_model(model: ChatModel, data: Definition) -> None:
+    for name in ("provider", "model", "base_url", "parameters"):
+        setattr(model, name, data[name])
+    model.secret_id = uuid.UUID(data["api_key"]["secret"]) if data["api_key"] else None
+    model.save()
+    set_fallbacks(model, _parts(ChatModel, model, "fallbacks", data["fallback_ids"], data["fallbacks"]))
+
+
+def _apply_tool(tool: Tool, data: Definition) -> None:
+    tool.tool_kind = data["kind"]
+    for name in TOOL_FIELDS:
+        setattr(tool, name, data[name])
+    tool.save()
+
+
+def _apply_agent(agent: Agent, data: Definition) -> None:
+    for name in AGENT_FIELDS:
+        setattr(agent, name, data[name])
+    [model] = _parts(ChatModel, agent, "model", [data["model_id"]], [data["model"]])
+    agent.model = cast(ChatModel, model)
+    agent.save()
+    agent.tools.set(cast("list[Tool]", _parts(Tool, agent, "tools", data["tool_ids"], data["tools"])))
+
+
+def set_fallbacks(model: ChatModel, fallbacks: Iterable[Configuration]) -> None:
+    """Makes `fallbacks` the model's, in this order."""
+    model.fallback_rows.all().delete()
+    rows = [
+        Fallback(model=model, fallback_id=fallback.pk, position=place)
+        for place, fallback in enumerate(fallbacks)
+    ]
+    Fallback.objects.bulk_create(rows)
+
+
+def reference(secret: Secret) -> dict[str, str]:
+    """How a secret stands in a definition: by id, with the characters that people recognise it by."""
+    return {"secret": str(secret.pk), "hint": secret.hint}
+
+
+def without_secret_ids(data: Any) -> Any:
+    """`data` of a version with `{hint}` in the place of each `{secret, hint}`."""
+    if not isinstance(data, dict):
+        return data
+    if data.keys() == {"secret", "hint"}:
+        return {"hint": data["hint"]}
+    return {name: without_secret_ids(value) for name, value in data.items()}
+
+
+def _parts(
+    model: type[Configuration], owner: Configuration, field: str, ids: list[str], names: list[str]
+) -> list[Configuration]:
+    rows = model._default_manager.filter(workspace_id=owner.workspace_id).in_bulk(
+        [uuid.UUID(key) for key in ids]
+    )
+    if gone := [name for key, name in zip(ids, names, strict=True) if uuid.UUID(key) not in rows]:
+        raise InvalidConfig(
+            {field: f"{', '.join(gone)}: deleted since, so this version cannot be restored as it was."}
+        )
+    return [rows[uuid.UUID(key)] for key in ids]
+
+
+TOOL_FIELDS = (
+    "function",
+    "request",
+    "secret_headers",
+    "arguments_schema",
+    "timeout_seconds",
+    "idempotent",
+    "requires_approval",
+)
+AGENT_FIELDS = ("system_prompt", "memory", "knowledge", "config", "tags")
+_definitions: dict[str, Callable[[Any], Definition]] = {
+    Kind.MODEL: _model_definition,
+    Kind.TOOL: _tool_definition,
+    Kind.AGENT: _agent_definition,
+}
+_appliers: dict[str, Callable[[Any, Definition], None]] = {
+    Kind.MODEL: _apply_model,
+    Kind.TOOL: _apply_tool,
+    Kind.AGENT: _apply_agent,
+}

@@ -1,0 +1,193 @@
+"""What a run needs to know of an agent, as plain frozen values read from immutable versions.
+
+A run stores the id of its agent's version and its pins (the ids of the versions of model, fallbacks and
+tools). `load` reads them all in one query; whatever is edited afterwards, the same ids give the same result.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+
+from agentplatform.lib.errors import InvalidConfig
+from agents.models import Kind, Secret, Tool, Version
+from agents.tools import functions
+
+DEFAULT_MAX_STEPS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """Limits of a run. None leaves the choice to the model's parameters or the provider."""
+
+    max_steps: int = DEFAULT_MAX_STEPS
+    temperature: float | None = None
+    max_tokens: int | None = None
+    timeout: float = 30.0
+    """Seconds that one model call may take."""
+    retries: int = 3
+    """Further attempts of one model call after a fault that may pass."""
+
+    @property
+    def model_parameters(self) -> dict[str, Any]:
+        """What goes over the model's own parameters."""
+        chosen = {"temperature": self.temperature, "max_tokens": self.max_tokens}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpecification:
+    """A chat model as it stood in one version. `secret` is the id of its key; None: the platform's."""
+
+    version_id: uuid.UUID
+    id: uuid.UUID
+    name: str
+    provider: str
+    model: str
+    base_url: str = ""
+    secret: uuid.UUID | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSpecification:
+    """A tool as it stood in one version. What a function's tool leaves empty is the function's own."""
+
+    version_id: uuid.UUID
+    id: uuid.UUID
+    name: str
+    description: str
+    kind: str
+    function: str = ""
+    request: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    secret_headers: Mapping[str, uuid.UUID] = field(default_factory=dict, hash=False)
+    arguments_schema: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    timeout_seconds: float = 30.0
+    idempotent: bool = False
+    requires_approval: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpecification:
+    """An agent with everything that it is built of."""
+
+    version_id: uuid.UUID
+    id: uuid.UUID
+    workspace_id: uuid.UUID
+    name: str
+    system_prompt: str
+    config: AgentConfig
+    memory_window: int | None
+    """How many of the last messages the model is shown; None: all."""
+    model: ModelSpecification
+    fallbacks: tuple[ModelSpecification, ...] = ()
+    tools: tuple[ToolSpecification, ...] = ()
+
+    @property
+    def secret_ids(self) -> frozenset[uuid.UUID]:
+        keys = [model.secret for model in (self.model, *self.fallbacks) if model.secret]
+        headers = [secret for tool in self.tools for secret in tool.secret_headers.values()]
+        return frozenset([*keys, *headers])
+
+
+def load(
+    agent_version_id: uuid.UUID, pins: Iterable[uuid.UUID | str], config: Mapping[str, Any] | None = None
+) -> AgentSpecification:
+    """The specification of a run, in one query. `config` is the run's own and goes over the agent's.
+
+    Raises InvalidConfig where a pinned version is missing.
+    """
+    versions = Version.objects.in_bulk([agent_version_id, *(uuid.UUID(str(pin)) for pin in pins)])
+    agent = versions.pop(agent_version_id, None)
+    if agent is None:
+        raise InvalidConfig(f"The agent's version {agent_version_id} does not exist any more.")
+    return parse_agent(agent, versions.values(), config)
+
+
+def secret_values(workspace_id: uuid.UUID, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
+    """The plain values of a workspace's secrets by id; no query where there are none."""
+    if not (wanted := list(ids)):
+        return {}
+    return dict(Secret.objects.filter(workspace_id=workspace_id, pk__in=wanted).values_list("id", "value"))
+
+
+def parse_agent(
+    version: Version, parts: Iterable[Version], config: Mapping[str, Any] | None = None
+) -> AgentSpecification:
+    """An agent's version with the versions of its parts. A fallback that is not among them is left out."""
+    data = version.data
+    by_object = {(part.kind, str(part.object_id)): part for part in parts}
+    limits = parse_config({**data["config"], **(config or {})})
+    model = _part(by_object, Kind.MODEL, data["model_id"], data["model"])
+    fallbacks = [by_object.get((Kind.MODEL, key)) for key in model.data["fallback_ids"]]
+    tools = zip(data["tool_ids"], data["tools"], strict=True)
+    return AgentSpecification(
+        version_id=version.pk,
+        id=version.object_id,
+        workspace_id=version.workspace_id,
+        name=data["name"],
+        system_prompt=data["system_prompt"],
+        config=limits,
+        memory_window=data["memory"].get("window"),
+        model=parse_model(model, limits),
+        fallbacks=tuple(parse_model(fallback, limits) for fallback in fallbacks if fallback),
+        tools=tuple(parse_tool(_part(by_object, Kind.TOOL, key, name)) for key, name in tools),
+    )
+
+
+def parse_config(data: Mapping[str, Any]) -> AgentConfig:
+    return AgentConfig(
+        max_steps=data.get("max_steps") or DEFAULT_MAX_STEPS,
+        temperature=data.get("temperature"),
+        max_tokens=data.get("max_tokens"),
+        timeout=data.get("timeout") or settings.AGENT_TIMEOUT_SECONDS,
+        retries=settings.AGENT_MAX_RETRIES if data.get("retries") is None else data["retries"],
+    )
+
+
+def parse_model(version: Version, limits: AgentConfig) -> ModelSpecification:
+    """A model's version, with what the agent's limits say over its own parameters."""
+    data = version.data
+    return ModelSpecification(
+        version_id=version.pk,
+        id=version.object_id,
+        name=data["name"],
+        provider=data["provider"],
+        model=data["model"],
+        base_url=data["base_url"],
+        secret=uuid.UUID(data["api_key"]["secret"]) if data["api_key"] else None,
+        parameters={**data["parameters"], **limits.model_parameters},
+        timeout=limits.timeout,
+    )
+
+
+def parse_tool(version: Version) -> ToolSpecification:
+    data = version.data
+    own = functions.registry.get(data["function"]) if data["kind"] == Tool.ToolKind.FUNCTION else None
+    return ToolSpecification(
+        version_id=version.pk,
+        id=version.object_id,
+        name=data["name"],
+        description=data["description"] or (own.description if own else ""),
+        kind=data["kind"],
+        function=data["function"],
+        request=data["request"],
+        secret_headers={name: uuid.UUID(entry["secret"]) for name, entry in data["secret_headers"].items()},
+        arguments_schema=data["arguments_schema"] or (own.schema if own else {}),
+        timeout_seconds=data["timeout_seconds"],
+        idempotent=data["idempotent"],
+        requires_approval=data["requires_approval"],
+    )
+
+
+def _part(parts: Mapping[tuple[str, str], Version], kind: Kind, object_id: str, name: str) -> Version:
+    if found := parts.get((kind.value, object_id)):
+        return found
+    raise InvalidConfig(
+        f"The {kind.label.lower()} {name!r} is not among the versions that this run is pinned to."
+    )

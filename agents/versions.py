@@ -1,0 +1,98 @@
+"""Immutable versions of models, tools and agents: record, list, compare and restore."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any, TypeVar, cast
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from accounts.actor import Actor
+from agentplatform.lib.errors import NotFound
+from agents.models import Agent, ChatModel, Configuration, Kind, Tool, Version
+from agents.snapshots import apply, definition
+
+models_by_kind: dict[str, type[Configuration]] = {Kind.MODEL: ChatModel, Kind.TOOL: Tool, Kind.AGENT: Agent}
+Instance = TypeVar("Instance", bound=Configuration)
+
+
+def record(instance: Configuration, actor: Actor | None, change: str) -> Version:
+    """Makes what `instance` is now, relations included, its current version.
+
+    `change` is created, updated, restored or deleted; without an actor the platform itself is the author.
+    Nothing new is written where nothing changed since the current version, unless it is deleted.
+    """
+    with transaction.atomic():
+        latest = lock(instance).version
+        data = definition(instance)
+        fingerprint = hash_of(data)
+        if latest and latest.hash == fingerprint and change != "deleted":
+            instance.version = latest
+            return latest
+        version = Version.objects.create(
+            workspace_id=instance.workspace_id,
+            kind=instance.kind,
+            object_id=instance.pk,
+            number=latest.number + 1 if latest else 1,
+            name=instance.name,
+            data=data,
+            hash=fingerprint,
+            change=change,
+            author_id=actor.user_id if actor else None,
+            author=actor.username if actor else "",
+        )
+        type(instance)._default_manager.filter(pk=instance.pk).update(version=version)
+    instance.version = version
+    return version
+
+
+def lock(instance: Instance) -> Instance:
+    """The row of `instance` as it is now, locked until the transaction ends. Raises NotFound."""
+    rows = type(instance)._default_manager.select_related("version").select_for_update(of=("self",))
+    found = rows.filter(pk=instance.pk).first()
+    if found is None:
+        raise NotFound(Kind(instance.kind).label, instance.name)
+    return cast(Instance, found)
+
+
+def history(kind: str, instance: Configuration) -> QuerySet[Version]:
+    """The versions of `instance`, the newest first."""
+    return Version.objects.filter(
+        kind=kind, object_id=instance.pk, workspace_id=instance.workspace_id
+    ).order_by("-number")
+
+
+def restore(version: Version, actor: Actor | None) -> Version:
+    """Makes the object what it was in `version`, as a new version.
+
+    Raises NotFound where the object is deleted, InvalidConfig where something that it was built of is.
+    """
+    with transaction.atomic():
+        model = models_by_kind[version.kind]
+        instance = lock(model(id=version.object_id, name=version.name))
+        apply(instance, version.data)
+        return record(instance, actor, "restored")
+
+
+def diff(before: Version, after: Version) -> dict[str, dict[str, Any]]:
+    """What differs: dotted path → {old, new}. None stands for absent too."""
+    old, new = dict(_flat(before.data)), dict(_flat(after.data))
+    changed = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
+    return {path: {"old": old.get(path), "new": new.get(path)} for path in changed}
+
+
+def hash_of(data: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON (sorted keys, no spaces, UTF-8), in hexadecimal."""
+    canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _flat(item, f"{path}.{key}" if path else key)
+    else:
+        yield path, value

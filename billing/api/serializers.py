@@ -1,0 +1,179 @@
+"""The shapes of usage and prices. Money is a decimal string without trailing zeros, never a float."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.utils import timezone
+from rest_framework import serializers
+
+from agentplatform.lib.serializers import StrictModelSerializer
+from billing import price_list
+from billing.models import Price
+from billing.usage import GRANULARITIES
+
+
+class MoneyField(serializers.DecimalField):
+    """A decimal; `0.000150000000` is answered as `"0.00015"`."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"max_digits": 24, "decimal_places": 12, **kwargs})
+
+    def to_representation(self, value: Decimal) -> str:
+        return format(Decimal(value).normalize(), "f")
+
+
+class UsageTotalsSerializer(serializers.Serializer[Any]):
+    requests = serializers.IntegerField(help_text="Model calls that have ended.")
+    input_tokens = serializers.IntegerField(help_text="With cached ones and those written to a cache.")
+    cached_tokens = serializers.IntegerField()
+    cache_write_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField(help_text="With reasoning.")
+    reasoning_tokens = serializers.IntegerField()
+    cost = MoneyField(allow_null=True, help_text="Of the priced requests; null where none of them is.")
+    unpriced_requests = serializers.IntegerField(help_text="Without a known price; `cost` leaves them out.")
+
+
+class UsageOfModelSerializer(UsageTotalsSerializer):
+    provider = serializers.CharField()
+    model = serializers.CharField()
+
+
+class UsageOfAgentSerializer(UsageTotalsSerializer):
+    agent_id = serializers.UUIDField(allow_null=True)
+    agent = serializers.CharField(help_text="The name at that time.")
+
+
+class UsageOfAgentByModelSerializer(UsageOfAgentSerializer):
+    by_model = UsageOfModelSerializer(many=True)
+
+
+class UsageBucketSerializer(UsageTotalsSerializer):
+    start = serializers.DateTimeField()
+
+
+class UsagePeriodSerializer(serializers.Serializer[Any]):
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField(help_text="Not part of the period.")
+
+
+class UsageInOtherCurrencySerializer(serializers.Serializer[Any]):
+    currency = serializers.CharField()
+    cost = MoneyField()
+
+
+class UsageHeadSerializer(serializers.Serializer[Any]):
+    period = UsagePeriodSerializer()
+    currency = serializers.CharField(help_text="ISO 4217 code of every `cost`.")
+    totals = UsageTotalsSerializer()
+    other_currencies = UsageInOtherCurrencySerializer(many=True, help_text="From before it was changed.")
+
+
+TOTALS = {
+    "requests": 128,
+    "input_tokens": 40210,
+    "cached_tokens": 10240,
+    "cache_write_tokens": 0,
+    "output_tokens": 9120,
+    "reasoning_tokens": 640,
+    "cost": "0.0107355",
+    "unpriced_requests": 0,
+}
+HEAD = {
+    "period": {"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z"},
+    "currency": "USD",
+    "totals": TOTALS,
+    "other_currencies": [],
+}
+OF_MODEL = {**TOTALS, "provider": "openai", "model": "gpt-4o-mini"}
+OF_AGENT = {**TOTALS, "agent_id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e", "agent": "trade-assistant"}
+
+
+class UsageSerializer(UsageHeadSerializer):
+    by_model = UsageOfModelSerializer(many=True)
+    by_agent = UsageOfAgentSerializer(many=True)
+    open_calls = serializers.IntegerField(help_text="Model calls that are under way and not counted yet.")
+
+    example = {**HEAD, "by_model": [OF_MODEL], "by_agent": [OF_AGENT], "open_calls": 0}
+
+
+class AgentBreakdownSerializer(UsageHeadSerializer):
+    agents = UsageOfAgentByModelSerializer(many=True)
+
+    example = {**HEAD, "agents": [{**OF_AGENT, "by_model": [OF_MODEL]}]}
+
+
+class UsageHistorySerializer(UsageHeadSerializer):
+    granularity = serializers.ChoiceField(choices=list(GRANULARITIES))
+    tz = serializers.CharField()
+    buckets = UsageBucketSerializer(many=True)
+
+    example = {
+        **HEAD,
+        "granularity": "day",
+        "tz": "UTC",
+        "buckets": [{**TOTALS, "start": "2026-11-21T00:00:00Z"}],
+    }
+
+
+class HistoryQuerySerializer(serializers.Serializer[Any]):
+    granularity = serializers.ChoiceField(choices=list(GRANULARITIES), default="day")
+    tz = serializers.CharField(default="UTC", max_length=64, help_text="Time zone, like Europe/Berlin.")
+
+
+class ExportQuerySerializer(serializers.Serializer[Any]):
+    format = serializers.ChoiceField(choices=["csv"], default="csv")
+
+
+def _price_field(**kwargs: Any) -> MoneyField:
+    return MoneyField(
+        max_digits=18, decimal_places=6, min_value=0, max_value=price_list.HIGHEST_PRICE, **kwargs
+    )
+
+
+class PriceSerializer(StrictModelSerializer):
+    """A price per million tokens in the workspace's currency.
+
+    Tokens read from or written to a cache cost what input costs, unless they have a price of their own.
+    """
+
+    input_per_million = _price_field()
+    cached_per_million = _price_field(required=False, allow_null=True)
+    cache_write_per_million = _price_field(required=False, allow_null=True)
+    output_per_million = _price_field()
+    valid_from = serializers.DateTimeField(default=timezone.now, help_text="Default: now. Never in the past.")
+
+    example = {
+        "id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e",
+        "provider": "openai",
+        "model": "qwen3-32b",
+        "input_per_million": "0.15",
+        "cached_per_million": "0.075",
+        "cache_write_per_million": None,
+        "output_per_million": "0.6",
+        "valid_from": "2026-12-01T00:00:00Z",
+        "created_at": "2026-11-21T08:30:00Z",
+    }
+
+    class Meta:
+        model = Price
+        fields = [
+            "id",
+            "provider",
+            "model",
+            "input_per_million",
+            "cached_per_million",
+            "cache_write_per_million",
+            "output_per_million",
+            "valid_from",
+            "created_at",
+        ]
+
+    def validate_valid_from(self, value: datetime) -> datetime:
+        price_list.check_start(value)
+        return value
+
+    def create(self, validated_data: dict[str, Any]) -> Price:
+        return price_list.add(Price(**validated_data))

@@ -1,0 +1,18 @@
+"""Paths of the room, without a trailing slash."""
+
+from django.urls import path
+
+from billing.api.views import PriceViewSet, UsageExportViewSet, UsageViewSet
+
+urlpatterns = [
+    path("billing/usage", UsageViewSet.as_view({"get": "summary"}), name="usage"),
+    path("billing/agent-breakdown", UsageViewSet.as_view({"get": "agent_breakdown"}), name="usage-by-agent"),
+    path("billing/usage/history", UsageViewSet.as_view({"get": "history"}), name="usage-history"),
+    path("billing/usage/export", UsageExportViewSet.as_view({"get": "export"}), name="usage-export"),
+    path("billing/prices", PriceViewSet.as_view({"get": "list", "post": "create"}), name="prices"),
+    path(
+        "billing/prices/<str:pk>",
+        PriceViewSet.as_view({"get": "retrieve", "delete": "destroy"}),
+        name="price",
+    ),
+]

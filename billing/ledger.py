@@ -1,0 +1,174 @@
+"""The ledger's one way in: an entry is opened before each model call and settled after it.
+
+Building entries is pure and may be done on an event loop; `append` and what reads the ledger are sync.
+Everything may be repeated: the first entry of a kind for a call stays, later ones are ignored.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Q, Sum
+
+from agentplatform.lib import bulk
+from billing.models import Entry, Outcome, UsageRecord
+from billing.pricing import cost, prefetch, price
+from billing.tokens import Tokens, estimate_tokens
+
+__all__ = [
+    "CallContext",
+    "RunTotals",
+    "Tokens",
+    "append",
+    "estimate_tokens",
+    "opened",
+    "prefetch",
+    "settle_open",
+    "settled",
+    "totals_of_runs",
+]
+
+BATCH = 1000
+# What PostgreSQL's text cannot hold: one such character would refuse the whole insert.
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+NAMES = frozenset({"agent", "workflow", "user", "end_user", "api_key", "provider", "model"})
+LENGTHS = {field.name: field.max_length or 0 for field in UsageRecord._meta.fields if field.name in NAMES}
+IDS = (
+    "workspace_id",
+    "run_id",
+    "session_id",
+    "agent_id",
+    "user_id",
+    "api_key_id",
+    "attempt",
+    "step",
+    "currency",
+)
+# What distinguishes the settlement from the entry that it settles.
+OF_ONE_ENTRY = frozenset({"id", "timestamp", "entry", "status"})
+NEVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """For whom and by what a model is called: ids, and the names that they have now."""
+
+    workspace_id: uuid.UUID
+    currency: str
+    run_id: uuid.UUID
+    attempt: int
+    step: int
+    session_id: uuid.UUID | None
+    agent_id: uuid.UUID | None
+    agent: str
+    workflow: str
+    user_id: uuid.UUID | None
+    user: str
+    end_user: str
+    api_key_id: uuid.UUID | None
+    api_key: str
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunTotals:
+    """What a run's model calls took. `cost` leaves out the `unpriced_calls`, whose price is not known."""
+
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cost: Decimal
+    unpriced_calls: int
+
+
+def opened(context: CallContext, call_id: uuid.UUID, estimate: Tokens, at: datetime) -> UsageRecord:
+    """The entry to append before the call, unsaved, with an estimate of what the call will take."""
+    return _entry(context, call_id, estimate, at, Entry.OPENED, Outcome.PENDING)
+
+
+def settled(
+    context: CallContext, call_id: uuid.UUID, tokens: Tokens, status: str, at: datetime
+) -> UsageRecord:
+    """The entry to append after the call, unsaved. `status` is an `Outcome` other than pending."""
+    return _entry(context, call_id, tokens, at, Entry.SETTLED, Outcome(status))
+
+
+def append(records: Sequence[UsageRecord]) -> None:
+    """Inserts `records`; an entry that the ledger has already is ignored."""
+    bulk.execute(appending(records))
+
+
+def appending(records: Sequence[UsageRecord]) -> list[bulk.Statement]:
+    """What `append` executes, for callers that send it along with other statements; none without records."""
+    rows = [bulk.from_instance(record).values for record in records]
+    return [bulk.insert(UsageRecord, rows, bulk.Conflict(()))] if rows else []
+
+
+def settle_open(run_ids: Iterable[uuid.UUID], at: datetime, keep_attempts: Mapping[uuid.UUID, int]) -> int:
+    """Settles as `unknown`, with the estimate as its cost, what dead attempts left open; returns how many.
+
+    `keep_attempts` maps the runs that still live to their present attempt: its calls, and those of
+    attempts after it, are left alone. All attempts of other runs are dead.
+    """
+    calls = UsageRecord.objects.filter(run_id__in=list(run_ids)).open_calls()
+    dead = [record for record in calls if record.attempt < keep_attempts.get(record.run_id, NEVER)]
+    append([_unknown(record, at) for record in dead])
+    return len(dead)
+
+
+def totals_of_runs(run_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, RunTotals]:
+    """What each run's settled calls took together; a run without any is absent."""
+    calls = UsageRecord.objects.filter(run_id__in=list(run_ids)).settled()
+    sums = {
+        "count": Sum("requests"),
+        "input": Sum("input_tokens"),
+        "output": Sum("output_tokens"),
+        "amount": Sum("cost", default=Decimal(0)),
+        "unpriced": Sum("requests", filter=Q(cost=None), default=0),
+    }
+    rows = calls.order_by().values("run_id").annotate(**sums).values_list("run_id", *sums)
+    return {run_id: RunTotals(*totals) for run_id, *totals in rows}
+
+
+def _entry(
+    context: CallContext, call_id: uuid.UUID, tokens: Tokens, at: datetime, entry: Entry, status: Outcome
+) -> UsageRecord:
+    prices = price(context.workspace_id, context.provider, context.model, at, context.currency)
+    return UsageRecord(
+        **{name: getattr(context, name) for name in IDS},
+        **{name: _storable(getattr(context, name), limit) for name, limit in LENGTHS.items()},
+        call_id=call_id,
+        timestamp=at,
+        entry=entry,
+        status=status,
+        input_tokens=tokens.input,
+        cached_tokens=tokens.cached,
+        cache_write_tokens=tokens.cache_write,
+        output_tokens=tokens.output,
+        reasoning_tokens=tokens.reasoning,
+        input_price=prices.input.at(tokens.input) if prices else None,
+        output_price=prices.output.at(tokens.input) if prices else None,
+        cost=cost(tokens, prices),
+        price_version=prices.version if prices else "",
+    )
+
+
+def _storable(text: str, limit: int) -> str:
+    return UNSTORABLE.sub("\ufffd", text)[:limit]
+
+
+def _unknown(record: UsageRecord, at: datetime) -> UsageRecord:
+    """The settlement of an opened entry of which nothing more is known than its estimate."""
+    kept: dict[str, Any] = {
+        field.attname: getattr(record, field.attname)
+        for field in UsageRecord._meta.concrete_fields
+        if field.name not in OF_ONE_ENTRY
+    }
+    return UsageRecord(**kept, timestamp=at, entry=Entry.SETTLED, status=Outcome.UNKNOWN)

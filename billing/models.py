@@ -1,0 +1,154 @@
+"""The usage ledger and the price list."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Exists, OuterRef
+
+from accounts.models import Workspace
+from accounts.tenancy import TenantModel
+from billing.append_only import AppendOnlyModel, AppendOnlyQuerySet
+
+
+class Entry(models.TextChoices):
+    """The two entries of a model call in the ledger."""
+
+    OPENED = "opened", "Opened"
+    SETTLED = "settled", "Settled"
+
+
+class Outcome(models.TextChoices):
+    """How a model call ended, as far as the ledger knows."""
+
+    PENDING = "pending", "Pending"
+    OK = "ok", "OK"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+    UNKNOWN = "unknown", "Unknown"
+
+
+class UsageQuerySet(AppendOnlyQuerySet[Any]):
+    """Entries of the ledger."""
+
+    def settled(self) -> UsageQuerySet:
+        return self.filter(entry=Entry.SETTLED)
+
+    def open_calls(self) -> UsageQuerySet:
+        """The opened entries of calls that are not settled."""
+        # Says what the unique index says, because only then the index finds the settlement.
+        settlement = UsageRecord.objects.settled().filter(call_id=OuterRef("call_id"), correction_of=None)
+        return self.filter(~Exists(settlement), entry=Entry.OPENED)
+
+
+class UsageRecord(AppendOnlyModel):
+    """One entry of the append-only ledger.
+
+    A model call is opened before it is made (estimated tokens, `pending`) and settled after it by a
+    second entry with the same `call_id`; totals and exports read settled entries. People, keys, runs
+    and agents stand in it by id and by the name they had then, without foreign keys, so that the
+    ledger outlives them. `input_tokens` include cached ones, `output_tokens` include reasoning ones.
+    A correction (`correction_of`) holds differences, so counts may be negative there.
+    """
+
+    resource = "UsageRecord"
+    objects: ClassVar[UsageQuerySet] = UsageQuerySet.as_manager()  # type: ignore[assignment]
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    timestamp = models.DateTimeField(db_comment="When this entry was written")
+    entry = models.CharField(max_length=8, choices=Entry.choices)
+    status = models.CharField(max_length=16, choices=Outcome.choices)
+    call_id = models.UUIDField(db_comment="The model call; shared by its opened and its settled entry")
+    run_id = models.UUIDField()
+    attempt = models.PositiveIntegerField(default=1)
+    step = models.PositiveIntegerField(default=0)
+    session_id = models.UUIDField(null=True)
+    agent_id = models.UUIDField(null=True)
+    agent = models.CharField(max_length=100, blank=True)
+    workflow = models.CharField(max_length=100, blank=True)
+    user_id = models.UUIDField(null=True)
+    user = models.CharField(max_length=150, blank=True)
+    end_user = models.CharField(max_length=200, blank=True, db_comment="The client's own user, free text")
+    api_key_id = models.UUIDField(null=True)
+    api_key = models.CharField(max_length=100, blank=True)
+    provider = models.CharField(max_length=32)
+    model = models.CharField(max_length=200, db_comment="The provider's id of the model")
+    input_tokens = models.BigIntegerField(default=0)
+    cached_tokens = models.BigIntegerField(default=0)
+    cache_write_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(default=0)
+    reasoning_tokens = models.BigIntegerField(default=0)
+    requests = models.IntegerField(default=1)
+    input_price = models.DecimalField(
+        max_digits=24,
+        decimal_places=12,
+        null=True,
+        db_comment="Per token, as priced then; null: no price known",
+    )
+    output_price = models.DecimalField(
+        max_digits=24,
+        decimal_places=12,
+        null=True,
+        db_comment="Per token, as priced then; null: no price known",
+    )
+    cost = models.DecimalField(max_digits=24, decimal_places=12, null=True, db_comment="Null: no price known")
+    currency = models.CharField(max_length=3, default="USD")
+    price_version = models.CharField(
+        max_length=64, blank=True, db_comment="Which price list priced this entry"
+    )
+    correction_of = models.UUIDField(
+        null=True, db_comment="The entry that this one corrects, by the difference"
+    )
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            # Makes a repeated flush, and a settlement by both worker and sweep, harmless.
+            models.UniqueConstraint(
+                fields=["call_id", "entry"],
+                condition=models.Q(correction_of=None),
+                name="usage_entry_once_per_call",
+            ),
+        ]
+        indexes = [
+            # Totals and exports of a workspace over a time range, in order of time.
+            models.Index(
+                fields=["workspace", "timestamp", "id"],
+                condition=models.Q(entry="settled"),
+                name="usage_by_time",
+            ),
+            # The calls of a run: settling what a dead attempt left open.
+            models.Index(fields=["run_id"], name="usage_of_run"),
+        ]
+        db_table_comment = "Append-only ledger of model calls; never updated, never deleted"
+
+    def __str__(self) -> str:
+        return f"{self.entry} {self.model} {self.input_tokens}+{self.output_tokens}"
+
+
+class Price(TenantModel):
+    """A workspace's own price of a model from a moment on; it goes before the built-in price list."""
+
+    resource = "Price"
+
+    provider = models.CharField(max_length=32)
+    model = models.CharField(max_length=200, db_comment="The provider's id of the model")
+    input_per_million = models.DecimalField(max_digits=18, decimal_places=6)
+    cached_per_million = models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True)
+    cache_write_per_million = models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True)
+    output_per_million = models.DecimalField(max_digits=18, decimal_places=6)
+    valid_from = models.DateTimeField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["provider", "model", "-valid_from"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "provider", "model", "valid_from"], name="price_once_per_moment"
+            )
+        ]
+        db_table_comment = "Prices that a workspace sets itself, per million tokens"
+
+    def __str__(self) -> str:
+        return f"{self.provider}/{self.model} from {self.valid_from:%Y-%m-%d}"

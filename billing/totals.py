@@ -1,0 +1,53 @@
+"""Sums over the ledger's settled entries, and how groups of them are folded into one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+from django.db.models import Q, Sum
+
+COUNTS = (
+    "requests",
+    "input_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+)
+# The sum of a column takes the column's name from there on, so what needs the columns themselves comes first.
+SUMS = {
+    "unpriced_requests": Sum("requests", filter=Q(cost=None), default=0),
+    "cost": Sum("cost"),
+    **{name: Sum(name, default=0) for name in COUNTS},
+}
+
+# One group: its keys, the COUNTS and `unpriced_requests` as int, `cost` as Decimal, or None where
+# nothing in it is priced.
+Totals = dict[str, Any]
+
+
+def nothing() -> Totals:
+    """The totals of no request at all, which cost nothing."""
+    return dict.fromkeys(COUNTS, 0) | {"unpriced_requests": 0, "cost": Decimal(0)}
+
+
+def fold(rows: Iterable[Mapping[str, Any]], currency: str, *keys: str) -> list[Totals]:
+    """`rows` (of SUMS, `currency` and more) gathered by `keys`, the busiest first.
+
+    Amounts of another currency than `currency` cannot be added to the rest: they are left out of `cost`.
+    """
+    groups: dict[tuple[Any, ...], Totals] = {}
+    for row in rows:
+        named = {key: row[key] for key in keys}
+        group = groups.setdefault(tuple(named.values()), named | dict.fromkeys(SUMS, 0) | {"cost": None})
+        _add(group, row, currency)
+    return sorted(groups.values(), key=lambda group: -group["requests"])
+
+
+def _add(group: Totals, row: Mapping[str, Any], currency: str) -> None:
+    for name in (*COUNTS, "unpriced_requests"):
+        group[name] += row[name]
+    if row["cost"] is not None and row["currency"] == currency:
+        group["cost"] = (group["cost"] or 0) + row["cost"]

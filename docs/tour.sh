@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The tour of README.md: from signing in to the CSV of what it cost. Needs curl and Python.
+#
+#   OUTBOUND_ALLOWED_HOSTS=127.0.0.1 make run        in one terminal
+#   docs/tour.sh                                     in another, once per database
+#
+# BASE is where the platform runs, CREDENTIALS the file of its demo users, PYTHON an interpreter for the stand-ins.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+BASE=${BASE:-http://127.0.0.1:8000}
+CREDENTIALS=${CREDENTIALS:-var/demo-credentials.json}
+PYTHON=${PYTHON:-.venv/bin/python}
+API=$BASE/api/v1
+
+scratch=$(mktemp -d)
+mkdir "$scratch/orders"
+echo '{"number": "1204", "state": "shipped", "arrives": "2026-11-24"}' >"$scratch/orders/1204.json"
+
+say() { printf '\n# %s\n' "$1"; }
+call() { curl --silent --show-error --fail-with-body -H "Authorization: Bearer ${TOKEN:-}" "$@"; }
+post() { call -X POST "$API/$1" -H 'Content-Type: application/json' -d "$2"; }
+show() { "$@" && echo; }
+field() { "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+
+# Two stand-ins: a model endpoint that speaks OpenAI's protocol, and a service with orders for the tool to ask.
+"$PYTHON" -u -m tests.model_endpoint --delay-ms 20 >"$scratch/model" &
+model=$!
+"$PYTHON" -u -m http.server 0 --bind 127.0.0.1 --directory "$scratch" >"$scratch/service" 2>/dev/null &
+service=$!
+trap 'kill "$model" "$service"; rm -r "$scratch"' EXIT
+until [ -s "$scratch/model" ] && [ -s "$scratch/service" ]; do sleep 0.1; done
+MODEL_URL=$(head -n 1 "$scratch/model")
+ORDERS_URL=http://127.0.0.1:$(sed -n 's/.* port \([0-9]*\) .*/\1/p' "$scratch/service")/orders
+
+say 'Sign in'
+PASSWORD=$("$PYTHON" -c 'import json, sys; print(next(entry["password"] for entry in json.load(open(sys.argv[1]))
+    if entry["role"] == "admin"))' "$CREDENTIALS")
+TOKEN=$(post auth/login "{\"username\": \"admin\", \"password\": \"$PASSWORD\"}" | field access)
+show call "$API/auth/me"
+
+say 'A model at an OpenAI-compatible endpoint, and what it costs'
+show post models "{\"name\": \"local\", \"provider\": \"openai\", \"model\": \"local-llm\",
+    \"base_url\": \"$MODEL_URL\", \"api_key\": \"sk-example-0123456789\"}"
+show post billing/prices '{"provider": "openai", "model": "local-llm", "input_per_million": "0.15", "output_per_million": "0.60"}'
+show post models/local/test '{}'
+
+say 'A tool that asks another service'
+show post tools "{\"name\": \"get_order\", \"kind\": \"http\", \"description\": \"Looks up an order by its number.\",
+    \"request\": {\"method\": \"GET\", \"url\": \"$ORDERS_URL/{number}.json\"},
+    \"arguments_schema\": {\"type\": \"object\", \"properties\": {\"number\": {\"type\": \"string\"}}, \"required\": [\"number\"]}}"
+show post tools/get_order/test '{"arguments": {"number": "1204"}}'
+
+say 'An agent with both'
+show post agents '{"name": "shop-assistant", "model": "local", "tools": ["get_order"],
+    "system_prompt": "You help customers of a shop. Look an order up before you speak about it."}'
+
+say 'A run. The stand-in calls a tool where a line of the message says so; a real model decides by itself'
+RUN=$(post runs '{"agent_id": "shop-assistant", "user_id": "customer-81",
+    "message": "Where is my order?\ncall get_order {\"number\": \"1204\"}"}' | field id)
+call --no-buffer "$API/runs/$RUN/stream"
+
+say 'The same events, at any time later, as JSON'
+show call "$API/runs/$RUN/events?limit=3"
+
+say 'The run'
+show call "$API/runs/$RUN"
+
+say 'What was used, and what it cost'
+show call "$API/billing/usage"
+
+say 'The same for the auditor'
+call "$API/billing/usage/export?format=csv"

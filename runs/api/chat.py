@@ -1,0 +1,211 @@
+"""Chat: a message in, the answer out, as it comes or when it is whole.
+
+The platform's hottest path. One hop to a thread does everything that asks the database; the follower stands
+before the run is queued, so that no event has to be read back from the table.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+import structlog
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+
+from accounts.actor import Actor
+from accounts.actors import bind_to_logs
+from accounts.authentication import actor_from_request
+from accounts.throttling import check_rate
+from agentplatform.lib.async_views import async_view, json_answer, read_json, validated
+from agentplatform.lib.concurrency import in_thread
+from agentplatform.lib.error_format import error_response
+from agentplatform.lib.errors import (
+    BudgetExceeded,
+    Conflict,
+    InvalidConfig,
+    NotFound,
+    PlatformError,
+    ServiceUnavailable,
+)
+from agentplatform.lib.ids import as_uuid, uuid7
+from agentplatform.lib.schema import failures
+from runs.api.representations import message_json, session_json
+from runs.api.serializers import ChatAnswerSerializer, ChatSerializer, run_request
+from runs.api.session_serializers import SessionChatAnswerSerializer, SessionChatSerializer
+from runs.api.streams import STREAMED
+from runs.commands import Started, start_run
+from runs.events import EventType, StoredEvent
+from runs.follow import Follower
+from runs.models import ErrorClass, Message, RunPayload, Session
+from runs.sessions import say, with_state
+from runs.sse import EventStream, stream_response
+
+SESSION_ID = OpenApiParameter("session_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
+MAY_PASS = {
+    ErrorClass.TIMEOUT,
+    ErrorClass.PROVIDER_UNAVAILABLE,
+    ErrorClass.RATE_LIMITED,
+    ErrorClass.WORKER_LOST,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """A chat that has begun."""
+
+    actor: Actor
+    started: Started
+    streamed: bool
+    answer: dict[str, Any] | None = None
+    """What is answered where neither the stream nor the run's end is waited for."""
+
+
+@async_view(
+    "POST",
+    permission="execute:agent",
+    operation_id="chat",
+    request=ChatSerializer,
+    responses={
+        (200, "application/json"): ChatAnswerSerializer,
+        (200, "text/event-stream"): OpenApiTypes.STR,
+        **failures(402, 404),
+    },
+    examples=[STREAMED],
+)
+async def chat(request: HttpRequest) -> HttpResponseBase:
+    """Chat with an agent
+
+    Runs the agent on a message. Streamed, the answer is the run's events as they happen; a failure is
+    `run_failed`, then `error`. With `stream: false` it is one document when the run has ended, and a failed
+    run is an HTTP error that names the run: 503 where a repeat may help, 402, 422 or 500. The run goes on
+    should the connection break; follow it by its id.
+    """
+    run_id = uuid7()
+    follower = Follower(run_id)
+    try:
+        begun = await in_thread(_begin_chat, request, run_id)
+        _bind_to_logs(begun)
+        if not begun.streamed:
+            return await _whole_answer(request, follower, begun.started.events)
+    except BaseException:
+        follower.close()
+        raise
+    return stream_response(EventStream(follower, begun.started.events, explain_failure=True))
+
+
+@async_view(
+    "POST",
+    permission="execute:agent",
+    operation_id="sessions_chat",
+    parameters=[SESSION_ID],
+    request=SessionChatSerializer,
+    responses={
+        (200, "text/event-stream"): OpenApiTypes.STR,
+        (202, "application/json"): SessionChatAnswerSerializer,
+        **failures(402, 404),
+    },
+    examples=[STREAMED],
+)
+async def session_chat(request: HttpRequest, session_id: str) -> HttpResponseBase:
+    """Chat in a session
+
+    Puts a message into the conversation and starts the run that answers it. Messages sent at once are
+    answered in their order. The answer is the session's next message; with `stream: true` it is streamed.
+    """
+    run_id = uuid7()
+    follower = Follower(run_id)
+    try:
+        begun = await in_thread(_begin_session_chat, request, session_id, run_id)
+    except BaseException:
+        follower.close()
+        raise
+    _bind_to_logs(begun)
+    if begun.streamed:
+        return stream_response(EventStream(follower, begun.started.events, explain_failure=True))
+    follower.close()
+    return json_answer(begun.answer, HTTPStatus.ACCEPTED)
+
+
+def _begin_chat(request: HttpRequest, run_id: uuid.UUID) -> Chat:
+    actor = _chatting_actor(request)
+    values = validated(ChatSerializer, read_json(request))
+    return Chat(actor, start_run(actor, run_request(values), run_id=run_id), values["stream"])
+
+
+def _begin_session_chat(request: HttpRequest, session_id: str, run_id: uuid.UUID) -> Chat:
+    actor = _chatting_actor(request)
+    values = validated(SessionChatSerializer, read_json(request))
+    if (key := as_uuid(session_id)) is None:
+        raise NotFound("Session", session_id)
+    started = say(actor, key, values["content"], source=values["source"], kind=values["type"], run_id=run_id)
+    if values["stream"]:
+        return Chat(actor, started, streamed=True)
+    session = with_state(Session.objects.select_related("agent")).get(pk=key)
+    message = Message.objects.get(run_id=run_id)
+    answer = {"run_id": str(run_id), "session": session_json(session), "message": message_json(message)}
+    return Chat(actor, started, streamed=False, answer=answer)
+
+
+def _chatting_actor(request: HttpRequest) -> Actor:
+    """The caller. Raises NotAuthenticated, PermissionDenied, or RateLimited."""
+    actor = actor_from_request(request)
+    actor.require("execute:agent")
+    check_rate("chat", actor.address)
+    return actor
+
+
+def _bind_to_logs(begun: Chat) -> None:
+    bind_to_logs(begun.actor)
+    structlog.contextvars.bind_contextvars(run_id=str(begun.started.run.pk))
+
+
+async def _whole_answer(
+    request: HttpRequest, follower: Follower, known: list[StoredEvent]
+) -> HttpResponseBase:
+    """The run's answer, or the error that its failure is."""
+    last = known[-1]
+    async for batch in follower.batches(known):
+        last = batch[-1] if batch else last
+    data = orjson.loads(last.data)
+    if "payload_id" in data:
+        data = await in_thread(_payload, data["payload_id"])
+    if last.type == EventType.RUN_COMPLETED:
+        metrics = {name: data["metrics"][name] for name in ("total_tokens", "duration")}
+        return json_answer({"run_id": str(last.run_id), "response": data["response"], "metrics": metrics})
+    return error_response(request, _failure(last, data))
+
+
+def _payload(payload_id: str) -> dict[str, Any]:
+    data: dict[str, Any] = RunPayload.objects.values_list("data", flat=True).get(pk=payload_id)
+    return data
+
+
+def _failure(last: StoredEvent, data: dict[str, Any]) -> PlatformError:
+    """The HTTP error of a run that gives no answer; its details name the run."""
+    details = {"run_id": str(last.run_id)}
+    if last.type == EventType.RUN_CANCELLED:
+        return Conflict("The run was cancelled.", details=details)
+    if last.type != EventType.RUN_FAILED:
+        stopping = ServiceUnavailable("The server stops. The run goes on; wait for it at /runs/{id}/wait.")
+        stopping.details = details
+        return stopping
+    error = error_of_class(data["error"]["class"], data["error"]["message"])
+    error.details = {**details, "class": data["error"]["class"]}
+    return error
+
+
+def error_of_class(error_class: str, message: str) -> PlatformError:
+    """What a failed run's class means to a client: try again, pay, mend the configuration, or none of it."""
+    if error_class in MAY_PASS:
+        return ServiceUnavailable(message)
+    if error_class == ErrorClass.BUDGET_EXCEEDED:
+        return BudgetExceeded(message)
+    if error_class == ErrorClass.INVALID_CONFIGURATION:
+        return InvalidConfig(message)
+    return PlatformError(message)

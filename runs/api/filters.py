@@ -1,0 +1,64 @@
+"""What lists of runs and sessions can be narrowed by."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import QuerySet, Subquery
+from django_filters import rest_framework as filters
+
+from accounts.permissions import acting
+from agentplatform.lib.ids import as_uuid, first_uuid7_at
+from agents.models import Agent
+from runs.models import Run, Session, Status
+
+# Ids grow with time, so their index finds a time range; they are made a moment before the row's own time, and
+# clocks of machines differ.
+ID_TOLERANCE = timedelta(hours=1)
+
+
+class ByAgent(filters.FilterSet):
+    """Narrows by an agent's id or name, the end user, and the time of creation."""
+
+    agent_id = filters.CharFilter(method="of_agent", label="Id or name of the agent.")
+    user_id = filters.CharFilter(field_name="end_user", label="The client's own end user.")
+    created_after = filters.IsoDateTimeFilter(
+        method="since", label="From this moment (ISO 8601; UTC without an offset)."
+    )
+    created_before = filters.IsoDateTimeFilter(method="until", label="Before this moment.")
+
+    def since(self, queryset: QuerySet[Any], _: str, value: datetime) -> QuerySet[Any]:
+        return queryset.filter(created_at__gte=value, pk__gte=first_uuid7_at(value - ID_TOLERANCE))
+
+    def until(self, queryset: QuerySet[Any], _: str, value: datetime) -> QuerySet[Any]:
+        return queryset.filter(created_at__lt=value, pk__lt=first_uuid7_at(value + ID_TOLERANCE))
+
+    def of_agent(self, queryset: QuerySet[Any], _: str, value: str) -> QuerySet[Any]:
+        """By the agent's id, which is what is indexed; a name is looked up inside of the same query."""
+        if key := as_uuid(value):
+            return queryset.filter(agent_id=key)
+        named = Agent.objects.visible_to(acting(self.request)).filter(name=value)
+        return queryset.filter(agent_id=Subquery(named.values("pk")[:1]))
+
+
+class RunFilter(ByAgent):
+    session_id = filters.UUIDFilter(label="Id of the session.")
+    # No join makes rows double, and DISTINCT would sort all of them.
+    status = filters.MultipleChoiceFilter(
+        choices=Status.choices, distinct=False, label="May be given several times."
+    )
+    tag = filters.CharFilter(method="with_tag", label="Runs with this tag.")
+
+    class Meta:
+        model = Run
+        fields = ["agent_id", "user_id", "session_id", "status", "tag", "created_after", "created_before"]
+
+    def with_tag(self, queryset: QuerySet[Any], _: str, value: str) -> QuerySet[Any]:
+        return queryset.filter(tags__contains=[value])
+
+
+class SessionFilter(ByAgent):
+    class Meta:
+        model = Session
+        fields = ["agent_id", "user_id", "created_after", "created_before"]

@@ -1,0 +1,88 @@
+"""Sessions and their messages: what clients send and are answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from agentplatform.lib.serializers import NamedRelatedField, StrictModelSerializer, StrictSerializer
+from agents.models import Agent
+from runs.api.examples import MESSAGE_OBJECT, RUN, SESSION_OBJECT
+from runs.api.fields import EndUserField, TextField
+from runs.api.representations import message_json, session_json
+from runs.models import Message, Session
+
+
+class SessionSerializer(StrictModelSerializer):
+    """A conversation."""
+
+    name = serializers.CharField(
+        source="title", required=False, max_length=100, help_text="Without it: made from the first message."
+    )
+    agent = NamedRelatedField(
+        queryset=Agent.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="Name or id. Without it: the default agent.",
+    )
+    user_id = EndUserField(source="end_user")
+    agent_state = serializers.DictField(
+        read_only=True,
+        help_text="Where the agent stands: checkpoint_id, run_id, step_num, saved_at; first of all {}.",
+    )
+
+    example = SESSION_OBJECT
+
+    class Meta:
+        model = Session
+        fields = list(SESSION_OBJECT)
+        read_only_fields = ["id", "created_at", "updated_at"]
+
+    def to_representation(self, instance: Session) -> dict[str, Any]:
+        return session_json(instance)
+
+
+class MessageSerializer(StrictModelSerializer):
+    """A message of a conversation."""
+
+    run_id = serializers.UUIDField(
+        allow_null=True, help_text="The run that it started, or that it is the answer of."
+    )
+    models_usage = serializers.DictField(
+        allow_null=True, help_text="input_tokens, output_tokens, total_tokens."
+    )
+    metadata = serializers.DictField()
+
+    example = MESSAGE_OBJECT
+
+    class Meta:
+        model = Message
+        fields = list(MESSAGE_OBJECT)
+        read_only_fields = fields
+
+    def to_representation(self, instance: Message) -> dict[str, Any]:
+        return message_json(instance)
+
+
+class SessionChatSerializer(StrictSerializer):
+    """A message to a conversation."""
+
+    content = TextField()
+    source = serializers.CharField(  # type: ignore[assignment]
+        default="user", max_length=100, help_text="Who speaks, for people who read it."
+    )
+    type = serializers.CharField(default="text", max_length=32)
+    stream = serializers.BooleanField(default=False, help_text="True: the run's events as they happen.")
+
+    example = {"source": "user", "content": "What is 17 * 23?", "type": "text"}
+
+
+class SessionChatAnswerSerializer(StrictSerializer):
+    """The message as it is kept, and the run that answers it."""
+
+    run_id = serializers.UUIDField()
+    session = SessionSerializer()
+    message = MessageSerializer()
+
+    example = {"run_id": RUN, "session": SESSION_OBJECT, "message": MESSAGE_OBJECT}

@@ -1,0 +1,214 @@
+"""Executes one attempt of one run: takes it, builds its graph, drives it, and ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import structlog
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphRecursionError
+from psycopg_pool import PoolTimeout
+
+from agentplatform.lib import bulk
+from agentplatform.lib.concurrency import in_thread
+from agentplatform.lib.errors import PlatformError
+from agentplatform.lib.ids import uuid7
+from agents.compiler import CompiledAgent, compile_agent
+from agents.specification import AgentSpecification, load, secret_values
+from runs import lifecycle
+from runs.engine.checkpointer import RECORDER, CheckpointSaver
+from runs.engine.faults import RunFault
+from runs.engine.flush import Attempt
+from runs.engine.journal import Fenced, Journal
+from runs.engine.messages import from_json, text_of, thought_of
+from runs.engine.middleware import DeltaHandler, RunMiddleware
+from runs.engine.recorder import Recorder
+from runs.models import Checkpoint, ErrorClass, Message, Run, RunStep
+
+logger = structlog.get_logger(__name__)
+
+# Supersteps of the graph; the agent's own limit of model calls (`max_steps`) comes long before.
+RECURSION_LIMIT = 10_000
+RUN_TIMEOUT_SECONDS = 600.0
+
+
+class Executor:
+    """Shared by all runs of a worker. Compiled graphs are kept, the least recently used go first."""
+
+    def __init__(self, journal: Journal, worker_id: uuid.UUID) -> None:
+        self.journal = journal
+        self.worker_id = worker_id
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._saver = CheckpointSaver(journal)
+        self._middleware = RunMiddleware()
+        self._agents: OrderedDict[tuple[Any, ...], CompiledAgent] = OrderedDict()
+
+    async def execute(self, run_id: uuid.UUID) -> None:
+        """Runs until the run ends, is taken away, or this task is cancelled. Raises nothing but cancellation."""
+        taking = asyncio.ensure_future(self.journal.begin(run_id, self.worker_id))
+        try:
+            run, attempt = await asyncio.shield(taking)
+        except Fenced:
+            return
+        except asyncio.CancelledError:
+            # The commit may still come, and nobody would execute what it has begun.
+            taking.add_done_callback(self._give_back)
+            raise
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        with structlog.contextvars.bound_contextvars(run_id=str(run_id), workspace=str(run.workspace_id)):
+            await self._attempt(Recorder(self.journal, run, attempt))
+
+    def _give_back(self, taking: asyncio.Future[tuple[Run, Attempt]]) -> None:
+        if not taking.cancelled() and taking.exception() is None:
+            self.journal.append(taking.result()[1], transition=lifecycle.hand_back("worker_stopped"))
+
+    @property
+    def running(self) -> int:
+        """How many runs are in hand."""
+        return len(self._tasks)
+
+    def give_up_all(self) -> None:
+        """Cancels every run in hand: others may have taken them over."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def _attempt(self, recorder: Recorder) -> None:
+        run = recorder.run
+        try:
+            async with asyncio.timeout(run.limits.get("timeout") or RUN_TIMEOUT_SECONDS):
+                recorder.agent = await self._agent(run)
+                answer = await self._drive(recorder)
+            await recorder.end(lifecycle.finish(text_of(answer)), _message_rows(recorder, answer))
+        except Fenced:
+            recorder.abandon()
+        except asyncio.CancelledError:
+            # By a person, whose `cancel` has ended the run already and fences this; or by the worker's stop.
+            recorder.abandon(lifecycle.hand_back("worker_stopped"))
+            raise
+        except Exception as error:
+            await self._end_badly(recorder, error)
+
+    async def _end_badly(self, recorder: Recorder, error: Exception) -> None:
+        try:
+            await recorder.end(_failure(recorder.run, error))
+        except Fenced:
+            recorder.abandon()
+
+    async def _drive(self, recorder: Recorder) -> AIMessage:
+        """Feeds the graph the input, or lets it go on from the checkpoint that an earlier attempt has left."""
+        run = recorder.run
+        config: RunnableConfig = {
+            "configurable": {"thread_id": run.thread_id, RECORDER: recorder},
+            "metadata": {"run_id": str(run.id)},
+            "callbacks": [DeltaHandler(recorder)],
+            "recursion_limit": RECURSION_LIMIT,
+        }
+        graph = recorder.agent.graph.copy(update={"checkpointer": self._saver})
+        resumes = run.attempt > 1 and await in_thread(_resume, run, recorder)
+        feed = None if resumes else {"messages": await self._input(run)}
+        state = await graph.ainvoke(feed, config, context=recorder, durability="sync")
+        return _answer(state["messages"])
+
+    async def _input(self, run: Run) -> list[BaseMessage]:
+        messages = [from_json(message) for message in run.input["messages"]]
+        if run.session_id is None:
+            return messages
+        head = await self._saver.aget_tuple({"configurable": {"thread_id": run.thread_id}})
+        past = head.checkpoint["channel_values"].get("messages", []) if head else []
+        return [*_close_open_calls(past), *messages]
+
+    async def _agent(self, run: Run) -> CompiledAgent:
+        """The run's compiled agent. Versions are immutable, so what is kept is never stale."""
+        key = (run.agent_version_id, tuple(run.pins), orjson.dumps(run.config, option=orjson.OPT_SORT_KEYS))
+        if agent := self._agents.get(key):
+            self._agents.move_to_end(key)
+            return agent
+        specification, secrets = await in_thread(_load, run)
+        agent = compile_agent(specification, secrets, middleware=[self._middleware], context_schema=Recorder)
+        self._agents[key] = agent
+        if len(self._agents) > settings.AGENT_RUNNER_POOL_SIZE:
+            self._agents.popitem(last=False)
+        return agent
+
+
+def _load(run: Run) -> tuple[AgentSpecification, Mapping[uuid.UUID, str]]:
+    assert run.agent_version_id is not None
+    specification = load(run.agent_version_id, run.pins, run.config)
+    return specification, secret_values(run.workspace_id, specification.secret_ids)
+
+
+def _resume(run: Run, recorder: Recorder) -> bool:
+    """Whether an earlier attempt has left a checkpoint; counts the model calls made up to it."""
+    recorder.model_steps = RunStep.objects.filter(run_id=run.id, type=RunStep.StepType.MODEL).count()
+    return Checkpoint.objects.filter(run_id=run.id).exists()
+
+
+def _close_open_calls(past: list[BaseMessage]) -> list[BaseMessage]:
+    """Answers for tool calls that a run before left open when it was cancelled; providers refuse gaps."""
+    answered = {message.tool_call_id for message in past if isinstance(message, ToolMessage)}
+    last = next((message for message in reversed(past) if isinstance(message, AIMessage)), None)
+    return [
+        ToolMessage(
+            "The call was cancelled before it gave a result.", tool_call_id=call["id"], status="error"
+        )
+        for call in (last.tool_calls if last else ())
+        if call["id"] not in answered
+    ]
+
+
+def _answer(messages: list[BaseMessage]) -> AIMessage:
+    return next(message for message in reversed(messages) if isinstance(message, AIMessage))
+
+
+def _message_rows(recorder: Recorder, answer: AIMessage) -> list[bulk.Row]:
+    """The answer as the session's next message; none without a session."""
+    run, usage = recorder.run, answer.usage_metadata
+    if run.session_id is None:
+        return []
+    return [
+        bulk.row(
+            Message,
+            id=uuid7(),
+            session_id=run.session_id,
+            run_id=run.id,
+            source=run.agent_name,
+            content=text_of(answer),
+            thought=recorder.thought or thought_of(answer),
+            models_usage=dict(usage) if usage else None,
+            created_at=timezone.now(),
+        )
+    ]
+
+
+def _failure(run: Run, error: Exception) -> lifecycle.Transition:
+    match error:
+        case PlatformError():
+            return lifecycle.fail(ErrorClass.INVALID_CONFIGURATION, error.message)
+        case OperationalError() | InterfaceError() | PoolTimeout():
+            # Not the run's fault: it goes on as soon as the database is back.
+            return lifecycle.hand_back("database_unavailable")
+        case RunFault():
+            return lifecycle.fail(error.error_class, error.message)
+        case TimeoutError():
+            seconds = run.limits.get("timeout") or RUN_TIMEOUT_SECONDS
+            return lifecycle.fail(
+                ErrorClass.TIMEOUT, f"The run has not ended within its {seconds:g} seconds."
+            )
+        case GraphRecursionError():
+            return lifecycle.fail(ErrorClass.MAX_STEPS, "The agent has not come to an end.")
+    logger.error("run_failed_unexpectedly", exc_info=error)
+    return lifecycle.fail(
+        ErrorClass.INTERNAL, "Something went wrong on our side. The run id finds it in the log."
+    )

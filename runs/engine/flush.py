@@ -1,0 +1,248 @@
+"""One flush of the journal: many runs' entries in one transaction.
+
+Order in a flush: the runs are locked first, in order of id, those in other hands left for the next
+flush; rows are inserted only for entries whose attempt is still the run's. Money is not fenced: usage
+of a superseded or cancelled attempt is appended all the same.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from django.db import models, transaction
+from django.utils import timezone
+
+from agentplatform.lib import bulk
+from billing import ledger
+from billing.models import UsageRecord
+from runs import event_log, lifecycle
+from runs.events import DELTAS, Event, StoredEvent
+from runs.lifecycle import RunState, Transition
+from runs.models import Checkpoint, CheckpointBlob, CheckpointWrite, Message, Run, RunStep, Status
+
+# Characters of one delta event: however they are escaped, it stays below what is stored apart.
+LONGEST_DELTA = 8_000
+UNDER_WAY = (Status.RUNNING, Status.PAUSING)
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The handle under which a worker writes: one attempt of one run, its entries counted."""
+
+    run_id: uuid.UUID
+    number: int
+    position: int = 0
+    last_seq: int = 0
+    failure: Exception | None = None
+    """What the database said of an earlier entry. Nothing may follow a lost entry but the run's end."""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What an entry adds to its run's totals."""
+
+    steps: int = 0
+    usage: list[UsageRecord] = field(default_factory=list)
+
+    def add_to(self, state: RunState) -> None:
+        state.total_steps += self.steps
+        for record in self.usage:
+            if record.entry == "settled":
+                state.input_tokens += record.input_tokens
+                state.output_tokens += record.output_tokens
+                state.cost += record.cost or 0
+                state.unpriced_calls += record.cost is None
+
+
+@dataclass(slots=True)
+class Entry:
+    """What one attempt has to write since its last flush. `attempt` None: rows without a run, not fenced."""
+
+    attempt: Attempt | None
+    position: int = 0
+    events: list[Event] = field(default_factory=list)
+    rows: list[bulk.Row] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)
+    transition: Transition | None = None
+
+    def add_event(self, event: Event) -> None:
+        """Appends; a delta that follows one of its kind is joined to it, so load makes fewer, larger events."""
+        last = self.events[-1] if self.events else None
+        if last and event.type in DELTAS and _continues(last, event):
+            last.data = {"content": last.data["content"] + event.data["content"]}
+        else:
+            self.events.append(event)
+
+
+def _continues(last: Event, delta: Event) -> bool:
+    """Whether `delta` goes on with `last` and both still fit into one event."""
+    is_same = (last.type, last.step, last.node) == (delta.type, delta.step, delta.node)
+    return is_same and len(last.data["content"]) + len(delta.data["content"]) <= LONGEST_DELTA
+
+
+@dataclass(slots=True)
+class Begin:
+    """A worker's wish to take a queued run."""
+
+    run_id: uuid.UUID
+    worker_id: uuid.UUID
+    repeated: bool = False
+    """Tried before by a flush whose answer was lost."""
+
+
+class Outcome(Enum):
+    COMMITTED = "committed"
+    BLOCKED = "blocked"
+    """The run's row is in other hands; the entry waits for the next flush."""
+    FENCED = "fenced"
+    """The attempt is not the run's any more, or the run has ended; nothing but usage was written."""
+
+
+@dataclass(slots=True)
+class Result:
+    outcome: Outcome
+    events: list[StoredEvent] = field(default_factory=list)
+    run: Run | None = None
+    """The whole run, as an answer to Begin."""
+
+
+def commit(items: Sequence[Entry | Begin]) -> list[Result]:
+    """Writes all of `items` in one transaction; results in the same order. Repeating it is harmless."""
+    now = timezone.now()
+    with transaction.atomic():
+        return _Flush(items, now).run()
+
+
+class _Flush:
+    def __init__(self, items: Sequence[Entry | Begin], now: datetime) -> None:
+        self.items = items
+        self.now = now
+        ids = {key for item in items if (key := _run_id(item))}
+        self.states = lifecycle.lock(ids, skip_locked=True) if ids else {}
+        missing = ids - self.states.keys()
+        self.gone = (
+            missing - set(Run.objects.filter(pk__in=missing).values_list("pk", flat=True))
+            if missing
+            else set()
+        )
+        self.changed: dict[uuid.UUID, RunState] = {}
+        self.accepted: list[Entry] = []
+        self.usage: list[UsageRecord] = []
+        self.late: set[uuid.UUID] = set()
+        self.begun: list[uuid.UUID] = []
+
+    def run(self) -> list[Result]:
+        results = [self._take(item) for item in self.items]
+        statements = [
+            *ledger.appending(self.usage),
+            *_inserting(row for entry in self.accepted for row in entry.rows),
+        ]
+        if self.late:
+            bulk.execute(statements)
+            statements = []
+            self._count_late_usage()
+        stored = lifecycle.write(list(self.changed.values()), self.now, statements)
+        runs = Run.objects.in_bulk(self.begun) if self.begun else {}
+        for item, result in zip(self.items, results, strict=True):
+            key = _run_id(item)
+            if result.outcome is Outcome.COMMITTED and key is not None:
+                result.events = result.events or stored.get(key, [])
+                result.run = runs.get(key) if isinstance(item, Begin) else None
+        return results
+
+    def _take(self, item: Entry | Begin) -> Result:
+        key = _run_id(item)
+        if key is None:
+            self.accepted.append(item)  # type: ignore[arg-type]
+            return Result(Outcome.COMMITTED)
+        state = self.states.get(key)
+        if state is None:
+            return Result(Outcome.FENCED if key in self.gone else Outcome.BLOCKED)
+        return self._begin(item, state) if isinstance(item, Begin) else self._write(item, state)
+
+    def _begin(self, item: Begin, state: RunState) -> Result:
+        is_ours = state.status == Status.RUNNING and state.worker_id == item.worker_id
+        if item.repeated and is_ours and state.journal_position == 0:
+            # The commit of this very begin succeeded, only its answer was lost.
+            self.begun.append(state.id)
+            return Result(Outcome.COMMITTED, event_log.read(state.id, state.last_seq - 1))
+        if state.status != Status.QUEUED:
+            return Result(Outcome.FENCED)
+        lifecycle.begin(item.worker_id)(state, self.now)
+        self.changed[state.id] = state
+        self.begun.append(state.id)
+        return Result(Outcome.COMMITTED)
+
+    def _write(self, entry: Entry, state: RunState) -> Result:
+        attempt = entry.attempt
+        assert attempt is not None
+        self.usage.extend(entry.tally.usage)
+        if state.attempt == attempt.number and entry.position <= state.journal_position:
+            return Result(Outcome.COMMITTED, event_log.read(state.id, attempt.last_seq))
+        if state.attempt != attempt.number or state.status not in UNDER_WAY:
+            self._come_late(entry, state)
+            return Result(Outcome.FENCED)
+        state.journal_position = entry.position
+        state.events.extend(entry.events)
+        entry.tally.add_to(state)
+        if entry.transition:
+            entry.transition(state, self.now)
+        self.changed[state.id] = state
+        self.accepted.append(entry)
+        return Result(Outcome.COMMITTED)
+
+    def _come_late(self, entry: Entry, state: RunState) -> None:
+        """A fenced attempt's money still counts for its run, and a cancelled run is in nobody's hands any more."""
+        if entry.tally.usage:
+            self.late.add(state.id)
+        if state.is_terminal and entry.attempt and state.attempt == entry.attempt.number and state.worker_id:
+            state.worker_id = None
+            self.changed[state.id] = state
+
+    def _count_late_usage(self) -> None:
+        """Taken from the ledger, so that a repeated flush counts once."""
+        states = [self.states[run_id] for run_id in self.late]
+        lifecycle.count_usage(states)
+        self.changed.update({state.id: state for state in states})
+
+
+def _run_id(item: Entry | Begin) -> uuid.UUID | None:
+    if isinstance(item, Begin):
+        return item.run_id
+    return item.attempt.run_id if item.attempt else None
+
+
+# How each table takes rows that may be there already: of a repeated step, or of a repeated flush.
+_KEEP = bulk.Conflict(())
+_WRITE_KEY = ("thread_id", "namespace", "checkpoint_id", "task_id", "index")
+_CONFLICTS: dict[type[models.Model], bulk.Conflict] = {
+    RunStep: bulk.Conflict(
+        ("run_id", "step_num", "node"),
+        ("attempt", "type", "messages", "model_response", "metrics", "started_at", "finished_at"),
+    ),
+    Message: bulk.Conflict(("id",), ("content", "thought", "models_usage", "metadata")),
+    Checkpoint: bulk.Conflict(
+        ("thread_id", "namespace", "checkpoint_id"), ("parent_checkpoint_id", "checkpoint", "metadata")
+    ),
+    CheckpointBlob: _KEEP,
+}
+
+
+def _inserting(rows: Iterable[bulk.Row]) -> list[bulk.Statement]:
+    """One insert per table, whatever number of runs the rows belong to."""
+    by_table: defaultdict[tuple[type[models.Model], bulk.Conflict], list[bulk.Values]] = defaultdict(list)
+    for row in rows:
+        by_table[row.model, _conflict(row)].append(row.values)
+    return [bulk.insert(model, values, conflict) for (model, conflict), values in by_table.items()]
+
+
+def _conflict(row: bulk.Row) -> bulk.Conflict:
+    """LangGraph's special writes (negative index: error, interrupt, resume …) replace earlier ones; others stay."""
+    if row.model is CheckpointWrite:
+        return bulk.Conflict(_WRITE_KEY, ("channel", "type", "blob")) if row.values["index"] < 0 else _KEEP
+    return _CONFLICTS[row.model]

@@ -1,0 +1,279 @@
+"""The journal: everything that running graphs make durable, committed in groups.
+
+One per worker process. Its front is called on the event loop and only collects; a thread of its own, with a
+connection of its own, takes all that has come in and commits it in one transaction, again and again.
+So a flush takes along what gathered during the one before: alone a run waits for one short commit, and
+under load many runs share each. `await journal.write(...)` returns after the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+from django.db import InterfaceError, OperationalError, connection
+from psycopg_pool import PoolTimeout
+
+from agentplatform.lib import bulk
+from billing.models import UsageRecord
+from runs.engine.flush import Attempt, Begin, Entry, Outcome, Result, commit
+from runs.events import Event, StoredEvent
+from runs.lifecycle import Transition
+from runs.models import Run
+
+logger = structlog.get_logger(__name__)
+
+# Seconds that a flush waits for company when another has just ended: fewer, fuller transactions under load.
+GATHER_SECONDS = 0.002
+RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+CONNECTION_FAULTS = (OperationalError, InterfaceError, PoolTimeout)
+
+Publish = Callable[[uuid.UUID, list[StoredEvent]], None]
+
+
+class Fenced(Exception):
+    """The attempt is not the run's any more: it was cancelled, or another worker has taken it over."""
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An item and the futures that wait for its commit."""
+
+    item: Entry | Begin
+    waiters: list[asyncio.Future[Result]] = field(default_factory=list)
+
+
+class Journal:
+    """See the module. `publish` is called on the loop with the events of each run, after their commit."""
+
+    def __init__(self, publish: Publish) -> None:
+        self._publish = publish
+        self._loop = asyncio.get_running_loop()
+        self._arrived = threading.Condition()
+        self._open: dict[uuid.UUID | int, _Pending] = {}
+        self._stopping = False
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._thread.start()
+
+    # --- the front, on the loop ---
+
+    async def begin(self, run_id: uuid.UUID, worker_id: uuid.UUID) -> tuple[Run, Attempt]:
+        """Takes a queued run for this worker. Raises Fenced when it is not queued (any more)."""
+        pending = _Pending(Begin(run_id, worker_id))
+        result = await self._hand_in(pending, uuid.uuid4())
+        assert result.run is not None
+        attempt = Attempt(run_id, result.run.attempt, last_seq=result.run.last_seq)
+        return result.run, attempt
+
+    def append(
+        self,
+        attempt: Attempt,
+        *,
+        events: Iterable[Event] = (),
+        rows: Iterable[bulk.Row] = (),
+        usage: Sequence[UsageRecord] = (),
+        steps: int = 0,
+        transition: Transition | None = None,
+    ) -> _Pending:
+        """Adds to what the attempt writes with the next flush. Everything of one call commits together."""
+        with self._arrived:
+            pending = self._open.get(attempt.run_id)
+            if pending is None:
+                pending = self._open[attempt.run_id] = _Pending(Entry(attempt))
+                self._arrived.notify()
+            entry = pending.item
+            assert isinstance(entry, Entry)
+            if attempt.failure is None:
+                for event in events:
+                    entry.add_event(event)
+                entry.rows.extend(rows)
+            entry.tally.usage.extend(usage)
+            entry.tally.steps += steps
+            entry.transition = transition or entry.transition
+            return pending
+
+    async def write(
+        self,
+        attempt: Attempt,
+        *,
+        events: Iterable[Event] = (),
+        rows: Iterable[bulk.Row] = (),
+        usage: Sequence[UsageRecord] = (),
+        steps: int = 0,
+        transition: Transition | None = None,
+    ) -> list[StoredEvent]:
+        """Like `append`, and returns after the commit of this and all before it.
+
+        Raises Fenced, or what the database said of these rows or of earlier ones; only an end (`transition`) is
+        still written then.
+        """
+        if attempt.failure and transition is None:
+            raise attempt.failure
+        future: asyncio.Future[Result] = self._loop.create_future()
+        with self._arrived:
+            pending = self.append(
+                attempt, events=events, rows=rows, usage=usage, steps=steps, transition=transition
+            )
+            pending.waiters.append(future)
+        return (await future).events
+
+    async def write_rows(self, rows: Sequence[bulk.Row]) -> None:
+        """Rows that belong to no run: not fenced."""
+        pending = _Pending(Entry(None, rows=list(rows)))
+        await self._hand_in(pending, id(pending))
+
+    async def _hand_in(self, pending: _Pending, key: uuid.UUID | int) -> Result:
+        future: asyncio.Future[Result] = self._loop.create_future()
+        pending.waiters.append(future)
+        with self._arrived:
+            self._open[key] = pending
+            self._arrived.notify()
+        return await future
+
+    def is_alive(self) -> bool:
+        """Whether the thread still commits."""
+        return self._thread.is_alive()
+
+    async def stop(self) -> None:
+        """Commits what is left and ends the thread."""
+        with self._arrived:
+            self._stopping = True
+            self._arrived.notify()
+        await asyncio.to_thread(self._thread.join, 10)
+
+    # --- the thread ---
+
+    def _work(self) -> None:
+        blocked: dict[uuid.UUID | int, _Pending] = {}
+        try:
+            _limit_lock_waits()
+            while batch := self._take(blocked):
+                blocked = self._flush(batch)
+                time.sleep(GATHER_SECONDS)
+        except Exception:
+            logger.exception("The journal's thread has ended; no run of this worker can go on.")
+            raise
+        finally:
+            connection.close()
+
+    def _take(self, blocked: dict[uuid.UUID | int, _Pending]) -> dict[uuid.UUID | int, _Pending]:
+        """All that has come in, after what an earlier flush had to leave; waits for something to do."""
+        with self._arrived:
+            while not (self._open or blocked or self._stopping):
+                self._arrived.wait()
+            arrived, self._open = self._open, {}
+        for key, pending in arrived.items():
+            if earlier := blocked.get(key):
+                _join(earlier, pending)
+            else:
+                blocked[key] = pending
+        return blocked
+
+    def _flush(self, batch: dict[uuid.UUID | int, _Pending]) -> dict[uuid.UUID | int, _Pending]:
+        """Commits the batch, tells who waits, and answers what has to wait for the next flush."""
+        for pending in batch.values():
+            _count(pending.item)
+        outcomes = self._commit(list(batch.values()))
+        blocked = {}
+        done = []
+        for (key, pending), outcome in zip(batch.items(), outcomes, strict=True):
+            if isinstance(outcome, Exception) and isinstance(pending.item, Entry) and pending.item.attempt:
+                pending.item.attempt.failure = outcome
+            if isinstance(outcome, Result) and outcome.outcome is Outcome.BLOCKED:
+                _uncount(pending.item)
+                blocked[key] = pending
+            else:
+                done.append((pending, outcome))
+        self._loop.call_soon_threadsafe(self._settle, done)
+        return blocked
+
+    def _commit(self, batch: list[_Pending]) -> list[Result | Exception]:
+        try:
+            return list(self._commit_surely(batch))
+        except Exception as error:
+            if len(batch) == 1:
+                return [error]
+            # One run's bad rows must not fail its neighbours': each alone.
+            return [outcome for pending in batch for outcome in self._commit([pending])]
+
+    def _commit_surely(self, batch: list[_Pending]) -> list[Result]:
+        """Repeats the very same flush while the database is away; keys and positions make that harmless."""
+        tries = 0
+        while True:
+            try:
+                return commit([pending.item for pending in batch])
+            except CONNECTION_FAULTS as error:
+                connection.close()
+                _limit_lock_waits()
+                for pending in batch:
+                    if isinstance(pending.item, Begin):
+                        pending.item.repeated = True
+                delay = RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]
+                tries += 1
+                if self._stopping and tries > len(RETRY_SECONDS):
+                    raise
+                logger.warning(
+                    "The journal can't reach the database and tries again.", error=str(error), delay=delay
+                )
+                time.sleep(delay)
+
+    def _settle(self, done: list[tuple[_Pending, Result | Exception]]) -> None:
+        for pending, outcome in done:
+            error = _error(outcome)
+            if isinstance(outcome, Result) and outcome.events:
+                self._publish(outcome.events[0].run_id, outcome.events)
+                if isinstance(pending.item, Entry) and pending.item.attempt:
+                    pending.item.attempt.last_seq = outcome.events[-1].seq
+            for waiter in pending.waiters:
+                if waiter.done():
+                    continue
+                if error:
+                    waiter.set_exception(error)
+                else:
+                    waiter.set_result(outcome)  # type: ignore[arg-type]
+
+
+def _limit_lock_waits() -> None:
+    """A session that somebody else holds must not hold up every run of this worker."""
+    with contextlib.suppress(*CONNECTION_FAULTS), connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '1s'")
+
+
+def _error(outcome: Result | Exception) -> Exception | None:
+    if isinstance(outcome, Exception):
+        return outcome
+    return Fenced("The run has been cancelled or taken over.") if outcome.outcome is Outcome.FENCED else None
+
+
+def _join(earlier: _Pending, later: _Pending) -> None:
+    """Puts what came later behind what had to wait, so that a run's order is kept."""
+    first, second = earlier.item, later.item
+    assert isinstance(first, Entry)
+    assert isinstance(second, Entry)
+    for event in second.events:
+        first.add_event(event)
+    first.rows.extend(second.rows)
+    first.tally.usage.extend(second.tally.usage)
+    first.tally.steps += second.tally.steps
+    first.transition = second.transition or first.transition
+    earlier.waiters.extend(later.waiters)
+
+
+def _count(item: Entry | Begin) -> None:
+    """The entry's place in its attempt, given once and kept through every repeat."""
+    if isinstance(item, Entry) and item.attempt and not item.position:
+        item.attempt.position += 1
+        item.position = item.attempt.position
+
+
+def _uncount(item: Entry | Begin) -> None:
+    """A blocked entry has written nothing, so it gives its place back and may still grow."""
+    if isinstance(item, Entry) and item.attempt:
+        item.attempt.position -= 1
+        item.position = 0

@@ -1,0 +1,68 @@
+"""LangChain's messages as the platform shows and stores them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+
+role_by_type = {
+    "human": "user",
+    "ai": "assistant",
+    "AIMessageChunk": "assistant",
+    "system": "system",
+    "tool": "tool",
+}
+message_by_role: dict[str, type[BaseMessage]] = {
+    "user": HumanMessage,
+    "assistant": AIMessage,
+    "system": SystemMessage,
+}
+
+
+def text_of(message: BaseMessage) -> str:
+    """The plain text of a message or of a piece of one."""
+    content = message.content
+    if isinstance(content, str):
+        return content
+    return "".join(
+        block if isinstance(block, str) else block.get("text", "")
+        for block in content
+        if isinstance(block, str) or block.get("type") in ("text", "text_delta")
+    )
+
+
+def thought_of(message: BaseMessage) -> str:
+    """The model's reasoning, as far as the provider shows it."""
+    if isinstance(message.content, list):
+        parts = [block for block in message.content if isinstance(block, dict)]
+        return "".join(str(part.get("thinking") or part.get("reasoning") or "") for part in parts)
+    return str(message.additional_kwargs.get("reasoning_content") or "")
+
+
+def content_of(message: ToolMessage) -> Any:
+    """A tool's result: its structured content where it has one, otherwise its text."""
+    return message.artifact if message.artifact is not None else message.text
+
+
+def as_json(message: BaseMessage) -> dict[str, Any]:
+    """`{"role", "content"}`, and `thought`, `tool_calls`, `tool_call_id`, `name`, `status` where they say something."""
+    shown: dict[str, Any] = {
+        "role": role_by_type.get(message.type, message.type),
+        "content": text_of(message),
+    }
+    if isinstance(message, AIMessage):
+        if thought := thought_of(message):
+            shown["thought"] = thought
+        if message.tool_calls:
+            shown["tool_calls"] = [
+                {"id": call["id"], "name": call["name"], "args": call["args"]} for call in message.tool_calls
+            ]
+    if isinstance(message, ToolMessage):
+        shown |= {"tool_call_id": message.tool_call_id, "name": message.name, "status": message.status}
+    return shown
+
+
+def from_json(data: dict[str, Any]) -> BaseMessage:
+    """A message of a run's input: `{"role": "user" | "assistant" | "system", "content": text}`."""
+    return message_by_role[data["role"]](content=data["content"])

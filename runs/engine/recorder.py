@@ -1,0 +1,210 @@
+"""What an attempt tells the journal: events as they happen, and each step whole with its checkpoint.
+
+Graphs, middleware and the checkpoint saver report here; nobody else writes to the journal. What ends a step
+(its usage, row, events) is held back until the step's checkpoint comes, so that they commit together:
+a crash between them would count a step that is then done again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.utils import timezone
+
+from agentplatform.lib import bulk
+from agents.compiler import CompiledAgent
+from agents.specification import ModelSpecification
+from billing.ledger import CallContext
+from billing.models import UsageRecord
+from runs.engine.flush import LONGEST_DELTA, Attempt
+from runs.engine.journal import Journal
+from runs.events import Event, EventType, StoredEvent
+from runs.lifecycle import Transition
+from runs.models import Run, RunStep
+
+
+@dataclass(slots=True)
+class Step:
+    """A step under way."""
+
+    number: int
+    type: RunStep.StepType
+    node: str
+    started_at: datetime
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    response: str = ""
+    metrics: dict[str, Any] = field(default_factory=dict)
+
+
+class Recorder:
+    """One attempt's voice. `step` is the number of the step under way, or of the last one."""
+
+    agent: CompiledAgent
+    """Set by the executor once it is built."""
+
+    def __init__(self, journal: Journal, run: Run, attempt: Attempt) -> None:
+        self.run = run
+        self.step = run.total_steps
+        self.model_steps = 0
+        self.starts_empty_thread = run.session_id is None and attempt.number == 1
+        self.delta_seen_at = time.monotonic()
+        self.delta_characters = 0
+        self.thought = ""
+        self._journal = journal
+        self._attempt = attempt
+        self._open: Step | None = None
+        self._events: list[Event] = []
+        self._usage: list[UsageRecord] = []
+
+    # --- steps ---
+
+    def enter_step(self, kind: RunStep.StepType, node: str) -> Step:
+        """Begins a step, or goes on with the one of this kind that is under way (parallel tool calls)."""
+        if self._open and self._open.type == kind:
+            return self._open
+        self.step += 1
+        self._open = Step(self.step, kind, node, timezone.now())
+        self.emit(EventType.STEP_STARTED, {"step": self.step, "type": kind.value})
+        return self._open
+
+    def save_checkpoint(self, checkpoint: bulk.Row, blobs: Sequence[bulk.Row], *, ends_step: bool) -> None:
+        """Hands in a checkpoint, and with it the step that it ends. Does not wait: effects do."""
+        self.starts_empty_thread = False
+        rows = [checkpoint, *blobs]
+        steps = 0
+        if ends_step and self._open:
+            rows.append(self._end_step(self._open))
+            steps = 1
+            self._hold(
+                EventType.CHECKPOINT_CREATED,
+                {"checkpoint_id": str(checkpoint.values["id"]), "step": self.step},
+            )
+            self._open = None
+        self._journal.append(
+            self._attempt, events=self._take_events(), rows=rows, usage=self._take_usage(), steps=steps
+        )
+
+    def _end_step(self, step: Step) -> bulk.Row:
+        finished_at = timezone.now()
+        duration = round((finished_at - step.started_at).total_seconds(), 3)
+        self._hold(
+            EventType.STEP_COMPLETED, {"step": step.number, "type": step.type.value, "duration": duration}
+        )
+        return bulk.row(
+            RunStep,
+            run_id=self.run.id,
+            step_num=step.number,
+            node=step.node,
+            attempt=self._attempt.number,
+            type=step.type.value,
+            messages=step.messages,
+            model_response=step.response,
+            metrics={"duration": duration, **step.metrics},
+            started_at=step.started_at,
+            finished_at=finished_at,
+        )
+
+    # --- events ---
+
+    def emit(self, kind: EventType, data: dict[str, Any]) -> None:
+        """Writes an event with the next flush; does not wait."""
+        self._hold(kind, data)
+        self._journal.append(self._attempt, events=self._take_events())
+
+    def delta(self, kind: EventType, text: str) -> None:
+        """A piece of the model's answer or thought has come in."""
+        self.delta_seen_at = time.monotonic()
+        self.delta_characters += len(text)
+        if kind is EventType.THOUGHT_DELTA:
+            self.thought += text
+        for start in range(0, len(text), LONGEST_DELTA):
+            self.emit(kind, {"content": text[start : start + LONGEST_DELTA]})
+
+    def append_rows(self, rows: Iterable[bulk.Row]) -> None:
+        """Rows that commit with the next flush; does not wait."""
+        self._journal.append(self._attempt, rows=rows)
+
+    def _hold(self, kind: EventType, data: dict[str, Any]) -> None:
+        node = self._open.node if self._open else ""
+        number = self._open.number if self._open else 0
+        self._events.append(Event(kind, data, timezone.now(), number, node))
+
+    def _take_events(self) -> list[Event]:
+        events, self._events = self._events, []
+        return events
+
+    # --- money ---
+
+    def call_context(self, model: ModelSpecification) -> CallContext:
+        """Who pays for a call of this model, and for what."""
+        run = self.run
+        return CallContext(
+            workspace_id=run.workspace_id,
+            currency=run.currency,
+            run_id=run.id,
+            attempt=self._attempt.number,
+            step=self.step,
+            session_id=run.session_id,
+            agent_id=run.agent_id,
+            agent=run.agent_name,
+            workflow="",
+            user_id=run.user_id,
+            user=run.username,
+            end_user=run.end_user,
+            api_key_id=run.api_key_id,
+            api_key=run.api_key_name,
+            provider=model.provider,
+            model=model.model,
+        )
+
+    async def open_usage(self, record: UsageRecord) -> None:
+        """Commits that a model call is about to be made, and everything before it."""
+        await self._journal.write(self._attempt, events=self._take_events(), usage=[record])
+
+    async def commit(self) -> None:
+        """Returns when all that was handed in has been committed: to be awaited before anything that has an effect."""
+        await self._journal.write(self._attempt, events=self._take_events())
+
+    def settle_usage(self, record: UsageRecord) -> None:
+        """Holds what a model call has used, to commit with its step."""
+        self._usage.append(record)
+        self._hold(
+            EventType.USAGE_RECORDED,
+            {
+                "usage_id": str(record.id),
+                "provider": record.provider,
+                "model": record.model,
+                "status": str(record.status),
+                "input_tokens": record.input_tokens,
+                "output_tokens": record.output_tokens,
+                "total_tokens": record.input_tokens + record.output_tokens,
+                "cost": None if record.cost is None else f"{record.cost.normalize():f}",
+                "currency": record.currency,
+            },
+        )
+
+    def _take_usage(self) -> list[UsageRecord]:
+        usage, self._usage = self._usage, []
+        return usage
+
+    # --- the end ---
+
+    async def end(self, transition: Transition, rows: Sequence[bulk.Row] = ()) -> list[StoredEvent]:
+        """Commits the run's last words together with its new status."""
+        return await self._journal.write(
+            self._attempt,
+            events=self._take_events(),
+            usage=self._take_usage(),
+            rows=rows,
+            transition=transition,
+        )
+
+    def abandon(self, transition: Transition | None = None) -> None:
+        """The attempt is given up: leaves what is held to the journal without waiting for it."""
+        self._journal.append(
+            self._attempt, events=self._take_events(), usage=self._take_usage(), transition=transition
+        )

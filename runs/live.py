@@ -1,0 +1,267 @@
+"""Live delivery: committed events on their way to whoever follows a run in this process.
+
+One hub per process. A follower of a run gets what is published after it subscribed; its queue is bounded, and one
+that overflows only makes it read the rows. Events made in this process arrive directly; those of other
+processes over the channel layer (Redis) when there is one. Whatever gets lost on the way is found by
+comparing `last_seq` with the table every two seconds: the table is the truth, this is a shortcut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+from channels.layers import get_channel_layer
+
+from agentplatform.lib.concurrency import in_thread
+from runs.events import StoredEvent
+from runs.models import Run
+
+logger = structlog.get_logger(__name__)
+
+QUEUE_SIZE = 1000
+CHECK_SECONDS = 2.0
+# A larger batch goes over Redis as its last number only; followers read the rows.
+LARGEST_MESSAGE = 256 * 1024
+
+
+class Subscription:
+    """What has been published for one follower. `behind` says that something is missing: read the rows."""
+
+    def __init__(self) -> None:
+        self.behind = False
+        self.seen_seq = 0
+        self._events: deque[StoredEvent] = deque()
+        self._arrived = asyncio.Event()
+
+    def put(self, events: Sequence[StoredEvent]) -> None:
+        if len(self._events) + len(events) > QUEUE_SIZE:
+            self._events.clear()
+            self.fall_behind()
+        else:
+            self._events.extend(events)
+            self._arrived.set()
+
+    def fall_behind(self) -> None:
+        self.behind = True
+        self._arrived.set()
+
+    def wake(self) -> None:
+        self._arrived.set()
+
+    def take(self) -> list[StoredEvent]:
+        """All that has arrived; clears the `behind` flag of before."""
+        events = list(self._events)
+        self._events.clear()
+        self._arrived.clear()
+        return events
+
+    async def wait(self, seconds: float) -> bool:
+        """Waits until something arrives; False when nothing did within `seconds`."""
+        if self._arrived.is_set():
+            return True
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._arrived.wait()
+        except TimeoutError:
+            return False
+
+
+class Hub:
+    """The process's followers by run, and its link to other processes."""
+
+    def __init__(self) -> None:
+        self.draining = False
+        self._followers: defaultdict[uuid.UUID, set[Subscription]] = defaultdict(set)
+        self._layer = get_channel_layer()
+        self._channel = ""
+        self._naming = asyncio.Lock()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def launch(self) -> None:
+        """Starts the hub's own tasks on the running loop."""
+        self._spawn(self._check())
+        if self._layer is not None:
+            self._spawn(self._receive())
+
+    async def stop(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def drain(self) -> None:
+        """Tells every follower to end: the process is about to stop."""
+        self.draining = True
+        for followers in self._followers.values():
+            for follower in followers:
+                follower.wake()
+
+    @property
+    def followers(self) -> int:
+        return sum(len(followers) for followers in self._followers.values())
+
+    def subscribe(self, run_id: uuid.UUID) -> Subscription:
+        """From now on the subscription gets what is published; `unsubscribe` must follow."""
+        subscription = Subscription()
+        followers = self._followers[run_id]
+        followers.add(subscription)
+        if self._layer is not None and len(followers) == 1:
+            self._spawn(self._join(run_id))
+        return subscription
+
+    def unsubscribe(self, run_id: uuid.UUID, subscription: Subscription) -> None:
+        followers = self._followers.get(run_id)
+        if not followers or subscription not in followers:
+            return
+        followers.discard(subscription)
+        if not followers:
+            del self._followers[run_id]
+            if self._layer is not None:
+                self._spawn(self._leave(run_id))
+
+    def publish(self, run_id: uuid.UUID, events: list[StoredEvent]) -> None:
+        """Delivers committed events here and, where there is a channel layer, to other processes. On the loop."""
+        self.deliver(run_id, events)
+        if self._layer is not None:
+            self._spawn(self._send(run_id, events))
+
+    def deliver(self, run_id: uuid.UUID, events: list[StoredEvent]) -> None:
+        for follower in self._followers.get(run_id, ()):
+            follower.put(events)
+
+    # --- other processes ---
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _own_channel(self) -> str:
+        """The one channel on which this process receives the events of all runs that it follows."""
+        async with self._naming:
+            if not self._channel:
+                self._channel = await self._layer.new_channel()
+        return self._channel
+
+    async def _join(self, run_id: uuid.UUID) -> None:
+        try:
+            await self._layer.group_add(_group(run_id), await self._own_channel())
+        except Exception as error:
+            logger.warning("live_channel_unreachable", error=str(error))
+            return
+        # Whatever was published before the subscription stood is in the table.
+        for follower in self._followers.get(run_id, ()):
+            follower.fall_behind()
+
+    async def _leave(self, run_id: uuid.UUID) -> None:
+        if run_id in self._followers:
+            return
+        try:
+            await self._layer.group_discard(_group(run_id), await self._own_channel())
+        except Exception as error:
+            logger.warning("live_channel_unreachable", error=str(error))
+
+    async def _send(self, run_id: uuid.UUID, events: list[StoredEvent]) -> None:
+        rows = [
+            (
+                event.seq,
+                event.attempt,
+                event.step,
+                event.node,
+                str(event.type),
+                event.timestamp.isoformat(),
+                event.data,
+            )
+            for event in events
+        ]
+        if sum(len(event.data) for event in events) > LARGEST_MESSAGE:
+            rows = []
+        try:
+            await self._layer.group_send(
+                _group(run_id), {"type": "run.events", "run_id": str(run_id), "events": rows}
+            )
+        except Exception as error:
+            logger.warning("live_channel_unreachable", error=str(error))
+
+    async def _receive(self) -> None:
+        while True:
+            try:
+                message = await self._layer.receive(await self._own_channel())
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                logger.warning("live_channel_unreachable", error=str(error))
+                await asyncio.sleep(1)
+                continue
+            self._deliver_message(message)
+
+    def _deliver_message(self, message: dict[str, Any]) -> None:
+        run_id = uuid.UUID(message["run_id"])
+        followers = self._followers.get(run_id)
+        if not followers:
+            return
+        if message["events"]:
+            self.deliver(run_id, [_event(run_id, row) for row in message["events"]])
+        else:
+            for follower in followers:
+                follower.fall_behind()
+
+    # --- the safety net ---
+
+    async def _check(self) -> None:
+        """Every two seconds, one query: whoever has seen less than the table has, reads the rows."""
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            if not self._followers:
+                continue
+            try:
+                heads = await in_thread(_heads, list(self._followers))
+            except Exception as error:
+                logger.warning("live_check_failed", error=str(error))
+                continue
+            for run_id, last_seq in heads.items():
+                for follower in self._followers.get(run_id, ()):
+                    if follower.seen_seq < last_seq:
+                        follower.fall_behind()
+
+
+def _heads(run_ids: list[uuid.UUID]) -> dict[uuid.UUID, int]:
+    return dict(Run.objects.filter(pk__in=run_ids).values_list("pk", "last_seq"))
+
+
+def _group(run_id: uuid.UUID) -> str:
+    return f"run.{run_id}"
+
+
+def _event(run_id: uuid.UUID, row: Sequence[Any]) -> StoredEvent:
+    seq, attempt, step, node, kind, timestamp, data = row
+    return StoredEvent(run_id, seq, attempt, step, node, kind, datetime.fromisoformat(timestamp), data)
+
+
+_hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
+
+
+def hub() -> Hub:
+    """The hub of the running event loop; made, and its tasks started, when first asked for."""
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        for old in [known for known in _hubs if known.is_closed()]:
+            del _hubs[old]
+        _hubs[loop] = Hub()
+        _hubs[loop].launch()
+    return _hubs[loop]
+
+
+def announce(events: Sequence[StoredEvent]) -> None:
+    """Publishes committed events of one run from synchronous code. Where it can't, followers find them in the table."""
+    if not events:
+        return
+    for loop, known in list(_hubs.items()):
+        if loop.is_running():
+            loop.call_soon_threadsafe(known.publish, events[0].run_id, list(events))
+            return

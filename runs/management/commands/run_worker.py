@@ -1,0 +1,41 @@
+"""`manage.py run_worker`: a worker process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from typing import Any
+
+import uvloop
+from django.core.management.base import BaseCommand, CommandParser
+
+from agentplatform.lib.process import tune_process
+
+
+class Command(BaseCommand):
+    help = "Executes runs. Stops well on SIGTERM and Ctrl-C: finishes what it can, hands the rest back."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--concurrency", type=int, help="runs at once (default: WORKER_CONCURRENCY)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        tune_process()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._run(options["concurrency"]))
+
+    async def _run(self, concurrency: int | None) -> None:
+        # Imported here because it brings the model libraries along, which no other command needs.
+        from runs.engine.worker import Worker
+
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        worker = Worker(concurrency)
+        await worker.start()
+        await worker.ready.wait()
+        self.stdout.write(f"Worker {worker.id} is ready, {worker.concurrency} runs at once.")
+        self.stdout.flush()
+        await stop.wait()
+        self.stdout.write("Stopping …")
+        await worker.stop()

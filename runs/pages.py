@@ -1,0 +1,124 @@
+"""Pages for people in browsers: the live page of a run, and the choice of a language."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from csp.constants import NONE, SELF
+from csp.decorators import csp_replace
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.templatetags.static import static
+from django.urls import path
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+from django.views.generic import RedirectView
+from django.views.i18n import set_language
+
+from accounts.actor import Actor
+from accounts.authentication import actor_from_session
+from agentplatform.lib.errors import NotFound, PlatformError
+from runs.commands import controllable
+from runs.models import TERMINAL, Run
+
+# Stricter than the admin's: everything on this page is a file of ours.
+STRICT = {"script-src": [SELF], "style-src": [SELF], "worker-src": [NONE]}
+
+
+@require_safe
+@login_required
+@csp_replace(STRICT)  # type: ignore[arg-type] # It takes views with arguments, too.
+def live_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """A run as it happens, for whoever may read it; for others it does not exist."""
+    try:
+        actor, run = readable_run(request.user, run_id)
+    except PlatformError as error:
+        raise Http404 from error
+    context = {"run": run, "page": page_data(actor, run), "site": settings.APP_NAME}
+    return render(request, "runs/live.html", context)
+
+
+@require_safe
+def favicon(request: HttpRequest) -> HttpResponse:
+    """For what asks for it by its old name, without reading a page."""
+    return HttpResponseRedirect(static("runs/icon.svg"))
+
+
+def readable_run(user: Any, run_id: UUID) -> tuple[Actor, Run]:
+    """The run, and who its reader is in the run's workspace. Raises NotFound, PermissionDenied."""
+    workspace_id = Run.objects.filter(pk=run_id).values_list("workspace_id", flat=True).first()
+    if workspace_id is None:
+        raise NotFound("Run", run_id)
+    actor = actor_from_session(user, workspace_id)
+    actor.require("read:run")
+    run: Run = Run.objects.select_related("workspace").named(actor, run_id)
+    return actor, run
+
+
+def page_data(actor: Actor, run: Run) -> dict[str, Any]:
+    """What the page's script starts from."""
+    return {
+        "socket": f"/ws/runs/{run.pk}/",
+        "title": f"{run.agent_name} · {settings.APP_NAME}",
+        "status": run.status,
+        "may_cancel": run.status not in TERMINAL and may_control(actor, run),
+        "language": get_language(),
+        "texts": texts(),
+    }
+
+
+def may_control(actor: Actor, run: Run) -> bool:
+    """Whether the domain lets the actor steer the run."""
+    try:
+        controllable(actor, run.pk)
+    except PlatformError:
+        return False
+    return True
+
+
+def texts() -> dict[str, str]:
+    """Everything that the page's script says, in the reader's language."""
+    return {
+        "status_created": _("Created"),
+        "status_queued": _("Queued"),
+        "status_running": _("Running"),
+        "status_pausing": _("Pausing"),
+        "status_paused": _("Paused"),
+        "status_waiting": _("Waiting"),
+        "status_completed": _("Completed"),
+        "status_failed": _("Failed"),
+        "status_cancelled": _("Cancelled"),
+        "connection_connecting": _("Connecting …"),
+        "connection_open": _("Live"),
+        "connection_lost": _("Connection lost, trying again …"),
+        "connection_ended": "",
+        "connection_refused": _("Closed by the server"),
+        "not_connected": _("There is no connection at the moment. Try again when it is back."),
+        "step_model": _("Model call"),
+        "step_tool": _("Tool calls"),
+        "thoughts": _("Thoughts"),
+        "arguments": _("Arguments"),
+        "result": _("Result"),
+        "call_running": _("running"),
+        "call_completed": _("done"),
+        "call_failed": _("failed"),
+        "retrying": _("The model is asked again:"),
+        "run_queued": _("Back in the queue:"),
+        "attempt_started": _("Another worker went on from the last checkpoint, attempt"),
+        "budget_warning": _("Budget warning:"),
+        "approval_required": _("Waits for an approval."),
+        "approval_resolved": _("The approval was decided."),
+        "unpriced": _("without a price"),
+    }
+
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
+    path("language/", set_language, name="set_language"),
+    path("favicon.ico", favicon, name="favicon"),
+    path("runs/<uuid:run_id>/", live_run, name="run-live"),
+]

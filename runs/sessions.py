@@ -1,0 +1,87 @@
+"""Conversations: made, changed, spoken in and deleted. Who may is settled here, as in `commands` for runs."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import transaction
+from django.db.models import CharField, OuterRef, Subquery
+from django.db.models.functions import Cast, JSONObject
+
+from accounts.actor import Actor
+from agentplatform.lib.errors import NotFound
+from agents.models import Agent
+from runs.commands import RunRequest, Started, start_run
+from runs.models import Checkpoint, CheckpointBlob, CheckpointWrite, Message, Session, SessionQuerySet
+
+USER, TEXT = "user", "text"
+
+
+def with_state(sessions: SessionQuerySet) -> SessionQuerySet:
+    """Sessions with `agent_state`: the newest checkpoint of their thread, None before the first."""
+    heads = Checkpoint.objects.filter(thread_id=Cast(OuterRef("pk"), CharField()), namespace="")
+    state = JSONObject(checkpoint_id="id", run_id="run_id", step_num="step_num", saved_at="created_at")
+    return sessions.annotate(agent_state=Subquery(heads.order_by("-checkpoint_id").values(state=state)[:1]))
+
+
+def create_session(actor: Actor, **values: Any) -> Session:
+    """A conversation of the actor's, with the workspace's default agent where none is given."""
+    actor.require("write:session")
+    if values.get("agent") is None:
+        values["agent"] = Agent.objects.visible_to(actor).filter(is_default=True).first()
+    return Session.objects.create(
+        workspace_id=actor.workspace_id, user_id=actor.user_id, named_by_person="title" in values, **values
+    )
+
+
+def change_session(actor: Actor, session: Session, **values: Any) -> Session:
+    """Writes `values`; a name given here is never replaced by an automatic one."""
+    _require(actor, session, "write:session", "write:all-sessions")
+    if "title" in values:
+        values["named_by_person"] = True
+    for name, value in values.items():
+        setattr(session, name, value)
+    session.save(update_fields=[*values, "updated_at"])
+    return session
+
+
+def delete_session(actor: Actor, session: Session) -> None:
+    """Deletes a conversation with its messages and its agent's state; its runs stay, without it.
+
+    Raises ProtectedError while one of its runs has not ended, NotFound when somebody else was faster.
+    """
+    _require(actor, session, "delete:session", "delete:all-sessions")
+    thread_id = str(session.pk)
+    with transaction.atomic():
+        # Whoever starts a run in it waits for this lock.
+        if not Session.objects.select_for_update().filter(pk=session.pk).exists():
+            raise NotFound("Session", session.pk)
+        session.delete()
+        for table in (Checkpoint, CheckpointBlob, CheckpointWrite):
+            table.objects.filter(thread_id=thread_id).delete()
+
+
+def say(
+    actor: Actor,
+    session_id: uuid.UUID,
+    content: str,
+    *,
+    source: str = USER,
+    kind: str = TEXT,
+    run_id: uuid.UUID,
+) -> Started:
+    """Puts a message into a conversation and starts the run that answers it. Raises as `start_run` does."""
+    request = RunRequest(messages=[{"role": "user", "content": content}], session_id=session_id)
+    if (source, kind) == (USER, TEXT):
+        return start_run(actor, request, run_id=run_id)
+    with transaction.atomic():
+        started = start_run(actor, request, run_id=run_id)
+        Message.objects.filter(run_id=run_id).update(source=source, type=kind)
+        return started
+
+
+def _require(actor: Actor, session: Session, permission: str, of_others: str) -> None:
+    actor.require(permission)
+    if session.user_id != actor.user_id:
+        actor.require(of_others)

@@ -1,0 +1,127 @@
+// The live page of a run: its events come over a WebSocket, are added up by the transcript, and shown once per frame.
+
+import { EventLog } from "./event_log.js";
+import { RunSocket } from "./socket.js";
+import { Timeline, seconds } from "./timeline.js";
+import { Transcript } from "./transcript.js";
+
+const page = JSON.parse(document.getElementById("page").textContent);
+const { texts } = page;
+const part = (name) => document.getElementById(name);
+
+const transcript = new Transcript();
+const timeline = new Timeline(part("steps"), texts);
+const log = new EventLog(part("log"), part("log-count"));
+const changed = new Set();
+let awaitsFrame = false;
+
+const socket = new RunSocket(page.socket, {
+  lastSeq: () => transcript.lastSeq,
+  onEvent(event) {
+    changed.add(transcript.apply(event));
+    log.add(event);
+    showSoon();
+  },
+  onAnswer: ({ ok, error }) => tell(ok ? "" : error.message),
+  onState: showConnection,
+});
+
+/** Many events in one frame are one change of the page. */
+function showSoon() {
+  if (awaitsFrame) return;
+  awaitsFrame = true;
+  // A hidden page has no frames, but its title and status should still be right when somebody looks.
+  if (document.hidden) setTimeout(show, 250);
+  else requestAnimationFrame(show);
+}
+
+function show() {
+  awaitsFrame = false;
+  if (changed.has("all")) timeline.show(transcript.items);
+  else changed.forEach((item) => item && timeline.update(item));
+  changed.clear();
+  showAnswer(transcript.answer);
+  showStatus(transcript.status || page.status);
+  showUsage();
+  part("steps-empty").hidden = transcript.items.length > 0;
+}
+
+/** What was said stays in the page, and new words are appended, so that screen readers read only those. */
+function showAnswer(text) {
+  const answer = part("answer");
+  const before = answer.textContent;
+  if (text.startsWith(before)) answer.append(text.slice(before.length));
+  else answer.textContent = text;
+  answer.normalize();
+  part("answer-empty").hidden = text !== "" || transcript.ended;
+}
+
+function showStatus(status) {
+  const badge = part("status");
+  if (badge.dataset.status !== status) {
+    badge.dataset.status = status;
+    badge.textContent = texts[`status_${status}`] ?? status;
+    document.title = `${badge.textContent} · ${page.title}`;
+  }
+  if (transcript.ended) offerNoCancel();
+  const { error } = transcript;
+  part("error").hidden = !error;
+  part("error-class").textContent = error?.class ?? "";
+  part("error-message").textContent = error?.message ?? "";
+}
+
+function showUsage() {
+  const { usage, metrics } = transcript;
+  part("tokens-in").textContent = usage.input.toLocaleString(page.language);
+  part("tokens-out").textContent = usage.output.toLocaleString(page.language);
+  part("calls").textContent = usage.calls.toLocaleString(page.language);
+  part("cost").textContent = cost(usage);
+  part("duration").textContent = seconds(metrics?.duration ?? elapsed());
+}
+
+function cost({ calls, unpriced, cost: amount, currency }) {
+  if (calls === 0) return "–";
+  if (unpriced === calls) return texts.unpriced;
+  return `${amount} ${currency}${unpriced ? ` + ${texts.unpriced}` : ""}`;
+}
+
+/** Seconds since the start, to the end or, while the run goes on, to now. */
+function elapsed() {
+  if (!transcript.startedAt) return null;
+  const end = transcript.endedAt ? Date.parse(transcript.endedAt) : Date.now();
+  return Math.max(0, (end - Date.parse(transcript.startedAt)) / 1000);
+}
+
+function showConnection(state, reason) {
+  const connection = part("connection");
+  connection.dataset.state = state;
+  connection.textContent = texts[`connection_${state}`] ?? "";
+  if (state === "refused") tell(reason);
+}
+
+/** Says something once; an empty text takes it back. */
+function tell(message) {
+  part("notice").hidden = !message;
+  part("notice").textContent = message;
+}
+
+function offerNoCancel() {
+  part("confirm").close("");
+  part("cancel")?.remove();
+}
+
+function askToCancel() {
+  part("confirm").returnValue = "";
+  part("confirm").showModal();
+}
+
+function cancelIfConfirmed() {
+  if (part("confirm").returnValue !== "cancel" || transcript.ended) return;
+  if (!socket.send({ action: "cancel" })) tell(texts.not_connected);
+}
+
+part("cancel")?.addEventListener("click", askToCancel);
+part("confirm").addEventListener("close", cancelIfConfirmed);
+setInterval(() => transcript.ended || showUsage(), 1000);
+
+socket.open();

@@ -1,0 +1,138 @@
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+
+from billing.models import Entry, Outcome, Price, UsageRecord
+from tests.factories import PriceFactory, UsageRecordFactory
+
+LEDGER = "/admin/billing/usagerecord/"
+PRICES = "/admin/billing/price/"
+
+
+@pytest.fixture
+def admin():
+    """`admin(alice)`: alice in the admin."""
+
+    def enter(user) -> Client:
+        user.is_staff = True
+        user.save()
+        client = Client()
+        client.force_login(user)
+        return client
+
+    return enter
+
+
+@pytest.fixture
+def price_form(workspace):
+    tomorrow = timezone.now() + timedelta(days=1)
+    return {
+        "workspace": workspace.id,
+        "provider": "openai",
+        "model": "house-model",
+        "input_per_million": "2",
+        "output_per_million": "8",
+        "valid_from_0": f"{tomorrow:%Y-%m-%d}",
+        "valid_from_1": "00:00:00",
+    }
+
+
+def test_lists_settled_calls(admin, audrey, workspace):
+    UsageRecordFactory(workspace=workspace, model="the-settled-one")
+    UsageRecordFactory(workspace=workspace, model="the-open-one", entry=Entry.OPENED, status=Outcome.PENDING)
+    page = admin(audrey).get(LEDGER).content.decode()
+    assert ("the-settled-one" in page, "the-open-one" in page) == (True, False)
+
+
+def test_lists_opened_calls_when_asked(admin, audrey, workspace):
+    UsageRecordFactory(workspace=workspace, model="the-open-one", entry=Entry.OPENED, status=Outcome.PENDING)
+    assert "the-open-one" in admin(audrey).get(LEDGER, {"entry": "opened"}).content.decode()
+
+
+def test_finds_the_calls_of_a_run(admin, audrey, workspace):
+    found = UsageRecordFactory(workspace=workspace, model="the-one")
+    UsageRecordFactory(workspace=workspace, model="another")
+    page = admin(audrey).get(LEDGER, {"q": str(found.run_id)}).content.decode()
+    assert ("the-one" in page, "another" in page) == (True, False)
+
+
+def test_shows_no_call_of_another_workspace(admin, charlie, workspace):
+    UsageRecordFactory(workspace=workspace, model="the-secret-one")
+    assert "the-secret-one" not in admin(charlie).get(LEDGER).content.decode()
+
+
+def test_lists_with_the_same_queries_however_many(admin, audrey, workspace, django_assert_max_num_queries):
+    client = admin(audrey)
+    for _ in range(20):
+        UsageRecordFactory(workspace=workspace)
+    with django_assert_max_num_queries(10):
+        client.get(LEDGER)
+
+
+def test_shows_a_call_without_a_way_to_change_it(admin, alice, workspace):
+    record = UsageRecordFactory(workspace=workspace)
+    page = admin(alice).get(f"{LEDGER}{record.id}/change/").content.decode()
+    assert (str(record.run_id) in page, 'name="_save"' in page) == (True, False)
+
+
+@pytest.mark.parametrize("path", ["add/", "{id}/delete/"])
+def test_refuses_to_add_or_delete_a_call(admin, alice, workspace, path):
+    record = UsageRecordFactory(workspace=workspace)
+    assert admin(alice).post(LEDGER + path.format(id=record.id)).status_code == 403
+
+
+def test_refuses_to_delete_calls_by_an_action(admin, alice, workspace):
+    record = UsageRecordFactory(workspace=workspace)
+    form = {"action": "delete_selected", "_selected_action": [str(record.id)], "post": "yes"}
+    admin(alice).post(LEDGER, urlencode(form, doseq=True), content_type="application/x-www-form-urlencoded")
+    assert UsageRecord.objects.count() == 1
+
+
+def test_adds_a_price(admin, alice, price_form):
+    admin(alice).post(f"{PRICES}add/", price_form)
+    assert Price.objects.get().model == "house-model"
+
+
+@pytest.mark.parametrize(
+    "change", [{"input_per_million": "-1"}, {"output_per_million": "1000001"}, {"valid_from_0": "2020-01-01"}]
+)
+def test_refuses_a_price_that_the_api_would_refuse(admin, alice, price_form, change):
+    response = admin(alice).post(f"{PRICES}add/", price_form | change)
+    assert (response.status_code, Price.objects.count()) == (200, 0)
+
+
+def test_says_that_a_model_has_a_price_from_that_moment(admin, alice, price_form):
+    client = admin(alice)
+    client.post(f"{PRICES}add/", price_form)
+    page = client.post(f"{PRICES}add/", price_form, follow=True).content.decode()
+    assert ("has a price from that moment" in page or "already exists" in page, Price.objects.count()) == (
+        True,
+        1,
+    )
+
+
+def test_lets_an_auditor_only_look_at_prices(admin, audrey, workspace, price_form):
+    PriceFactory(workspace=workspace)
+    client = admin(audrey)
+    answers = client.get(PRICES).status_code, client.post(f"{PRICES}add/", price_form).status_code
+    assert answers == (200, 403)
+
+
+def test_refuses_a_price_for_another_workspace(admin, alice, other_workspace, price_form):
+    admin(alice).post(f"{PRICES}add/", price_form | {"workspace": other_workspace.id})
+    assert Price.objects.count() == 0
+
+
+@pytest.mark.parametrize(("days", "left"), [(1, 0), (-1, 1)])
+def test_deletes_only_a_price_that_is_not_in_force_yet(admin, alice, workspace, days, left):
+    price = PriceFactory(workspace=workspace, valid_from=timezone.now() + timedelta(days=days))
+    admin(alice).post(f"{PRICES}{price.id}/delete/", {"post": "yes"})
+    assert Price.objects.count() == left
+
+
+def test_does_not_edit_a_price(admin, alice, workspace, price_form):
+    price = PriceFactory(workspace=workspace)
+    assert admin(alice).post(f"{PRICES}{price.id}/change/", price_form).status_code == 403

@@ -1,0 +1,106 @@
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from django.utils import timezone
+
+from billing import pricing
+from billing.models import Price
+from tests.factories import PriceFactory
+
+PRICE = {"provider": "openai", "model": "house-model", "input_per_million": "2", "output_per_million": "8"}
+
+
+@pytest.fixture
+def future(workspace):
+    return PriceFactory(workspace=workspace, valid_from=timezone.now() + timedelta(days=1))
+
+
+def test_creates_a_price_that_counts_from_now(api, alice, workspace):
+    api(alice).post("/billing/prices", PRICE)
+    assert pricing.price(workspace.id, "openai", "house-model", timezone.now()).input.base == Decimal(
+        "0.000002"
+    )
+
+
+@pytest.mark.django_db(transaction=True)
+def test_counts_at_once_in_the_process_that_created_it(api, alice, workspace):
+    pricing.price(workspace.id, "openai", "house-model", timezone.now())
+    api(alice).post("/billing/prices", PRICE)
+    assert pricing.price(workspace.id, "openai", "house-model", timezone.now()) is not None
+
+
+def test_answers_what_it_created(api, alice):
+    response = api(alice).post("/billing/prices", {**PRICE, "cached_per_million": 0.5})
+    body = response.json()
+    assert (response.status_code, body["input_per_million"], body["cached_per_million"]) == (201, "2", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"input_per_million": "-1"}, "input_per_million"),
+        ({"input_per_million": "1000001"}, "input_per_million"),
+        ({"input_per_million": "0.0000001"}, "input_per_million"),
+        ({"input_per_million": "NaN"}, "input_per_million"),
+        ({"output_per_million": None}, "output_per_million"),
+        ({"provider": "p" * 33}, "provider"),
+        ({"valid_from": "2020-01-01T00:00:00Z"}, "valid_from"),
+        ({"prize": 1}, "prize"),
+    ],
+)
+def test_names_what_is_wrong(api, alice, change, field):
+    response = api(alice).post("/billing/prices", {**PRICE, **change})
+    assert (response.status_code, response.json()["error"]["details"][0]["field"]) == (422, field)
+
+
+def test_refuses_a_second_price_from_the_same_moment(api, alice):
+    dated = {**PRICE, "valid_from": (timezone.now() + timedelta(days=1)).isoformat()}
+    assert [api(alice).post("/billing/prices", dated).status_code for _ in range(2)] == [201, 409]
+
+
+def test_lists_by_model(api, alice, workspace):
+    PriceFactory(workspace=workspace, model="one")
+    PriceFactory(workspace=workspace, model="two")
+    found = api(alice).get("/billing/prices", {"model": "two"}).json()
+    assert [item["model"] for item in found["items"]] == ["two"]
+
+
+def test_reads_one(api, audrey, workspace):
+    price = PriceFactory(workspace=workspace)
+    assert api(audrey).get(f"/billing/prices/{price.id}").json()["output_per_million"] == "8"
+
+
+def test_deletes_a_price_that_is_not_in_force_yet(api, alice, future):
+    assert (api(alice).delete(f"/billing/prices/{future.id}").status_code, Price.objects.count()) == (204, 0)
+
+
+def test_keeps_a_price_that_has_been_in_force(api, alice, workspace):
+    price = PriceFactory(workspace=workspace)
+    assert (api(alice).delete(f"/billing/prices/{price.id}").status_code, Price.objects.count()) == (409, 1)
+
+
+@pytest.mark.parametrize("method", ["put", "patch"])
+def test_does_not_edit(api, alice, future, method):
+    assert getattr(api(alice), method)(f"/billing/prices/{future.id}", PRICE).status_code == 405
+
+
+@pytest.mark.parametrize(("name", "read", "write"), [
+    ("alice", 200, 201), ("olivia", 200, 403), ("audrey", 200, 403), ("bob", 403, 403), ("vera", 403, 403),
+])  # fmt: skip
+def test_opens_to_whom_the_role_permits(api, request, name, read, write):
+    client = api(request.getfixturevalue(name))
+    answers = client.get("/billing/prices").status_code, client.post("/billing/prices", PRICE).status_code
+    assert answers == (read, write)
+
+
+def test_hides_prices_from_a_stranger(api, charlie, future):
+    answers = [
+        api(charlie).get(f"/billing/prices/{future.id}"),
+        api(charlie).delete(f"/billing/prices/{future.id}"),
+    ]
+    assert [answer.status_code for answer in answers] == [404, 404]
+
+
+def test_does_not_list_another_workspaces_prices(api, charlie, future):
+    assert api(charlie).get("/billing/prices").json()["total"] == 0

@@ -1,0 +1,71 @@
+"""A worker in the test's own event loop, a model endpoint, and agents that use it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+import pytest_asyncio
+from asgiref.sync import sync_to_async
+from django.db import connections
+
+from agents.models import Agent, Tool
+from runs.engine.worker import Worker
+from runs.live import hub
+from runs.models import Session
+from tests.factories import AgentFactory, ChatModelFactory
+from tests.model_endpoint import ModelEndpoint
+
+
+@pytest.fixture(scope="session")
+def endpoint_process() -> Iterator[ModelEndpoint]:
+    with ModelEndpoint(tokens=5) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def endpoint(endpoint_process: ModelEndpoint, settings) -> ModelEndpoint:
+    settings.OUTBOUND_ALLOWED_HOSTS = ["127.0.0.1"]
+    return endpoint_process
+
+
+@pytest.fixture
+def agent_on(workspace, endpoint: ModelEndpoint) -> Callable[..., Agent]:
+    """`agent_on("text-5", config={…}, tools=[…])`: an agent whose model at the endpoint has that name."""
+
+    def make(
+        behaviour: str, tools: tuple[Tool, ...] = (), fallbacks: tuple[str, ...] = (), **fields
+    ) -> Agent:
+        def model(name: str, **relations):
+            return ChatModelFactory(
+                workspace=workspace, provider="openai", model=name, base_url=endpoint.base_url, **relations
+            )
+
+        others = [model(name) for name in fallbacks]
+        return AgentFactory(
+            workspace=workspace, model=model(behaviour, fallbacks=others), tools=tools, **fields
+        )
+
+    return make
+
+
+@pytest.fixture
+def session(workspace, alice) -> Session:
+    return Session.objects.create(workspace=workspace, user=alice)
+
+
+@pytest_asyncio.fixture
+async def worker(close_connections) -> AsyncIterator[Worker]:
+    worker = Worker(concurrency=20)
+    await worker.start()
+    await worker.ready.wait()
+    yield worker
+    await worker.stop()
+
+
+@pytest_asyncio.fixture
+async def close_connections(transactional_db) -> AsyncIterator[None]:
+    """Ends what the test's own queries and followers have left open: the database is emptied and dropped after."""
+    yield
+    await hub().stop()
+    await sync_to_async(connections.close_all)()

@@ -1,0 +1,269 @@
+"""Objects for tests, by room. A factory's defaults make a row that is valid by itself."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import UUID
+
+import factory
+from django.utils import timezone
+from factory.django import DjangoModelFactory, Password
+
+from accounts.api_keys import PREFIX, VISIBLE_CHARACTERS
+from accounts.models import ApiKey, Membership, User, Workspace
+from accounts.roles import Role
+from agentplatform.lib.ids import first_uuid7_at, uuid7
+from agentplatform.lib.secrets import new_token, token_hash
+from agents.models import Agent, ChatModel, Tool
+from agents.snapshots import set_fallbacks
+from agents.versions import record
+from billing.models import Entry, Outcome, Price, UsageRecord
+from runs.events import EventType
+from runs.models import Message, Run, RunEvent, RunStep, Session, Status
+
+PASSWORD = "correct horse battery staple"
+
+# accounts
+
+
+class UserFactory(DjangoModelFactory):
+    """A user who signs in with PASSWORD."""
+
+    class Meta:
+        model = User
+
+    username = factory.Sequence(lambda number: f"user{number}")
+    email = factory.LazyAttribute(lambda user: f"{user.username}@example.com")
+    password = Password(PASSWORD)
+
+
+class WorkspaceFactory(DjangoModelFactory):
+    class Meta:
+        model = Workspace
+
+    slug = factory.Sequence(lambda number: f"workspace-{number}")
+    name = factory.LazyAttribute(lambda workspace: workspace.slug.replace("-", " ").title())
+
+
+class MembershipFactory(DjangoModelFactory):
+    class Meta:
+        model = Membership
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    user = factory.SubFactory(UserFactory)
+    role = Role.USER
+
+
+class ApiKeyFactory(DjangoModelFactory):
+    """An API key; `key.text` is what a client sends. Its user must be a member of its workspace."""
+
+    class Meta:
+        model = ApiKey
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    user = factory.LazyAttribute(lambda key: MembershipFactory(workspace=key.workspace).user)
+    name = factory.Sequence(lambda number: f"key {number}")
+
+    @classmethod
+    def _create(cls, model_class, *args, **kwargs):
+        text = new_token(PREFIX)
+        key = super()._create(
+            model_class, *args, prefix=text[:VISIBLE_CHARACTERS], hash=token_hash(text), **kwargs
+        )
+        key.text = text
+        return key
+
+
+# agents
+
+
+class ConfigurationFactory(DjangoModelFactory):
+    """A configuration with its relations set and its first version recorded."""
+
+    class Meta:
+        abstract = True
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+
+    @classmethod
+    def _create(cls, model_class, *args, tools=(), fallbacks=(), **kwargs):
+        instance = super()._create(model_class, *args, **kwargs)
+        if tools:
+            instance.tools.set(tools)
+        if fallbacks:
+            set_fallbacks(instance, fallbacks)
+        record(instance, None, "created")
+        return instance
+
+
+class ChatModelFactory(ConfigurationFactory):
+    """A scripted model that answers at once."""
+
+    class Meta:
+        model = ChatModel
+
+    name = factory.Sequence(lambda number: f"model-{number}")
+    provider = "demo"
+    model = "scripted"
+    parameters = factory.LazyAttribute(lambda model: {"delay_ms": 0} if model.provider == "demo" else {})
+
+
+class ToolFactory(ConfigurationFactory):
+    """The calculator. `HttpToolFactory` makes a tool that sends a request."""
+
+    class Meta:
+        model = Tool
+
+    name = factory.Sequence(lambda number: f"tool-{number}")
+    tool_kind = Tool.ToolKind.FUNCTION
+    function = "calculator"
+
+
+class HttpToolFactory(ToolFactory):
+    tool_kind = Tool.ToolKind.HTTP
+    function = ""
+    request = factory.LazyFunction(lambda: {"method": "GET", "url": "https://api.example.com/items/{number}"})
+    arguments_schema = factory.LazyFunction(
+        lambda: {"type": "object", "properties": {"number": {"type": "string"}}, "required": ["number"]}
+    )
+
+
+class AgentFactory(ConfigurationFactory):
+    """An agent with a scripted model of its workspace; `AgentFactory(tools=[…])` gives it tools."""
+
+    class Meta:
+        model = Agent
+
+    name = factory.Sequence(lambda number: f"agent-{number}")
+    model = factory.SubFactory(ChatModelFactory, workspace=factory.SelfAttribute("..workspace"))
+
+
+# billing
+
+
+class UsageRecordFactory(DjangoModelFactory):
+    """A settled call of gpt-4o-mini by bob's trade assistant, a minute ago: 1,000 tokens in, 100 out."""
+
+    class Meta:
+        model = UsageRecord
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    timestamp = factory.LazyFunction(lambda: timezone.now() - timedelta(minutes=1))
+    entry = Entry.SETTLED
+    status = Outcome.OK
+    call_id = factory.LazyFunction(uuid7)
+    run_id = factory.LazyFunction(uuid7)
+    agent = "trade-assistant"
+    user = "bob"
+    provider = "openai"
+    model = "gpt-4o-mini"
+    input_tokens = 1000
+    output_tokens = 100
+    input_price = Decimal("0.00000015")
+    output_price = Decimal("0.0000006")
+    cost = Decimal("0.00021")
+    price_version = "genai-prices:test"
+
+
+class PriceFactory(DjangoModelFactory):
+    """A price of openai's `house-model` in force since yesterday: 2 and 8 per million tokens."""
+
+    class Meta:
+        model = Price
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    provider = "openai"
+    model = "house-model"
+    input_per_million = Decimal(2)
+    output_per_million = Decimal(8)
+    valid_from = factory.LazyFunction(lambda: timezone.now() - timedelta(days=1))
+
+
+# runs
+
+
+class SessionFactory(DjangoModelFactory):
+    """A conversation of a member of its workspace, with an agent."""
+
+    class Meta:
+        model = Session
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    user = factory.LazyAttribute(lambda session: MembershipFactory(workspace=session.workspace).user)
+    agent = factory.SubFactory(AgentFactory, workspace=factory.SelfAttribute("..workspace"))
+
+
+class MessageFactory(DjangoModelFactory):
+    class Meta:
+        model = Message
+
+    session = factory.SubFactory(SessionFactory)
+    source = "user"
+    content = factory.Sequence(lambda number: f"message {number}")
+    created_at = factory.LazyFunction(timezone.now)
+
+
+def uuid7_at(moment: datetime) -> UUID:
+    """An id as it would have been made then."""
+    return UUID(int=first_uuid7_at(moment).int | uuid7().int & ((1 << 80) - 1))
+
+
+class RunFactory(DjangoModelFactory):
+    """A run that has just completed, of a member of its workspace. Its steps and events are made apart."""
+
+    class Meta:
+        model = Run
+
+    id = factory.LazyAttribute(lambda run: uuid7_at(run.created_at))
+    workspace = factory.SubFactory(WorkspaceFactory)
+    user = factory.LazyAttribute(lambda run: MembershipFactory(workspace=run.workspace).user)
+    username = factory.LazyAttribute(lambda run: run.user.username if run.user else "")
+    agent = factory.SubFactory(AgentFactory, workspace=factory.SelfAttribute("..workspace"))
+    agent_name = factory.LazyAttribute(lambda run: run.agent.name)
+    agent_version = factory.LazyAttribute(lambda run: run.agent.version)
+    model = factory.LazyAttribute(lambda run: run.agent.model)
+    status = Status.COMPLETED
+    attempt = 1
+    input_query = "What is 17 * 23?"
+    input = factory.LazyAttribute(lambda run: {"messages": [{"role": "user", "content": run.input_query}]})
+    response_content = "17 * 23 is 391."
+    created_at = factory.LazyFunction(timezone.now)
+    updated_at = factory.LazyAttribute(lambda run: run.created_at)
+
+
+class RunStepFactory(DjangoModelFactory):
+    """A model call."""
+
+    class Meta:
+        model = RunStep
+
+    run = factory.SubFactory(RunFactory)
+    step_num = factory.LazyAttribute(lambda step: step.run.steps.count() + 1)
+    node = "model"
+    attempt = 1
+    type = RunStep.StepType.MODEL
+    model_response = "17 * 23 is 391."
+    started_at = factory.LazyFunction(timezone.now)
+    finished_at = factory.LazyFunction(timezone.now)
+
+
+class RunEventFactory(DjangoModelFactory):
+    """The run's next event; the run counts it in `last_seq`."""
+
+    class Meta:
+        model = RunEvent
+
+    run = factory.SubFactory(RunFactory)
+    seq = factory.LazyAttribute(lambda event: event.run.last_seq + 1)
+    attempt = 1
+    type = EventType.CONTENT_DELTA
+    timestamp = factory.LazyFunction(timezone.now)
+    data = factory.LazyFunction(lambda: {"content": "word "})
+
+    @classmethod
+    def _create(cls, model_class, *args, **kwargs):
+        event = super()._create(model_class, *args, **kwargs)
+        event.run.last_seq = event.seq
+        event.run.save(update_fields=["last_seq"])
+        return event

@@ -1,0 +1,362 @@
+"""The operations of the API, read from the URL map, with a request for each that succeeds.
+
+A new route has to be named here, in `OBJECTS` for its path and in `BODIES` for what it takes: the walks over
+all routes fail until it is. So nobody adds a route and forgets the tenant wall, the roles or bad input.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.admindocs.views import simplify_regex
+from django.core.signals import request_finished
+from django.db import close_old_connections, transaction
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from accounts import tokens
+from accounts.models import User, Workspace
+from accounts.permissions import PUBLIC, SIGNED_IN, permission_of
+from agentplatform.lib.json import dumps
+from agents.models import Configuration
+from tests.factories import PASSWORD
+from tests.platform.tenant import Tenant
+
+API = "/api/v1"
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+WRITES = ("POST", "PUT", "PATCH", "DELETE")
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Route:
+    """A pattern of the URL map; `path` is written as `/agents/{pk}`."""
+
+    path: str
+    callback: Any
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def parameters(self) -> list[str]:
+        return [part[1:-1] for part in self.path.split("/") if part.startswith("{")]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A method of a route below /api/v1 that its view answers."""
+
+    method: str
+    path: str
+    callback: Any
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def permission(self) -> str | None:
+        """As of `accounts.permissions`; the documentation is public without saying so."""
+        view = self.callback.cls
+        if not hasattr(view, "permissions"):
+            return PUBLIC
+        action = getattr(self.callback, "actions", None)
+        return permission_of(
+            type(
+                "View",
+                (),
+                {"permissions": view.permissions, "action": action and action[self.method.lower()]},
+            ),
+            self.method,
+        )
+
+    @property
+    def takes_body(self) -> bool:
+        return str(self) in BODIES and BODIES[str(self)] is not nothing
+
+
+def routes(patterns: Any = None, prefix: str = "") -> Iterator[Route]:
+    """Every route that the platform answers."""
+    for pattern in patterns if patterns is not None else get_resolver().url_patterns:
+        text = prefix + pattern.pattern.regex.pattern.removeprefix("^")
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, text)
+        elif isinstance(pattern, URLPattern):
+            simple = simplify_regex(text).replace("\\", "").replace("<", "{").replace(">", "}")
+            yield Route(simple, pattern.callback)
+
+
+def api_routes() -> list[Route]:
+    """Those below /api/v1, without that prefix."""
+    found = [route for route in routes() if route.path.startswith(API)]
+    return [Route(route.path.removeprefix(API), route.callback) for route in found]
+
+
+def other_routes() -> list[Route]:
+    return [route for route in routes() if not route.path.startswith(API)]
+
+
+def operations() -> list[Operation]:
+    """All operations, those that only say "no such path" left out."""
+    return [
+        Operation(method, route.path, route.callback)
+        for route in api_routes()
+        if hasattr(route.callback, "cls")
+        for method in METHODS
+        if method in methods_of(route.callback)
+    ]
+
+
+def methods_of(callback: Any) -> set[str]:
+    """The methods that a view has a handler for and lets through."""
+    view = callback.cls
+    handlers = getattr(callback, "actions", None) or {name: name for name in view.http_method_names}
+    return {
+        method.upper()
+        for method, handler in handlers.items()
+        if method in view.http_method_names and hasattr(view, handler)
+    }
+
+
+# What stands in a path, by the part of the path that ends with it.
+OBJECTS: dict[str, Callable[[Tenant], Any]] = {
+    "/agents/{pk}": lambda tenant: tenant.agent,
+    "/agents/{pk}/versions/{number}": lambda tenant: 1,
+    "/auth/api-keys/{pk}": lambda tenant: tenant.api_key,
+    "/billing/prices/{pk}": lambda tenant: tenant.price,
+    "/models/{pk}": lambda tenant: tenant.model,
+    "/models/{pk}/versions/{number}": lambda tenant: 1,
+    "/runs/{pk}": lambda tenant: tenant.run,
+    "/runs/{pk}/payloads/{payload_id}": lambda tenant: tenant.payload,
+    "/runs/{run_id}": lambda tenant: tenant.run,
+    "/sessions/{pk}": lambda tenant: tenant.session,
+    "/sessions/{session_id}": lambda tenant: tenant.session,
+    "/tools/{pk}": lambda tenant: tenant.tool,
+    "/tools/{pk}/versions/{number}": lambda tenant: 1,
+    "/workspaces/{workspace}": lambda tenant: tenant.workspace,
+    "/workspaces/{workspace}/members/{user}": lambda tenant: tenant.member,
+}
+NAMES: dict[type, str] = {Configuration: "name", User: "username", Workspace: "slug"}
+
+
+def path_of(path: str, tenant: Tenant, *, by_name: bool = False) -> str:
+    """The path with the tenant's objects in it, by their names where they have any and `by_name`."""
+    parts = path.split("/")
+    for index, part in enumerate(parts):
+        if part.startswith("{"):
+            template = "/".join(path.split("/")[: index + 1])
+            assert template in OBJECTS, f"Say in tests/platform/operations.py what stands in {template}."
+            parts[index] = identifier(OBJECTS[template](tenant), by_name=by_name or part == "{workspace}")
+    return "/".join(parts)
+
+
+def identifier(thing: Any, *, by_name: bool) -> str:
+    """An object's id or, where it may be named instead, its name."""
+    for kind, attribute in NAMES.items():
+        if by_name and isinstance(thing, kind):
+            return str(getattr(thing, attribute))
+    return str(getattr(thing, "pk", thing))
+
+
+def nothing(tenant: Tenant) -> None:
+    """The body of an operation that takes none."""
+
+
+def model_body(tenant: Tenant) -> Json:
+    return {
+        "name": "fresh",
+        "provider": "demo",
+        "model": "scripted",
+        "parameters": {"delay_ms": 0},
+        "fallbacks": [tenant.fallback.name],
+    }
+
+
+def tool_body(tenant: Tenant) -> Json:
+    return {
+        "name": "fresh",
+        "description": "Looks something up.",
+        "kind": "http",
+        "request": {"method": "GET", "url": "https://api.example.com/{id}", "headers": {"X-A": "b"}},
+        "secret_headers": {"Authorization": "Bearer for-tests-only"},
+        "arguments_schema": {"type": "object", "properties": {"id": {"type": "string"}}},
+    }
+
+
+def agent_body(tenant: Tenant) -> Json:
+    return {
+        "name": "fresh",
+        "model": tenant.model.name,
+        "tools": [tenant.tool.name],
+        "memory": {"window": 5},
+        "system_prompt": "Be brief.",
+        "config": {"max_steps": 3, "temperature": 0.5},
+        "tags": ["one"],
+    }
+
+
+def session_body(tenant: Tenant) -> Json:
+    return {"name": "Fresh", "agent": tenant.agent.name, "user_id": "customer"}
+
+
+def run_body(tenant: Tenant) -> Json:
+    return {
+        "agent_id": tenant.agent.name,
+        "message": "Hello",
+        "session_id": str(tenant.session.pk),
+        "user_id": "customer",
+        "config": {"temperature": 0.5},
+        "metadata": {"order": 7},
+        "tags": ["one"],
+        "priority": 1,
+        "limits": {"timeout": 5},
+        "start": False,
+    }
+
+
+def chat_body(tenant: Tenant) -> Json:
+    body = run_body(tenant)
+    return {name: body[name] for name in ("agent_id", "message", "session_id", "user_id")} | {"stream": True}
+
+
+def price_body(tenant: Tenant) -> Json:
+    return {
+        "provider": "openai",
+        "model": "fresh",
+        "input_per_million": "1.5",
+        "cached_per_million": None,
+        "output_per_million": "3",
+    }
+
+
+def refresh_body(tenant: Tenant) -> Json:
+    return {"refresh": tokens.issue(tenant.admin)["refresh"]}
+
+
+# What each writing operation is sent.
+BODIES: dict[str, Callable[[Tenant], Json | None]] = {
+    "POST /auth/login": lambda tenant: {"username": tenant.admin.username, "password": PASSWORD},
+    "POST /auth/refresh": refresh_body,
+    "POST /auth/logout": refresh_body,
+    "POST /auth/verify": lambda tenant: {"token": tokens.issue(tenant.admin)["access"]},
+    "POST /auth/password": lambda tenant: {"current_password": PASSWORD, "new_password": f"{PASSWORD} again"},
+    "POST /auth/ticket": nothing,
+    "POST /auth/api-keys": lambda tenant: {"name": "fresh", "expires_at": "2100-01-01T00:00:00Z"},
+    "DELETE /auth/api-keys/{pk}": nothing,
+    "POST /workspaces": lambda tenant: {"slug": "fresh", "name": "Fresh", "currency": "EUR"},
+    "PATCH /workspaces/{workspace}": lambda tenant: {"name": "Renamed", "currency": "EUR"},
+    "POST /workspaces/{workspace}/members": lambda tenant: {
+        "username": "dora",
+        "role": "user",
+        "email": "dora@example.com",
+        "create_user": True,
+    },
+    "PATCH /workspaces/{workspace}/members/{user}": lambda tenant: {"role": "viewer"},
+    "DELETE /workspaces/{workspace}/members/{user}": nothing,
+    "POST /models": model_body,
+    "PUT /models/{pk}": model_body,
+    "PATCH /models/{pk}": model_body,
+    "DELETE /models/{pk}": nothing,
+    "POST /models/{pk}/versions/{number}/restore": nothing,
+    "POST /models/{pk}/test": lambda tenant: {"message": "Hello"},
+    "POST /tools": tool_body,
+    "PUT /tools/{pk}": tool_body,
+    "PATCH /tools/{pk}": lambda tenant: {"description": "Adds.", "timeout_seconds": 5},
+    "DELETE /tools/{pk}": nothing,
+    "POST /tools/{pk}/versions/{number}/restore": nothing,
+    "POST /tools/{pk}/test": lambda tenant: {"arguments": {"expression": "1 + 1"}},
+    "POST /agents": agent_body,
+    "PUT /agents/{pk}": agent_body,
+    "PATCH /agents/{pk}": agent_body,
+    "DELETE /agents/{pk}": nothing,
+    "POST /agents/{pk}/versions/{number}/restore": nothing,
+    "POST /billing/prices": price_body,
+    "DELETE /billing/prices/{pk}": nothing,
+    "POST /chat": chat_body,
+    "POST /sessions": session_body,
+    "PUT /sessions/{pk}": session_body,
+    "PATCH /sessions/{pk}": session_body,
+    "DELETE /sessions/{pk}": nothing,
+    "POST /sessions/{session_id}/chat": lambda tenant: {
+        "content": "Hello",
+        "source": "user",
+        "stream": False,
+    },
+    "POST /runs": run_body,
+    "POST /runs/{pk}/start": nothing,
+    "POST /runs/{pk}/cancel": lambda tenant: {"reason": "Enough."},
+    "POST /runs/{pk}/retry": nothing,
+}
+# Without these the operation would wait, or go on for ever.
+QUERIES: dict[str, dict[str, str]] = {"GET /runs/{run_id}/wait": {"timeout": "0"}}
+
+
+def body_of(operation: Operation, tenant: Tenant) -> Json | None:
+    """What `operation` is sent; nothing by operations that only read."""
+    if operation.method not in WRITES:
+        return None
+    assert str(operation) in BODIES, f"Say in tests/platform/operations.py what {operation} is sent."
+    return BODIES[str(operation)](tenant)
+
+
+def send(client: Any, operation: Operation, path: str, body: Any = None, **query: str) -> Any:
+    """The answer to `operation`, a stream closed unread."""
+    query = QUERIES.get(str(operation), {}) | query
+    if operation.method == "GET":
+        response = client.get(path, query)
+    else:
+        response = client.generic(operation.method, path, **encoded(body))
+    if response.streaming and response.is_async:
+        close_unread(response)
+    return response
+
+
+def close_unread(response: Any) -> None:
+    """Without the end of the request that closes the connection, which holds the test's transaction."""
+    request_finished.disconnect(close_old_connections)
+    try:
+        response.close()
+    finally:
+        request_finished.connect(close_old_connections)
+
+
+def encoded(body: Any) -> Json:
+    return {"data": b"" if body is None else dumps(body), "content_type": "application/json"}
+
+
+def text_of(response: Any) -> str:
+    """What was answered; of a stream that was closed unread, nothing."""
+    if not response.streaming:
+        return response.content.decode()
+    return "" if response.is_async else response.getvalue().decode()
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """What happens to the database inside has not happened afterwards."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+def documented(schema: Json, operation: Operation) -> Json:
+    """The operation as the API's own description has it, or nothing: it does not describe itself."""
+    own = {re.sub(r"{.*?}", "{}", path): methods for path, methods in schema["paths"].items()}
+    return own.get(API + re.sub(r"{.*?}", "{}", operation.path), {}).get(operation.method.lower(), {})
+
+
+def query_parameters(schema: Json, operation: Operation) -> list[str]:
+    return [
+        item["name"] for item in documented(schema, operation).get("parameters", []) if item["in"] == "query"
+    ]
+
+
+def needs_signing_in(operation: Operation) -> bool:
+    return operation.permission != PUBLIC
+
+
+def by_role(operation: Operation) -> bool:
+    return operation.permission not in (PUBLIC, SIGNED_IN)

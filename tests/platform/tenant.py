@@ -1,0 +1,110 @@
+"""A workspace with a row of every kind in it, for walks over all routes."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from django.db.models import Model
+from django.utils import timezone
+
+from accounts.models import User, Workspace
+from accounts.roles import Role
+from agents.models import Secret
+from runs.models import Checkpoint, RunPayload
+from tests import factories
+
+MARKER = "ACME-SECRET-MARKER"
+
+
+class Tenant(SimpleNamespace):
+    """One row of each kind, all of one workspace.
+
+    `admin` owns those that have owners, `member` is a further member. Every text holds `marker`; the names of
+    configurations begin with the workspace's slug.
+    """
+
+    workspace: Workspace
+    admin: User
+    member: User
+
+    def rows(self) -> list[Any]:
+        return [row for row in vars(self).values() if isinstance(row, Model)]
+
+    def ids(self) -> list[str]:
+        """The ids that no other tenant's rows can have."""
+        return [str(row.pk) for row in self.rows() if "-" in str(row.pk)]
+
+    def names(self) -> list[str]:
+        """The names by which configurations are referred to."""
+        return [row.name for row in (self.fallback, self.model, self.tool, self.agent)]
+
+
+def make_tenant(workspace: Workspace, admin: User, marker: str) -> Tenant:
+    User.objects.filter(pk=admin.pk).update(first_name=marker)
+    Workspace.objects.filter(pk=workspace.pk).update(name=marker)
+    tenant = Tenant(workspace=workspace, admin=admin)
+    _add_accounts(tenant, marker)
+    _add_configuration(tenant, marker)
+    _add_billing(tenant, marker)
+    _add_run(tenant, marker)
+    return tenant
+
+
+def _add_accounts(tenant: Tenant, marker: str) -> None:
+    tenant.member = factories.UserFactory(username=f"{tenant.workspace.slug}-member", first_name=marker)
+    factories.MembershipFactory(workspace=tenant.workspace, user=tenant.member, role=Role.USER)
+    tenant.api_key = factories.ApiKeyFactory(workspace=tenant.workspace, user=tenant.admin, name=marker)
+
+
+def _add_configuration(tenant: Tenant, marker: str) -> None:
+    common = {"workspace": tenant.workspace, "description": marker}
+    prefix = tenant.workspace.slug
+    tenant.secret = Secret.objects.create(workspace=tenant.workspace, value=marker, hint=marker[:8])
+    tenant.fallback = factories.ChatModelFactory(name=f"{prefix}-fallback", **common)
+    tenant.model = factories.ChatModelFactory(
+        name=f"{prefix}-model", secret=tenant.secret, fallbacks=[tenant.fallback], **common
+    )
+    tenant.tool = factories.ToolFactory(name=f"{prefix}-tool", **common)
+    tenant.agent = factories.AgentFactory(
+        name=f"{prefix}-agent",
+        model=tenant.model,
+        tools=[tenant.tool],
+        system_prompt=marker,
+        tags=[marker],
+        is_default=True,
+        **common,
+    )
+
+
+def _add_billing(tenant: Tenant, marker: str) -> None:
+    tenant.price = factories.PriceFactory(workspace=tenant.workspace, model=marker)
+    tenant.usage = factories.UsageRecordFactory(
+        workspace=tenant.workspace, agent=marker, user=marker, model=marker, api_key=marker, end_user=marker
+    )
+
+
+def _add_run(tenant: Tenant, marker: str) -> None:
+    common = {"workspace": tenant.workspace, "user": tenant.admin, "agent": tenant.agent}
+    tenant.session = factories.SessionFactory(title=marker, end_user=marker, **common)
+    tenant.run = factories.RunFactory(
+        session=tenant.session,
+        input_query=marker,
+        response_content=marker,
+        error={"class": "internal", "message": marker},
+        metadata={marker: marker},
+        tags=[marker],
+        end_user=marker,
+        **common,
+    )
+    tenant.message = factories.MessageFactory(session=tenant.session, run=tenant.run, content=marker)
+    tenant.step = factories.RunStepFactory(run=tenant.run, model_response=marker)
+    tenant.event = factories.RunEventFactory(run=tenant.run, data={"content": marker})
+    tenant.payload = RunPayload.objects.create(run=tenant.run, data={"content": marker})
+    tenant.checkpoint = Checkpoint.objects.create(
+        thread_id=str(tenant.session.pk),
+        checkpoint_id=marker,
+        run=tenant.run,
+        checkpoint={"content": marker},
+        created_at=timezone.now(),
+    )

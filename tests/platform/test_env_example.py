@@ -1,0 +1,30 @@
+"""`.env.example` documents what the settings read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+EXAMPLE = (PROJECT / ".env.example").read_text()
+DOCUMENTED = set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE))
+RESERVED = set(re.findall(r"^#([A-Z_]+)=", EXAMPLE.partition("--- Reserved")[2], re.MULTILINE))
+READ = set(
+    re.findall(r'(?:env\.\w+|_secret)\("([A-Z_]+)"', (PROJECT / "agentplatform" / "settings.py").read_text())
+)
+
+
+def test_documents_every_setting() -> None:
+    assert not READ - DOCUMENTED
+
+
+def test_documents_nothing_that_does_not_exist() -> None:
+    assert {"POSTGRES_PASSWORD"} == DOCUMENTED - READ - RESERVED
+
+
+def test_calls_nothing_reserved_that_is_read() -> None:
+    assert not RESERVED & READ
+
+
+def test_sets_nothing_by_itself() -> None:
+    assert re.findall(r"^[^#\n].*", EXAMPLE, re.MULTILINE) == []

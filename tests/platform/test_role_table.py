@@ -1,0 +1,333 @@
+"""What each role may do: every operation of the API, by every role, through HTTP.
+
+The table below is written out. It changes only when somebody means it to.
+"""
+
+from __future__ import annotations
+
+import pytest
+from asgiref.sync import async_to_sync
+
+from accounts.models import ApiKey, User
+from accounts.roles import PERMISSIONS, Role
+from accounts.tokens import AccessToken
+from runs.models import Run, Session, Status
+from runs.routing import websocket_urlpatterns
+from tests.factories import ApiKeyFactory
+from tests.platform.operations import (
+    body_of,
+    by_role,
+    needs_signing_in,
+    operations,
+    path_of,
+    send,
+    text_of,
+    undone,
+)
+from tests.platform.tenant import Tenant
+from tests.sockets import Socket
+
+pytestmark = pytest.mark.usefixtures("one_transaction")
+
+ALL = [operation for operation in operations() if needs_signing_in(operation)]
+BY_PERMISSION = [operation for operation in ALL if by_role(operation)]
+
+EVERYBODY = "admin operator user viewer auditor"
+READ_AGENTS = "admin operator user viewer"
+READ_CONFIGURATION = "admin operator viewer"
+WRITE_CONFIGURATION = "admin operator"
+READ_WORK = "admin operator user viewer"
+WORK = "admin operator user"
+READ_MONEY = "admin operator auditor"
+EXPORT_MONEY = "admin auditor"
+READ_MEMBERS = "admin operator"
+ADMIN = "admin"
+
+ROLES = {
+    "GET /auth/me": EVERYBODY,
+    "POST /auth/password": EVERYBODY,
+    "POST /auth/ticket": EVERYBODY,
+    "GET /auth/api-keys": EVERYBODY,
+    "POST /auth/api-keys": EVERYBODY,
+    "DELETE /auth/api-keys/{pk}": EVERYBODY,
+    "GET /workspaces": EVERYBODY,
+    "POST /workspaces": ADMIN,
+    "GET /workspaces/{workspace}": EVERYBODY,
+    "PATCH /workspaces/{workspace}": ADMIN,
+    "GET /workspaces/{workspace}/members": READ_MEMBERS,
+    "POST /workspaces/{workspace}/members": ADMIN,
+    "GET /workspaces/{workspace}/members/{user}": READ_MEMBERS,
+    "PATCH /workspaces/{workspace}/members/{user}": ADMIN,
+    "DELETE /workspaces/{workspace}/members/{user}": ADMIN,
+    "GET /models": READ_CONFIGURATION,
+    "POST /models": WRITE_CONFIGURATION,
+    "GET /models/{pk}": READ_CONFIGURATION,
+    "PUT /models/{pk}": WRITE_CONFIGURATION,
+    "PATCH /models/{pk}": WRITE_CONFIGURATION,
+    "DELETE /models/{pk}": WRITE_CONFIGURATION,
+    "GET /models/{pk}/versions": READ_CONFIGURATION,
+    "POST /models/{pk}/versions/{number}/restore": WRITE_CONFIGURATION,
+    "POST /models/{pk}/test": WRITE_CONFIGURATION,
+    "GET /tools": READ_CONFIGURATION,
+    "POST /tools": WRITE_CONFIGURATION,
+    "GET /tools/{pk}": READ_CONFIGURATION,
+    "PUT /tools/{pk}": WRITE_CONFIGURATION,
+    "PATCH /tools/{pk}": WRITE_CONFIGURATION,
+    "DELETE /tools/{pk}": WRITE_CONFIGURATION,
+    "GET /tools/{pk}/versions": READ_CONFIGURATION,
+    "POST /tools/{pk}/versions/{number}/restore": WRITE_CONFIGURATION,
+    "POST /tools/{pk}/test": WRITE_CONFIGURATION,
+    "GET /agents": READ_AGENTS,
+    "POST /agents": WRITE_CONFIGURATION,
+    "GET /agents/{pk}": READ_AGENTS,
+    "PUT /agents/{pk}": WRITE_CONFIGURATION,
+    "PATCH /agents/{pk}": WRITE_CONFIGURATION,
+    "DELETE /agents/{pk}": WRITE_CONFIGURATION,
+    "GET /agents/{pk}/versions": READ_AGENTS,
+    "POST /agents/{pk}/versions/{number}/restore": WRITE_CONFIGURATION,
+    "GET /billing/usage": READ_MONEY,
+    "GET /billing/agent-breakdown": READ_MONEY,
+    "GET /billing/usage/history": READ_MONEY,
+    "GET /billing/usage/export": EXPORT_MONEY,
+    "GET /billing/prices": READ_MONEY,
+    "POST /billing/prices": ADMIN,
+    "GET /billing/prices/{pk}": READ_MONEY,
+    "DELETE /billing/prices/{pk}": ADMIN,
+    "GET /health/detailed": READ_MONEY,
+    "POST /chat": WORK,
+    "GET /runs": READ_WORK,
+    "POST /runs": WORK,
+    "GET /runs/{pk}": READ_WORK,
+    "GET /runs/{pk}/events": READ_WORK,
+    "GET /runs/{pk}/payloads/{payload_id}": READ_WORK,
+    "GET /runs/{run_id}/wait": READ_WORK,
+    "GET /runs/{run_id}/stream": READ_WORK,
+    "POST /runs/{pk}/start": WORK,
+    "POST /runs/{pk}/cancel": WORK,
+    "POST /runs/{pk}/retry": WORK,
+    "GET /sessions": READ_WORK,
+    "POST /sessions": WORK,
+    "GET /sessions/{pk}": READ_WORK,
+    "PUT /sessions/{pk}": WORK,
+    "PATCH /sessions/{pk}": WORK,
+    "DELETE /sessions/{pk}": WORK,
+    "GET /sessions/{pk}/history": READ_WORK,
+    "POST /sessions/{session_id}/chat": WORK,
+}
+# What somebody may do with what is somebody else's: there are those who do not even see it (404).
+OF_OTHERS = {
+    "GET /runs/{pk}": READ_CONFIGURATION,
+    "GET /runs/{pk}/events": READ_CONFIGURATION,
+    "GET /runs/{pk}/payloads/{payload_id}": READ_CONFIGURATION,
+    "GET /runs/{run_id}/wait": READ_CONFIGURATION,
+    "GET /runs/{run_id}/stream": READ_CONFIGURATION,
+    "POST /runs/{pk}/start": WRITE_CONFIGURATION,
+    "POST /runs/{pk}/cancel": WRITE_CONFIGURATION,
+    "POST /runs/{pk}/retry": WRITE_CONFIGURATION,
+    "GET /sessions/{pk}": READ_CONFIGURATION,
+    "PUT /sessions/{pk}": WRITE_CONFIGURATION,
+    "PATCH /sessions/{pk}": WRITE_CONFIGURATION,
+    "DELETE /sessions/{pk}": WRITE_CONFIGURATION,
+    "GET /sessions/{pk}/history": READ_CONFIGURATION,
+    "POST /sessions/{session_id}/chat": WRITE_CONFIGURATION,
+    "DELETE /auth/api-keys/{pk}": ADMIN,
+}
+# These need more than the permission that their view names.
+ALSO_NEEDS = {"POST /runs/{pk}/retry": {"execute:agent"}}
+REFUSALS = {401, 403, 404}
+
+
+def who_may(api, tenant: Tenant, operation, *, own: bool) -> str:
+    """The roles that are not refused."""
+    allowed = []
+    for role in Role:
+        with undone():
+            user = in_role(tenant, role)
+            if own:
+                give_everything_to(user)
+            path = path_of(operation.path, tenant)
+            response = send(api(user), operation, path, body_of(operation, tenant))
+            assert response.status_code < 500, text_of(response)
+            allowed += [] if response.status_code in REFUSALS else [str(role)]
+    return " ".join(allowed)
+
+
+def in_role(tenant: Tenant, role: Role) -> User:
+    """The member of the workspace who has the role."""
+    return User.objects.get(
+        memberships__workspace=tenant.workspace, memberships__role=role, username__in=PEOPLE
+    )
+
+
+PEOPLE = ("alice", "olivia", "bob", "vera", "audrey")
+
+
+def give_everything_to(user: User) -> None:
+    for model in (Run, Session, ApiKey):
+        model.objects.update(user=user)
+
+
+@pytest.fixture
+def people(acme, alice, olivia, bob, vera, audrey) -> Tenant:
+    """acme, with somebody in every role."""
+    return acme
+
+
+def test_names_every_operation():
+    assert {str(operation) for operation in ALL} == ROLES.keys()
+
+
+def test_opens_each_operation_to_its_roles(api, people):
+    assert {str(operation): who_may(api, people, operation, own=True) for operation in ALL} == ROLES
+
+
+def test_opens_what_is_somebody_elses_to_fewer_roles(api, people):
+    Run.objects.update(user=people.member)
+    Session.objects.update(user=people.member)
+    ApiKey.objects.update(user=people.member)
+    found = {
+        str(operation): who_may(api, people, operation, own=False)
+        for operation in ALL
+        if str(operation) in OF_OTHERS
+    }
+
+    assert found == OF_OTHERS
+
+
+# API keys
+
+
+def needed(operation) -> set[str]:
+    return {operation.permission} | ALSO_NEEDS.get(str(operation), set())
+
+
+def answer_to_key(api, tenant: Tenant, operation, scopes: set[str]) -> int:
+    """The status that an admin's key with these scopes is answered."""
+    with undone():
+        key = ApiKeyFactory(workspace=tenant.workspace, user=tenant.admin, scopes=sorted(scopes))
+        path = path_of(operation.path, tenant)
+        return send(api(key), operation, path, body_of(operation, tenant)).status_code
+
+
+def test_lets_a_key_do_what_its_scopes_name(api, acme):
+    refused = {
+        str(operation): status
+        for operation in BY_PERMISSION
+        if (status := answer_to_key(api, acme, operation, needed(operation))) in REFUSALS
+    }
+
+    assert refused == {}
+
+
+def test_refuses_a_key_whose_scopes_name_everything_else(api, acme):
+    let = {
+        str(operation): status
+        for operation in BY_PERMISSION
+        if (status := answer_to_key(api, acme, operation, PERMISSIONS - {operation.permission})) != 403
+    }
+
+    assert let == {}
+
+
+def test_gives_a_key_no_more_than_its_owner_has(api, people, audrey):
+    key = ApiKeyFactory(workspace=people.workspace, user=audrey, scopes=sorted(PERMISSIONS))
+    give_everything_to(audrey)
+    let = {
+        str(operation)
+        for operation in BY_PERMISSION
+        if send(api(key), operation, path_of(operation.path, people), body_of(operation, people)).status_code
+        not in REFUSALS
+    }
+
+    assert let == {name for name, roles in ROLES.items() if "auditor" in roles} - SIGNED_IN
+
+
+SIGNED_IN = {
+    "GET /auth/me",
+    "POST /auth/password",
+    "POST /auth/ticket",
+    "GET /workspaces",
+    "POST /workspaces",
+    "GET /workspaces/{workspace}",
+}
+
+
+# sockets
+
+
+@pytest.fixture
+def ask(acme):
+    """`ask(caller, "cancel")`: the answer to a command on a socket, or the code that it is closed with."""
+    Run.objects.filter(pk=acme.run.pk).update(status=Status.RUNNING)
+
+    async def asked(credential: dict[str, str], action: str) -> object:
+        async with Socket(f"/ws/runs/{acme.run.pk}/", headers=credential) as socket:
+            await socket.send({"action": action})
+            answer = (await socket.until("action"))[-1]
+            return answer.get("closed") or answer.get("error", {}).get("type") or answer["ok"]
+
+    def ask(caller: User | ApiKey, action: str) -> object:
+        with undone():
+            return async_to_sync(asked)(credential_of(caller), action)
+
+    return ask
+
+
+def credential_of(caller: User | ApiKey) -> dict[str, str]:
+    is_key = isinstance(caller, ApiKey)
+    return (
+        {"X-API-Key": caller.text} if is_key else {"Authorization": f"Bearer {AccessToken.for_user(caller)}"}
+    )
+
+
+def test_walks_over_every_socket():
+    """A socket that is new needs tests of its own below."""
+    assert [pattern.callback.consumer_class.__name__ for pattern in websocket_urlpatterns] == ["RunConsumer"]
+
+
+def by_name(people: Tenant, ask, action: str) -> dict[str, object]:
+    """What each role is answered on the socket of its own run."""
+    answers = {}
+    for role in Role:
+        give_everything_to(in_role(people, role))
+        answers[str(role)] = ask(in_role(people, role), action)
+    return answers
+
+
+def test_opens_sockets_to_those_who_may_read_runs(people, ask):
+    assert by_name(people, ask, "ping") == dict.fromkeys(READ_WORK.split(), True) | {"auditor": 4403}
+
+
+def test_takes_commands_from_those_who_may_control_runs(people, ask):
+    refused = {"viewer": "PermissionDenied", "auditor": 4403}
+
+    assert by_name(people, ask, "cancel") == dict.fromkeys(WORK.split(), True) | refused
+
+
+@pytest.mark.parametrize(
+    ("scopes", "action", "answer"),
+    [
+        ({"read:run"}, "ping", True),
+        ({"read:run", "control:run"}, "cancel", True),
+        ({"read:run"}, "cancel", "PermissionDenied"),
+        (PERMISSIONS - {"control:run"}, "cancel", "PermissionDenied"),
+        (PERMISSIONS - {"read:run"}, "ping", 4403),
+        ({"read:run"}, "retry", "ValidationError"),
+    ],
+)
+def test_narrows_sockets_by_a_keys_scopes(acme, ask, scopes, action, answer):
+    key = ApiKeyFactory(workspace=acme.workspace, user=acme.admin, scopes=sorted(scopes))
+
+    assert ask(key, action) == answer
+
+
+def test_narrows_sockets_of_a_keys_ticket(acme, ask, api):
+    key = ApiKeyFactory(workspace=acme.workspace, user=acme.admin, scopes=["read:agent"])
+    ticket = api(key).post("/auth/ticket").json()["ticket"]
+
+    assert async_to_sync(closed)(f"/ws/runs/{acme.run.pk}/", f"ticket={ticket}") == 4403
+
+
+async def closed(path: str, query: str) -> int:
+    async with Socket(path, query) as socket:
+        return (await socket.frames())[-1]["closed"]

@@ -1,0 +1,104 @@
+"""What tests of runs need: the platform with its worker, clients that speak to it over HTTP, and agents.
+
+`server` and `worker` are one platform for all tests of this room. Tests that use it need committed rows:
+`pytestmark = pytest.mark.django_db(transaction=True)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+
+from accounts.models import ApiKey, User
+from accounts.tokens import AccessToken
+from agents.models import Agent
+from runs.engine.worker import Worker
+from tests.factories import AgentFactory, ChatModelFactory, ToolFactory
+from tests.model_endpoint import ModelEndpoint
+from tests.runs.platform import Platform
+
+
+@pytest.fixture(scope="package")
+def platform(django_db_setup, django_db_blocker) -> Iterator[Platform]:
+    """Gone before other rooms' tests: its worker would take their runs up."""
+    with django_db_blocker.unblock(), Platform() as platform:
+        yield platform
+
+
+@pytest.fixture
+def lent_platform(platform) -> Iterator[Platform]:
+    """The platform for one test, given back when it is at rest: emptying tables waits for nobody."""
+    yield platform
+    platform.settle()
+
+
+@pytest.fixture
+def worker(lent_platform) -> Worker:
+    """The worker that takes runs up."""
+    return lent_platform.worker
+
+
+@pytest.fixture
+def server(lent_platform) -> str:
+    """The address of the HTTP server beside the worker."""
+    return lent_platform.url
+
+
+@pytest.fixture
+def http(server) -> Iterator[Callable[..., httpx.Client]]:
+    """`http(alice).post("/chat", json={…})` over a real socket; `http()` sends no credentials."""
+    clients: list[httpx.Client] = []
+
+    def client(caller: User | ApiKey | None = None) -> httpx.Client:
+        headers = {}
+        if isinstance(caller, ApiKey):
+            headers["X-API-Key"] = caller.text
+        elif caller is not None:
+            headers["Authorization"] = f"Bearer {AccessToken.for_user(caller)}"
+        clients.append(httpx.Client(base_url=f"{server}/api/v1", headers=headers, timeout=30))
+        return clients[-1]
+
+    yield client
+    for opened in clients:
+        opened.close()
+
+
+@pytest.fixture(scope="session")
+def _model_endpoint() -> Iterator[ModelEndpoint]:
+    with ModelEndpoint() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def model_endpoint(_model_endpoint, settings) -> ModelEndpoint:
+    """The fake model endpoint, allowed by the address guard."""
+    settings.OUTBOUND_ALLOWED_HOSTS = ["127.0.0.1"]
+    _model_endpoint.reset()
+    return _model_endpoint
+
+
+@pytest.fixture
+def agent(workspace) -> Agent:
+    """The workspace's default agent: the scripted model and a calculator."""
+    return AgentFactory(
+        workspace=workspace,
+        name="assistant",
+        is_default=True,
+        tools=[ToolFactory(workspace=workspace, name="calculator")],
+    )
+
+
+@pytest.fixture
+def agent_on(workspace, model_endpoint) -> Callable[..., Agent]:
+    """`agent_on("text-5")`: an agent whose model is the fake endpoint's, behaving as the name says."""
+
+    def make(behaviour: str, **values) -> Agent:
+        model = ChatModelFactory(
+            workspace=workspace, provider="openai", model=behaviour, base_url=model_endpoint.base_url
+        )
+        values.setdefault("config", {"retries": 0})
+        return AgentFactory(workspace=workspace, model=model, **values)
+
+    return make
