@@ -18,9 +18,9 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from accounts.models import User
-from tests.runs.conftest import agent, http, platform, server
+from tests.runs.conftest import agent, http, lent_platform, platform, server
 
-__all__ = ["agent", "http", "platform", "server"]
+__all__ = ["agent", "http", "lent_platform", "platform", "server"]
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = [

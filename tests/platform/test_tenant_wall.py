@@ -388,16 +388,19 @@ def test_opens_no_socket_on_what_is_not_ones_own(acme, other, actor, pattern):
     """By any way to say who one is."""
     ticket = issue_ticket(actor(other.admin))
     path = socket_path(pattern, acme)
-    absent = {"closed": 4404, "reason": f"Run '{acme.run.pk}' does not exist."}
+    bearer = {"Authorization": f"Bearer {AccessToken.for_user(other.admin)}"}
     ways = [
         {"query": f"ticket={ticket}"},
-        {"headers": {"Authorization": f"Bearer {AccessToken.for_user(other.admin)}"}},
-        {"headers": {"Authorization": f"Bearer {AccessToken.for_user(other.admin)}", "X-Workspace": "acme"}},
+        {"headers": bearer},
         {"headers": {"X-API-Key": other.api_key.text}},
         {"headers": cookie_of(other.admin)},
     ]
 
+    absent = {"closed": 4404, "reason": f"Run '{acme.run.pk}' does not exist."}
     assert [async_to_sync(received)(path, **way) for way in ways] == [[absent]] * len(ways)
+    assert async_to_sync(received)(path, headers={**bearer, "X-Workspace": "acme"}) == [
+        {"closed": 4404, "reason": "Workspace 'acme' does not exist."}
+    ]
 
 
 def test_opens_the_same_socket_to_the_admin_of_the_workspace(acme, actor):
