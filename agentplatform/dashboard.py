@@ -19,8 +19,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.admin_base import reach
+from agentplatform.lib.ids import first_uuid7_at
 from billing.models import Entry, UsageRecord
-from runs.admin_lists import first_id_at
 from runs.admin_sections import runs_of
 from runs.models import IN_FLIGHT, Run, Status, Worker
 
@@ -72,7 +72,7 @@ def runs_now(request: HttpRequest) -> list[Figure]:
 
 def runs_of_day(request: HttpRequest, now: datetime) -> list[Figure]:
     """How the runs of the past day have ended."""
-    newest = visible_runs(request).filter(pk__gte=first_id_at(now - timedelta(days=1))).order_by("-id")
+    newest = visible_runs(request).filter(pk__gte=first_uuid7_at(now - timedelta(days=1))).order_by("-id")
     statuses = Counter(newest.values_list("status", flat=True)[:MOST_RUNS])
     note = _("of the last %(most)s") % {"most": MOST_RUNS} if statuses.total() == MOST_RUNS else ""
     titles = {Status.COMPLETED: _("Completed in 24 hours"), Status.FAILED: _("Failed in 24 hours")}

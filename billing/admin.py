@@ -8,28 +8,14 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.utils.functional import cached_property
 
 from accounts.admin_base import TenantForm, TenantModelAdmin
+from agentplatform.lib.admin_lists import CappedPaginator
 from agentplatform.lib.errors import Invalid
 from billing import price_list
 from billing.models import Entry, Price, UsageRecord
-
-# Enough to page through by hand; counting a ledger of millions on every page would take seconds.
-MOST_ROWS = 10_000
-
-
-class CappedPaginator(Paginator):
-    """Counts no further than MOST_ROWS; what lies beyond is reached by filters."""
-
-    object_list: QuerySet[Any]
-
-    @cached_property
-    def count(self) -> int:
-        return self.object_list.order_by()[:MOST_ROWS].count()
 
 
 class EntryFilter(admin.SimpleListFilter):

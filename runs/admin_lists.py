@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +21,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_base import TenantModelAdmin, reach
 from agentplatform.lib.admin_lists import CappedPaginator
-from agentplatform.lib.ids import as_uuid
+from agentplatform.lib.ids import as_uuid, first_uuid7_at
 from agents.models import Agent
 from runs.models import Status
 
@@ -129,7 +129,7 @@ class SinceFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if chosen := self.choices_by_name.get(self.value() or ""):
-            return queryset.filter(pk__gte=first_id_at(timezone.now() - chosen[1]))
+            return queryset.filter(pk__gte=first_uuid7_at(timezone.now() - chosen[1]))
         return queryset
 
 
@@ -139,11 +139,6 @@ def of_chosen(queryset: QuerySet[Any], field: str, value: str | None) -> QuerySe
         return queryset
     key = as_uuid(value)
     return queryset.filter(**{field: key}) if key else queryset.none()
-
-
-def first_id_at(moment: datetime) -> UUID:
-    """The lowest id that a row made at `moment` can have."""
-    return UUID(int=int(moment.timestamp() * 1000) << 80)
 
 
 def beginning_with(term: str) -> Q:

@@ -52,6 +52,14 @@ def test_lists_opened_calls_when_asked(admin, audrey, workspace):
     assert "the-open-one" in admin(audrey).get(LEDGER, {"entry": "opened"}).content.decode()
 
 
+def test_never_counts_the_whole_ledger(admin, audrey, workspace, monkeypatch):
+    monkeypatch.setattr("agentplatform.lib.admin_lists.MOST_ROWS", 2)
+    UsageRecordFactory.create_batch(4, workspace=workspace)
+    response = admin(audrey).get(LEDGER)
+    assert response.context["cl"].result_count == 2
+    assert "more than 2 usage records" in response.content.decode()
+
+
 def test_finds_the_calls_of_a_run(admin, audrey, workspace):
     found = UsageRecordFactory(workspace=workspace, model="the-one")
     UsageRecordFactory(workspace=workspace, model="another")

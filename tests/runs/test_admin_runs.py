@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from accounts.models import Workspace
 from accounts.roles import Role
-from runs.admin_lists import first_id_at
+from agentplatform.lib.ids import first_uuid7_at
 from runs.models import Checkpoint, Run, Status
 from tests.factories import (
     AgentFactory,
@@ -104,7 +104,7 @@ def test_finds_nothing_by_an_agent_that_is_none(workspace, olivia):
 
 def test_filters_by_age(workspace, olivia):
     yesterday = timezone.now() - timedelta(days=2)
-    RunFactory(workspace=workspace, id=UUID(int=first_id_at(yesterday).int + 1), created_at=yesterday)
+    RunFactory(workspace=workspace, id=UUID(int=first_uuid7_at(yesterday).int + 1), created_at=yesterday)
     run = RunFactory(workspace=workspace)
     assert listed(signed_in(olivia), "?since=day") == {run.pk}
 
