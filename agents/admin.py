@@ -131,7 +131,8 @@ class ChatModelAdmin(ConfigurationAdmin):
     @admin.action(description="Ask the selected models a test question", permissions=["test"])
     def try_out(self, request: HttpRequest, queryset: QuerySet[ChatModel]) -> None:
         for model in self.permitted(request, queryset, "test:model")[:MOST_TRIALS]:
-            self.report(request, model.name, trials.try_model(model))
+            actor = self.actor(request, model.workspace_id)
+            self.report(request, model.name, trials.try_model(model, actor))
 
 
 @admin.register(Tool)

@@ -1,4 +1,8 @@
-"""Trying a model or a tool out: one real call, its latency, and its result or classified error."""
+"""Trying a model or a tool out: one real call, its latency, and its result or classified error.
+
+A model's call costs money, and this room knows no ledger: the room that does registers a `Meter`, and no call
+is made without one.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,17 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import connection
 
+from accounts.actor import Actor
+from accounts.models import Workspace
 from agentplatform.lib.errors import InvalidConfig
 from agents.models import ChatModel, Tool, Version
-from agents.providers.base import make
+from agents.providers.base import ChatModelClient, make
 from agents.providers.faults import ProviderFault, classify, redact
 from agents.specification import (
     ModelSpecification,
@@ -43,11 +49,49 @@ class Trial:
         return self.error is None
 
 
-def try_model(model: ChatModel, prompt: str = PROMPT) -> Trial:
-    """Asks the model as it is now. The result has `content` and `usage`."""
+@dataclass(frozen=True, slots=True)
+class PaidCall:
+    """A model call that is about to be made, and who makes it."""
+
+    actor: Actor
+    workspace: Workspace
+    model: ModelSpecification
+    prompt: str
+
+
+class Meter(Protocol):
+    """Accounts for a call: is called before it is made, and what it answers is called with how it went."""
+
+    def __call__(self, call: PaidCall) -> Callable[[Trial], None]: ...
+
+
+class _Unmetered:
+    def __call__(self, call: PaidCall) -> Callable[[Trial], None]:
+        raise RuntimeError("Nobody accounts for trials: register a meter with trials.account_with(meter).")
+
+
+_meter: Meter = _Unmetered()
+
+
+def account_with(meter: Meter) -> None:
+    """Registers what accounts for the calls of all trials."""
+    global _meter
+    _meter = meter
+
+
+def try_model(model: ChatModel, actor: Actor, prompt: str = PROMPT) -> Trial:
+    """Asks the model as it is now, for `actor`. The result has `content` and `usage`."""
     spec = parse_model(_version(model), parse_config({}))
     secrets = secret_values(model.workspace_id, [spec.secret] if spec.secret else [])
-    return _timed(_ask, spec, secrets, prompt)
+    key = secrets[spec.secret] if spec.secret else ""
+    try:
+        chat = make(spec, key)
+    except Exception as error:
+        return _failed(_safe(error, key), latency_ms=0.0)
+    settle = _meter(PaidCall(actor, model.workspace, spec, prompt))
+    trial = _timed(_ask, chat, key, prompt)
+    settle(trial)
+    return trial
 
 
 def try_tool(tool: Tool, arguments: Mapping[str, Any]) -> Trial:
@@ -62,15 +106,19 @@ def _version(instance: ChatModel | Tool) -> Version:
     return instance.version
 
 
-async def _ask(spec: ModelSpecification, secrets: Secrets, prompt: str) -> dict[str, Any]:
-    key = secrets[spec.secret] if spec.secret else ""
+async def _ask(chat: ChatModelClient, key: str, prompt: str) -> dict[str, Any]:
     try:
         async with asyncio.timeout(settings.AGENT_TIMEOUT_SECONDS):
-            message = await make(spec, key).ainvoke(prompt)
+            message = await chat.ainvoke(prompt)
     except Exception as error:
-        fault = classify(error)
-        raise ProviderFault(fault.error_class, redact(fault.message, key)) from error
+        raise _safe(error, key) from error
     return {"content": message.text, "usage": dict(message.usage_metadata or {})}
+
+
+def _safe(error: Exception, key: str) -> ProviderFault:
+    """`error` in the classes of a failed run, without the key that an endpoint may have quoted."""
+    fault = classify(error)
+    return ProviderFault(fault.error_class, redact(fault.message, key))
 
 
 async def _call(spec: ToolSpecification, secrets: Secrets, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,10 +132,14 @@ def _timed(attempt: Callable[..., Awaitable[dict[str, Any]]], *arguments: Any) -
     try:
         result = async_to_sync(attempt)(*arguments)
     except ProviderFault as fault:
-        return Trial(_since(started), error={"class": fault.error_class, "message": fault.message})
+        return _failed(fault, _since(started))
     except ToolFault as fault:
         return Trial(_since(started), error={"class": "tool_error", "message": fault.message})
     return Trial(_since(started), result=result)
+
+
+def _failed(fault: ProviderFault, latency_ms: float) -> Trial:
+    return Trial(latency_ms, error={"class": fault.error_class, "message": fault.message})
 
 
 def _since(started: float) -> float:

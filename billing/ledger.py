@@ -10,7 +10,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -29,12 +29,15 @@ __all__ = [
     "estimate_tokens",
     "opened",
     "prefetch",
+    "settle_forgotten",
     "settle_open",
     "settled",
     "totals_of_runs",
 ]
 
 BATCH = 1000
+# No model call takes as long: what is older and open has lost the process that would have settled it.
+LONGEST_CALL = timedelta(hours=1)
 # What PostgreSQL's text cannot hold: one such character would refuse the whole insert.
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 NAMES = frozenset({"agent", "workflow", "user", "end_user", "api_key", "provider", "model"})
@@ -61,7 +64,8 @@ class CallContext:
 
     workspace_id: uuid.UUID
     currency: str
-    run_id: uuid.UUID
+    run_id: uuid.UUID | None
+    """None: a test of a model, which is no run."""
     attempt: int
     step: int
     session_id: uuid.UUID | None
@@ -121,6 +125,17 @@ def settle_open(run_ids: Iterable[uuid.UUID], at: datetime, keep_attempts: Mappi
     dead = [record for record in calls if record.attempt < keep_attempts.get(record.run_id, NEVER)]
     append([_unknown(record, at) for record in dead])
     return len(dead)
+
+
+def settle_forgotten(at: datetime) -> int:
+    """Settles as `unknown` the calls of no run that a process which ended left open, up to BATCH; returns how many.
+
+    What a run's dead attempts left open is settled with the run; see `settle_open`.
+    """
+    calls = UsageRecord.objects.filter(run_id=None, timestamp__lt=at - LONGEST_CALL).open_calls()
+    forgotten = list(calls[:BATCH])
+    append([_unknown(record, at) for record in forgotten])
+    return len(forgotten)
 
 
 def totals_of_runs(run_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, RunTotals]:

@@ -60,7 +60,7 @@ class UsageRecord(AppendOnlyModel):
     entry = models.CharField(max_length=8, choices=Entry.choices)
     status = models.CharField(max_length=16, choices=Outcome.choices)
     call_id = models.UUIDField(db_comment="The model call; shared by its opened and its settled entry")
-    run_id = models.UUIDField()
+    run_id = models.UUIDField(null=True, db_comment="Null: a test of a model, which is no run")
     attempt = models.PositiveIntegerField(default=1)
     step = models.PositiveIntegerField(default=0)
     session_id = models.UUIDField(null=True)
@@ -118,7 +118,7 @@ class UsageRecord(AppendOnlyModel):
                 condition=models.Q(entry="settled"),
                 name="usage_by_time",
             ),
-            # The calls of a run: settling what a dead attempt left open.
+            # The calls of a run, or of none: settling what a dead attempt or process left open.
             models.Index(fields=["run_id"], name="usage_of_run"),
         ]
         db_table_comment = "Append-only ledger of model calls; never updated, never deleted"

@@ -6,7 +6,6 @@ come from the same filters as the export's, so the sum over any export equals th
 
 from __future__ import annotations
 
-import uuid
 import zoneinfo
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,6 +16,8 @@ from django.db.models import DateTimeField, F, Func, QuerySet, Value
 from django.utils import timezone
 
 from agentplatform.lib.errors import Invalid
+from agentplatform.lib.ids import first_uuid7_at
+from billing.ledger import LONGEST_CALL
 from billing.models import UsageRecord
 from billing.totals import SUMS, Totals, fold, nothing
 
@@ -25,8 +26,6 @@ Records = QuerySet[UsageRecord, Any]
 DEFAULT_PERIOD = timedelta(days=30)
 MOST_GROUPS = 100
 MOST_BUCKETS = 1000
-# No model call takes as long; what is older and open was left by a dead worker and is about to be settled.
-LONGEST_CALL = timedelta(hours=1)
 GRANULARITIES = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
@@ -100,14 +99,9 @@ def history(
 
 
 def count_recent(open_calls: Records) -> int:
-    """How many of these calls are under way: begun within the hour."""
+    """How many of these calls are under way; older ones were left by a dead process and are about to be settled."""
     since = timezone.now() - LONGEST_CALL
-    return open_calls.filter(id__gte=_first_id_at(since), timestamp__gte=since).count()
-
-
-def _first_id_at(moment: datetime) -> uuid.UUID:
-    """Ids grow with time, so the primary key finds the latest entries without an index of their own."""
-    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)
+    return open_calls.filter(id__gte=first_uuid7_at(since), timestamp__gte=since).count()
 
 
 def _grouped(records: Records, *keys: str) -> list[Totals]:

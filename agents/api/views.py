@@ -111,10 +111,11 @@ class ModelViewSet(ConfigurationViewSet):
     def test(self, request: Request, **kwargs: Any) -> Response:
         """Test a model
 
-        Asks the model one question and answers the latency and its answer, or a classified error.
+        Asks the model one question and answers the latency and its answer, or a classified error. The call
+        is paid for like any other and stands in the ledger, without a run.
         """
         body = self.body_of(serializers.ModelTrialSerializer)
-        trial = trials.try_model(self.get_object(), body.get("message", trials.PROMPT))
+        trial = trials.try_model(self.get_object(), self.actor, body.get("message", trials.PROMPT))
         return Response(serializers.TrialSerializer(trial).data)
 
 

@@ -87,7 +87,10 @@ class Migration(migrations.Migration):
                     "call_id",
                     models.UUIDField(db_comment="The model call; shared by its opened and its settled entry"),
                 ),
-                ("run_id", models.UUIDField()),
+                (
+                    "run_id",
+                    models.UUIDField(db_comment="Null: a test of a model, which is no run", null=True),
+                ),
                 ("attempt", models.PositiveIntegerField(default=1)),
                 ("step", models.PositiveIntegerField(default=0)),
                 ("session_id", models.UUIDField(null=True)),

@@ -135,6 +135,11 @@ def test_writes_amounts_without_an_exponent(used, export, rows):
     assert [(row["cost"], row["input_price"]) for row in rows(export())] == [("0.000000000001", "100")]
 
 
+def test_leaves_the_run_of_a_models_test_empty(used, export, rows):
+    used(run_id=None)
+    assert rows(export())[0]["run_id"] == ""
+
+
 def test_leaves_out_calls_that_are_open(used, export, rows):
     used(entry=Entry.OPENED, status=Outcome.PENDING)
     assert rows(export()) == []
