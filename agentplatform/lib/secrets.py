@@ -40,6 +40,15 @@ def decrypt(token: str) -> str:
         raise WrongKey("No key of FIELD_ENCRYPTION_KEYS opens this secret.") from error
 
 
+def is_current(token: str) -> bool:
+    """Whether a Fernet token was written under the first key."""
+    try:
+        _fernet(tuple(settings.FIELD_ENCRYPTION_KEYS[:1])).decrypt(token.encode())
+    except InvalidToken:
+        return False
+    return True
+
+
 class EncryptedTextField(models.TextField):
     """Text that is encrypted in the database and plain in Python; never usable in a filter."""
 
