@@ -79,14 +79,13 @@ class Around:
 class RequestMiddleware(Around):
     """Gives each request an id, a log line and its canonical path; answers the API's unhandled errors."""
 
-    def before(self, request: HttpRequest) -> HttpResponseBase | None:
+    def before(self, request: HttpRequest) -> None:
         tracked = cast(TrackedRequest, request)
         tracked.started_at = time.perf_counter()
         tracked.request_id = request_id(request)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=tracked.request_id)
         request.path_info = paths.canonical(request.path_info)
-        return refusal(request)
 
     def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         tracked = cast(TrackedRequest, request)
@@ -175,6 +174,8 @@ class SecurityHeadersMiddleware(Around):
             return None
         if any(pattern.search(request.path_info.lstrip("/")) for pattern in self.exempt):
             return None
+        if not has_allowed_host(request):
+            return None
         host = settings.SECURE_SSL_HOST or request.get_host()
         return HttpResponsePermanentRedirect(f"https://{host}{request.get_full_path()}")
 
@@ -184,6 +185,13 @@ class SecurityHeadersMiddleware(Around):
         if settings.SECURE_HSTS_SECONDS and request.is_secure():
             response.headers.setdefault("Strict-Transport-Security", self.transport_security)
         return response
+
+
+class RefusalMiddleware(Around):
+    """Answers requests that need not be read further. Inside of what completes answers, so that these are whole too."""
+
+    def before(self, request: HttpRequest) -> HttpResponseBase | None:
+        return refusal(request)
 
 
 class PagesOnly:

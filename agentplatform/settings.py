@@ -88,6 +88,7 @@ MIDDLEWARE = [
     "agentplatform.middleware.RequestMiddleware",
     "agentplatform.middleware.SecurityHeadersMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "agentplatform.middleware.RefusalMiddleware",
     "agentplatform.middleware.PageContentSecurityPolicyMiddleware",
     "agentplatform.middleware.PageSessionMiddleware",
     "agentplatform.middleware.PageLocaleMiddleware",

@@ -1,15 +1,15 @@
-"""Refuses a body that is too large while it comes in.
+"""Keeps a body that is too large out while it comes in.
 
-Django's ASGI handler stores the whole body before any middleware or view runs.
+Django's ASGI handler stores the whole body before any middleware or view runs. Here it gets at most `maximum`
+bytes of it, and a Content-Length that says how many came in; who sees that one is too large refuses the request
+(`agentplatform.middleware`), and answers it as any other.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-
-from agentplatform.lib.ids import uuid7
-from agentplatform.lib.json import dumps, too_large
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -18,7 +18,7 @@ Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None
 
 
 class BodyLimit:
-    """ASGI middleware: an HTTP body of more than `maximum` bytes, announced or counted, gets 413."""
+    """ASGI middleware: an HTTP body of more than `maximum` bytes, announced or counted, ends before it is too much."""
 
     def __init__(self, app: Application, maximum: int) -> None:
         self.app = app
@@ -28,49 +28,62 @@ class BodyLimit:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif announced_length(scope) > self.maximum:
-            await self._refuse(scope, send)
+            await self.app(scope, _Ended().receive, _closing(send))
         else:
             await self._count(scope, receive, send)
 
     async def _count(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
-        seen = 0
-        is_answered = False
+        seen, ended, closing = 0, _Ended(), _closing(send)
 
         async def counted() -> Message:
             nonlocal seen
+            if seen > self.maximum:
+                return await ended.receive()
             message = await receive()
             seen += len(message.get("body", b""))
-            # To the application the client has gone away: it gives up without an answer, and we give ours.
-            return {"type": "http.disconnect"} if seen > self.maximum else message
+            if seen <= self.maximum:
+                return message
+            announce(scope, seen)
+            return await ended.receive()
 
         async def watched(message: Message) -> None:
-            nonlocal is_answered
-            is_answered = True
-            await send(message)
+            await (send if seen <= self.maximum else closing)(message)
 
         await self.app(scope, counted, watched)
-        if seen > self.maximum and not is_answered:
-            await self._refuse(scope, send)
 
-    async def _refuse(self, scope: MutableMapping[str, Any], send: Send) -> None:
-        error, request_id = too_large(self.maximum), str(uuid7())
-        body = dumps(
-            {
-                "error": {
-                    "type": error.error_type,
-                    "message": error.message,
-                    "path": scope["path"],
-                    "request_id": request_id,
-                }
-            }
-        )
-        headers = [(b"content-type", b"application/json"), (b"x-request-id", request_id.encode())]
-        headers += [(b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-        await send({"type": "http.response.start", "status": error.status_code, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+
+class _Ended:
+    """What an application receives of a body that it gets no more of: its end, and then nothing."""
+
+    def __init__(self) -> None:
+        self.is_told = False
+
+    async def receive(self) -> Message:
+        if self.is_told:
+            # It waits for the client to go away, until it has answered.
+            await asyncio.get_running_loop().create_future()
+        self.is_told = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+
+def _closing(send: Send) -> Send:
+    """`send` for an answer after which the connection is closed: what is still to come of the body is not read."""
+
+    async def closing(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), (b"connection", b"close")]}
+        await send(message)
+
+    return closing
 
 
 def announced_length(scope: MutableMapping[str, Any]) -> int:
     """The Content-Length header's number, or 0 without a usable one."""
     text: bytes = dict(scope["headers"]).get(b"content-length", b"0")
     return int(text) if text.isdigit() else 0
+
+
+def announce(scope: MutableMapping[str, Any], length: int) -> None:
+    """Sets the Content-Length header."""
+    others = [(name, value) for name, value in scope["headers"] if name != b"content-length"]
+    scope["headers"] = [*others, (b"content-length", str(length).encode())]

@@ -215,6 +215,11 @@ def test_refuses_a_nul_character_in_the_url(client, path):
     assert client.get(path).json()["error"]["type"] == "MalformedRequest"
 
 
+@pytest.mark.parametrize("path", ["/api/echo%00", "/api/echo?search=a%00"])
+def test_sends_security_headers_with_a_refusal(client, path):
+    assert client.get(path).headers["X-Content-Type-Options"] == "nosniff"
+
+
 def test_refuses_malformed_json(client):
     response = client.post("/api/echo", '{"a": ', content_type="application/json")
     assert (response.status_code, response.json()["error"]["type"]) == (400, "MalformedRequest")
@@ -225,8 +230,9 @@ def test_refuses_other_content_types(client):
     assert (response.status_code, response.json()["error"]["type"]) == (415, "UnsupportedMediaType")
 
 
-def test_refuses_an_unknown_host(client, settings):
+@pytest.mark.parametrize("https", [True, False])
+def test_refuses_an_unknown_host(settings, https):
     settings.ALLOWED_HOSTS = ["example.com"]
-    assert (
-        client.get("/api/echo", headers={"Host": "evil.test"}).json()["error"]["type"] == "MalformedRequest"
-    )
+    settings.SECURE_SSL_REDIRECT = https
+    error = Client().get("/api/echo", headers={"Host": "evil.test"}).json()["error"]
+    assert (error["type"], "ALLOWED_HOSTS" in error["message"]) == ("MalformedRequest", True)
