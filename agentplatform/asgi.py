@@ -18,9 +18,11 @@ import structlog  # noqa: E402 (Django has to be set up before anything that use
 from channels.routing import URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
+from django.urls import re_path  # noqa: E402
 
 from agentplatform.lib.body_limit import Application, BodyLimit, Receive, Send  # noqa: E402
 from agentplatform.lib.process import tune_process  # noqa: E402
+from runs.consumers import refuse_unknown_socket  # noqa: E402
 from runs.live import hub  # noqa: E402
 from runs.routing import websocket_urlpatterns  # noqa: E402
 
@@ -31,7 +33,7 @@ Scope = MutableMapping[str, Any]
 http_application = BodyLimit(
     cast(Application, ASGIStaticFilesHandler(django_application)), settings.MAX_REQUEST_BYTES
 )
-websocket_application = URLRouter(websocket_urlpatterns)
+websocket_application = URLRouter([*websocket_urlpatterns, re_path("", refuse_unknown_socket)])
 
 
 class Process:

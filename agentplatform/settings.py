@@ -197,9 +197,9 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["agentplatform.lib.json.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["agentplatform.lib.json.JSONParser"],
     "DEFAULT_FILTER_BACKENDS": [
-        "django_filters.rest_framework.DjangoFilterBackend",
+        "agentplatform.lib.filtering.FilterBackend",
         "rest_framework.filters.SearchFilter",
-        "rest_framework.filters.OrderingFilter",
+        "agentplatform.lib.filtering.OrderingBackend",
     ],
     "DEFAULT_PAGINATION_CLASS": "agentplatform.lib.pagination.Pagination",
     "DEFAULT_SCHEMA_CLASS": "agentplatform.lib.schema.AutoSchema",

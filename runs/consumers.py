@@ -43,6 +43,13 @@ ENDED, RESTART, MALFORMED, UNAUTHENTICATED, FORBIDDEN, MISSING = 1000, 1012, 440
 close_code_by_status = {401: UNAUTHENTICATED, 403: FORBIDDEN, 404: MISSING, 422: MALFORMED}
 
 
+async def refuse_unknown_socket(scope: Any, receive: Any, send: Any) -> None:
+    """The last route: without it an unknown path would be a fault of ours, with a traceback in the log."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await send({"type": "websocket.close", "code": MISSING, "reason": "There is no socket at this path."})
+
+
 class RunConsumer(AsyncWebsocketConsumer):
     """One socket on one run."""
 

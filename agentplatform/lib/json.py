@@ -27,6 +27,8 @@ OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_PASSTHROUGH_DATACLASS
 NEVER_NAN = frozenset({str, int, bool, type(None)})
 ARRAYS = (list, tuple)
 NUL_ESCAPE = b"\\u0000"
+DEEPEST = 100
+"""Levels of a body. What walks it recursively, ours and the libraries', is safe well beyond that."""
 
 
 def dumps(value: Any) -> bytes:
@@ -42,16 +44,32 @@ def dumps(value: Any) -> bytes:
 
 
 def loads(body: bytes) -> Any:
-    """The value of a JSON document. Raises MalformedRequest, or Invalid for characters no database takes."""
+    """The value of a JSON document.
+
+    Raises MalformedRequest, for one that is nested too deep as well, or Invalid for characters no database takes.
+    """
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise MalformedRequest(
             f"The body is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})."
         ) from error
+    if body.count(b"[") + body.count(b"{") > DEEPEST and is_deeper(value, DEEPEST):
+        raise MalformedRequest(f"The body is nested more than {DEEPEST} levels deep.")
     if NUL_ESCAPE in body and (found := dict.fromkeys(_paths_with_nul(value, ""))):
         raise Invalid(dict.fromkeys(found, "Remove the NUL character (\\u0000); it cannot be stored."))
     return value
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects in `value` are nested in more than `levels` levels. A loop, as it meets any depth."""
+    level = [value]
+    for _ in range(levels):
+        inner = [item for item in level if isinstance(item, dict | list)]
+        if not inner:
+            return False
+        level = [part for item in inner for part in (item.values() if isinstance(item, dict) else item)]
+    return any(isinstance(item, dict | list) for item in level)
 
 
 def _encode(value: object) -> str:

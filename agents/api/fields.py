@@ -25,6 +25,15 @@ class ObjectField(serializers.DictField):
         return {} if data is None else super().run_validation(data)
 
 
+class NumberField(serializers.FloatField):
+    """A number. True is none, although Python takes it for 1."""
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
 def bounds(name: str) -> dict[str, Any]:
     least, most = BOUNDS[name]
     return {"min_value": least, "max_value": most, "required": False}
@@ -36,13 +45,13 @@ class AgentConfigSerializer(StrictSerializer):
     max_steps = serializers.IntegerField(
         **bounds("max_steps"), help_text="Model calls of a run. Default: 25."
     )
-    temperature = serializers.FloatField(
+    temperature = NumberField(
         **bounds("temperature"), allow_null=True, help_text="Goes over the model's own."
     )
     max_tokens = serializers.IntegerField(
         **bounds("max_tokens"), allow_null=True, help_text="Tokens of one answer. Goes over the model's own."
     )
-    timeout = serializers.FloatField(
+    timeout = NumberField(
         **bounds("timeout"), help_text="Seconds of one model call. Default: AGENT_TIMEOUT_SECONDS."
     )
     retries = serializers.IntegerField(

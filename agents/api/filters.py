@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 from django_filters import rest_framework as filters
 
+from agentplatform.lib.filtering import BooleanFilter
 from agentplatform.lib.ids import as_uuid
 from agents.models import Agent, ChatModel, Tool
 from agents.providers.base import registry
@@ -24,7 +25,7 @@ def related_to(name: str, label: str) -> filters.CharFilter:
 
 class ModelFilter(filters.FilterSet):
     provider = filters.ChoiceFilter(choices=[(name, name) for name in registry])
-    enabled = filters.BooleanFilter()
+    enabled = BooleanFilter()
 
     class Meta:
         model = ChatModel
@@ -33,7 +34,7 @@ class ModelFilter(filters.FilterSet):
 
 class ToolFilter(filters.FilterSet):
     kind = filters.ChoiceFilter(field_name="tool_kind", choices=Tool.ToolKind.choices)
-    enabled = filters.BooleanFilter()
+    enabled = BooleanFilter()
 
     class Meta:
         model = Tool
@@ -42,8 +43,8 @@ class ToolFilter(filters.FilterSet):
 
 class AgentFilter(filters.FilterSet):
     tag = filters.CharFilter(method="with_tag", label="Agents with this tag")
-    enabled = filters.BooleanFilter()
-    is_default = filters.BooleanFilter()
+    enabled = BooleanFilter()
+    is_default = BooleanFilter()
     model = related_to("model", "Name or id of the model")
     tool = related_to("tools", "Name or id of a tool")
 

@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from agentplatform.lib.json import is_deeper
+
 RESULT_LIMIT = 1_000_000
 """Characters of a result that are kept."""
 MOST_LEVELS = 50
@@ -35,13 +37,7 @@ class ToolFault(Exception):
 
 def is_too_deep(value: Any) -> bool:
     """Whether lists and objects are nested deeper than code that walks them can be trusted with."""
-    level = [value]
-    for _ in range(MOST_LEVELS):
-        inner = [item for item in level if isinstance(item, dict | list)]
-        if not inner:
-            return False
-        level = [part for item in inner for part in (item.values() if isinstance(item, dict) else item)]
-    return True
+    return is_deeper(value, MOST_LEVELS)
 
 
 def result_of(value: Any) -> ToolResult:

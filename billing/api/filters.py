@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.db.models import Q, QuerySet
@@ -55,7 +56,7 @@ class UsageFilter(CallFilter):
         within = queryset.filter(timestamp__gte=self.period.start, timestamp__lt=self.period.end)
         return super().filter_queryset(within)
 
-    def as_period(self, queryset: Records, name: str, value: object) -> Records:
+    def as_period(self, queryset: Records, name: str, value: datetime) -> Records:
         """Both ends are applied together, in `filter_queryset`."""
         return queryset
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
@@ -10,7 +11,7 @@ from rest_framework import serializers
 from agentplatform.lib.async_views import validated
 from agentplatform.lib.json import dumps
 from agentplatform.lib.serializers import StrictSerializer
-from agents.api.fields import ObjectField
+from agents.api.fields import NumberField, ObjectField
 
 MAX_MESSAGE = 1_000_000
 MAX_MESSAGES = 1000
@@ -48,6 +49,12 @@ class AgentField(serializers.CharField):
 class SessionField(serializers.UUIDField):
     def __init__(self) -> None:
         super().__init__(required=False, allow_null=True, help_text="The conversation that it goes on with.")
+
+    def to_internal_value(self, data: Any) -> UUID:
+        """Texts only: Django REST framework makes an id of a number, too."""
+        if not isinstance(data, str):
+            self.fail("invalid", value=data)
+        return super().to_internal_value(data)
 
 
 class EndUserField(serializers.CharField):
@@ -121,7 +128,7 @@ class InputField(serializers.Field[Any, Any, Any, Any]):
 class LimitsSerializer(StrictSerializer):
     """What ends a run however far it has come."""
 
-    timeout = serializers.FloatField(
+    timeout = NumberField(
         required=False, min_value=0.1, max_value=86_400, help_text="Seconds of the whole run. Default: 600."
     )
     max_steps = serializers.IntegerField(

@@ -117,7 +117,7 @@ def test_refuses_a_model_as_its_own_fallback(client, model):
         ({"parameters": {"temperature": 9}}, "parameters"),
         ({"parameters": {"http_client": 1}}, "parameters"),
         ({"parameters": "hot"}, "parameters"),
-        ({"parameters": {"extra_body": {"a": nested(200)}}}, "parameters"),
+        ({"parameters": {"extra_body": {"a": nested(60)}}}, "parameters"),
         ({"fallbacks": ["nobody"]}, "fallbacks"),
         ({"api_key": "a\nb"}, "api_key"),
         ({"key": "typo"}, "key"),

@@ -99,6 +99,21 @@ def test_says_where_a_body_is_malformed(body, place):
         loads(body)
 
 
+@pytest.mark.parametrize("pair", [(b"[", b"]"), (b'{"a":', b"}")])
+def test_refuses_a_body_that_is_nested_too_deep(pair):
+    opening, closing = pair
+    with pytest.raises(MalformedRequest, match="100 levels"):
+        loads(opening * 101 + b"1" + closing * 101)
+
+
+def test_reads_a_body_of_as_many_levels_as_are_allowed():
+    assert loads(b"[" * 100 + b"]" * 100)
+
+
+def test_counts_levels_not_brackets():
+    assert len(loads(b"[" + b",".join([b"[[]]"] * 200) + b"]")) == 200
+
+
 def test_names_the_field_that_holds_a_nul_character():
     with pytest.raises(Invalid) as caught:
         loads(b'{"messages": [{"content": "a\\u0000b"}]}')
