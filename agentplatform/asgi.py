@@ -33,7 +33,7 @@ Scope = MutableMapping[str, Any]
 http_application = BodyLimit(
     cast(Application, ASGIStaticFilesHandler(django_application)), settings.MAX_REQUEST_BYTES
 )
-websocket_application = URLRouter([*websocket_urlpatterns, re_path("", refuse_unknown_socket)])
+websocket_application = URLRouter([*websocket_urlpatterns, re_path("", cast(Any, refuse_unknown_socket))])
 
 
 class Process:

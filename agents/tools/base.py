@@ -16,10 +16,17 @@ MOST_LEVELS = 50
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool said: `text` for the model, and the structured value behind it, where there is one."""
+    """What a tool said: `text` for the model, and the structured value behind it, where there is one.
+
+    A value that is nested too deep to be kept is left out; its text says the same.
+    """
 
     text: str
     content: Any = None
+
+    def __post_init__(self) -> None:
+        if is_too_deep(self.content):
+            object.__setattr__(self, "content", None)
 
 
 class ToolFault(Exception):

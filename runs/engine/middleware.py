@@ -23,9 +23,10 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from agentplatform.lib.ids import uuid7
+from agentplatform.lib.text import storable
 from agents.compiler import CompiledModel
 from agents.providers.faults import ProviderFault, classify
-from agents.tools.base import ToolFault
+from agents.tools.base import MOST_LEVELS, ToolFault, is_too_deep
 from billing import ledger
 from billing.models import Outcome
 from runs.engine.faults import RunFault
@@ -176,6 +177,7 @@ def _report(
     # Where the endpoint does not say, an estimate is better than a free call.
     tokens = ledger.Tokens.from_usage_metadata(dict(usage) if usage else None) or estimate
     settle(Outcome.OK, tokens)
+    _clean_calls(answer)
     step = recorder.enter_step(RunStep.StepType.MODEL, "model")
     step.messages.append(as_json(answer))
     step.response = answer.text
@@ -184,6 +186,17 @@ def _report(
         "output_tokens": tokens.output,
         "total_tokens": tokens.input + tokens.output,
     }
+
+
+def _clean_calls(answer: AIMessage) -> None:
+    """Rids the arguments of tool calls of what neither a checkpoint nor the next request can hold."""
+    for call in answer.tool_calls:
+        if is_too_deep(call["args"]):
+            levels = f"nested more than {MOST_LEVELS} levels deep"
+            raise RunFault(
+                ErrorClass.PROVIDER_UNAVAILABLE, f"The model calls a tool with arguments that are {levels}."
+            )
+        call["args"] = storable(call["args"])
 
 
 @asynccontextmanager

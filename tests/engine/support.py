@@ -22,6 +22,7 @@ from accounts.authentication import actor_from_session
 from accounts.models import User
 from agentplatform.lib.concurrency import in_thread
 from agents.models import Agent
+from billing.models import UsageRecord
 from runs import commands
 from runs.events import StoredEvent
 from runs.follow import follow
@@ -52,6 +53,12 @@ async def finished(run: Run) -> Run:
     """The run after its end."""
     await events_of(run.id)
     return await Run.objects.aget(pk=run.pk)
+
+
+async def entries_of(run: Run) -> list[tuple[str, str]]:
+    """The run's entries in the ledger, as kind and status."""
+    entries = UsageRecord.objects.filter(run_id=run.id).values_list("entry", "status")
+    return sorted([entry async for entry in entries])
 
 
 def data(event: StoredEvent) -> dict[str, Any]:
