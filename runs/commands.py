@@ -8,7 +8,6 @@ import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -25,7 +24,6 @@ from runs.events import StoredEvent
 from runs.models import IdempotencyKey, Message, Run, Session
 
 NEW_SESSION = "New session"
-IDEMPOTENCY_HOURS = 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +196,7 @@ def _earlier(actor: Actor, key: str, request: RunRequest) -> Run | None:
         cursor.execute(
             "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{actor.workspace_id}{actor.key}{key}"]
         )
-    since = timezone.now() - timedelta(hours=IDEMPOTENCY_HOURS)
+    since = timezone.now() - IdempotencyKey.LIFETIME
     keys = IdempotencyKey.objects.filter(workspace_id=actor.workspace_id, actor=actor.key, key=key)
     keys.filter(created_at__lt=since).delete()
     found = keys.select_related("run").first()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -427,7 +428,9 @@ class CheckpointWrite(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """The run that a request with this key made, so that its repeat within 24 hours returns the same."""
+    """The run that a request with this key made, so that its repeat within LIFETIME returns the same."""
+
+    LIFETIME = timedelta(hours=24)
 
     id = models.BigAutoField(primary_key=True)
     actor = models.CharField(max_length=64, db_comment="Actor.key")

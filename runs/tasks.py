@@ -1,11 +1,15 @@
-"""The jobs of this room."""
+"""The jobs and the chore of this room."""
 
 from __future__ import annotations
 
 import uuid
 
+from django.utils import timezone
+
 from agentplatform.lib import queue
+from agentplatform.lib.housekeeping import chore, remove
 from runs.lifecycle import EXECUTE
+from runs.models import IdempotencyKey
 
 QUEUES = ["runs"]
 
@@ -14,3 +18,8 @@ QUEUES = ["runs"]
 async def execute(context: queue.JobContext, run_id: str) -> None:
     """Wakes this worker's executor for a run."""
     await context.additional_context["executor"].execute(uuid.UUID(run_id))
+
+
+@chore
+def remove_old_idempotency_keys() -> bool:
+    return remove(IdempotencyKey.objects.filter(created_at__lt=timezone.now() - IdempotencyKey.LIFETIME))

@@ -6,6 +6,7 @@ Django's connection, so that they exist exactly when the transaction that made t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -17,6 +18,8 @@ from procrastinate.contrib.django.utils import connector_params
 from procrastinate.psycopg_connector import PsycopgConnector
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
+
+from agentplatform.lib.housekeeping import keep_house
 
 # Safety nets below LISTEN/NOTIFY, which does the real waking: a lost notification costs this many seconds.
 FETCH_SECONDS = 0.5
@@ -75,10 +78,12 @@ async def work(
 ) -> None:
     """Takes jobs of `queues` until cancelled; then waits `drain_seconds` for those in hand and aborts the rest.
 
+    Does the chores meanwhile, which are no jobs: a job now and then would have to be put into the queue by somebody.
     Raises whatever ended it early, for example a lost database connection.
     """
     connector = _worker_connector()
     app: App = queue_app.with_connector(connector)
+    chores = asyncio.create_task(keep_house(), name="chores")
     try:
         async with app.open_async():
             ready()
@@ -96,8 +101,10 @@ async def work(
                 install_signal_handlers=False,
             )
     finally:
+        chores.cancel()
         # Cancelled while it opened, the pool is still there, and its tasks ignore being cancelled.
         await connector.close_async()
+        await asyncio.gather(chores, return_exceptions=True)
 
 
 Task = Callable[..., Awaitable[None]]

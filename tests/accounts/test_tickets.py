@@ -6,7 +6,6 @@ import threading
 from datetime import timedelta
 
 import pytest
-import time_machine
 from django.db import connections
 from django.utils import timezone
 
@@ -105,13 +104,6 @@ def test_ends_with_the_user(ticket, alice):
     alice.save()
     with pytest.raises(NotAuthenticated):
         actor_from_ticket(ticket)
-
-
-def test_sweeps_up_what_nobody_used(api, alice):
-    with time_machine.travel(timezone.now() - timedelta(minutes=5)):
-        api(alice).post("/auth/ticket")
-    api(alice).post("/auth/ticket")
-    assert Ticket.objects.count() == 1
 
 
 def test_is_for_members(workspace):

@@ -1,4 +1,4 @@
-"""The worker's queue ends whenever it is asked to, even while it cannot reach its database."""
+"""The worker's queue ends whenever it is asked to, even while it cannot reach its database, and its chores with it."""
 
 from __future__ import annotations
 
@@ -32,3 +32,24 @@ async def test_leaves_no_task_behind_when_it_is_cancelled_while_it_opens() -> No
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@pytest.mark.usefixtures("silent_server")
+async def test_does_the_chores_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+
+    async def keep_house() -> None:
+        told.append("begins")
+        try:
+            await asyncio.sleep(60)
+        finally:
+            told.append("ends")
+
+    monkeypatch.setattr(queue, "keep_house", keep_house)
+    working = asyncio.create_task(
+        queue.work(["any"], concurrency=1, drain_seconds=1, context={}, ready=lambda: None)
+    )
+    await asyncio.sleep(0.3)
+    working.cancel()
+    await asyncio.gather(working, return_exceptions=True)
+    assert told == ["begins", "ends"]

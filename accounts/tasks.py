@@ -1,0 +1,33 @@
+"""The chores of this room: credentials that have ended are removed."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.contrib.sessions.models import Session
+from django.utils import timezone
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+
+from accounts.models import Ticket
+from agentplatform.lib.housekeeping import chore, remove
+
+# Clocks of machines differ: a used token that is forgotten must have expired for all of them.
+CLOCKS_DIFFER = timedelta(hours=1)
+
+
+@chore
+def remove_expired_refresh_tokens() -> bool:
+    """Used ones go with them: an expired token is refused without being remembered."""
+    return remove(OutstandingToken.objects.filter(expires_at__lt=timezone.now() - CLOCKS_DIFFER))
+
+
+@chore
+def remove_expired_tickets() -> bool:
+    """Those that nobody used; a used one is removed by its use."""
+    return remove(Ticket.objects.filter(expires_at__lt=timezone.now()))
+
+
+@chore
+def remove_expired_sessions() -> bool:
+    """Of people in the admin."""
+    return remove(Session.objects.filter(expire_date__lt=timezone.now()))
