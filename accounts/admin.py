@@ -23,7 +23,8 @@ from accounts.members import keeping_an_admin, remove_member, workspaces_led_by
 from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.roles import PERMISSIONS, Role
 from accounts.throttling import LoginGuard, client_address
-from agentplatform.lib.errors import Conflict, RateLimited
+from accounts.workspaces import keep_currency
+from agentplatform.lib.errors import Conflict, Invalid, RateLimited
 
 # Groups grant nothing here, and tokens are nobody's to look at.
 for model in (Group, OutstandingToken, BlacklistedToken):
@@ -133,12 +134,25 @@ class MemberInline(TenantInline, TabularInline):
         return super().get_queryset(request).select_related("user")
 
 
+class WorkspaceForm(forms.ModelForm):
+    """A workspace, checked as in the API."""
+
+    def clean_currency(self) -> str:
+        currency: str = self.cleaned_data["currency"]
+        if not self.instance._state.adding:
+            try:
+                keep_currency(self.instance, currency)
+            except Invalid as error:
+                raise ValidationError(error.details[0]["message"]) from error
+        return currency
+
+
 @admin.register(Workspace)
 class WorkspaceAdmin(TenantAccess, SaysErrors, ModelAdmin):
     """Tenants. Whoever makes one is its admin."""
 
     permission_resource = "member"
-    form = forms.ModelForm
+    form = WorkspaceForm
     inlines = [MemberInline]
     list_display = ["slug", "name", "currency", "member_count", "created_at"]
     search_fields = ["slug", "name"]

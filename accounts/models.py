@@ -14,6 +14,9 @@ from accounts.roles import Role
 from accounts.tenancy import TenantModel, TenantQuerySet
 from agentplatform.lib.ids import uuid7
 
+currency_validator = RegexValidator(
+    r"^[A-Z]{3}\Z", "Use an ISO 4217 code: three capital letters, such as USD."
+)
 slug_validator = RegexValidator(
     r"^[a-z0-9]+(?:-[a-z0-9]+)*\Z", "Use lower-case letters, digits and single hyphens between them."
 )
@@ -37,7 +40,10 @@ class Workspace(models.Model):
     )
     name = models.CharField(max_length=200)
     currency = models.CharField(
-        max_length=3, default="USD", db_comment="ISO 4217 code that costs are shown in"
+        max_length=3,
+        default="USD",
+        validators=[currency_validator],
+        db_comment="ISO 4217 code that costs are shown in",
     )
     members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
     created_at = models.DateTimeField(auto_now_add=True)

@@ -55,7 +55,9 @@ class UsageRecord(AppendOnlyModel):
     resource = "UsageRecord"
     objects: ClassVar[UsageQuerySet] = UsageQuerySet.as_manager()  # type: ignore[assignment]
 
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, related_name="usage_records", db_index=False
+    )
     timestamp = models.DateTimeField(db_comment="When this entry was written")
     entry = models.CharField(max_length=8, choices=Entry.choices)
     status = models.CharField(max_length=16, choices=Outcome.choices)
@@ -132,6 +134,7 @@ class Price(TenantModel):
 
     resource = "Price"
 
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="prices", db_index=False)
     provider = models.CharField(max_length=32)
     model = models.CharField(max_length=200, db_comment="The provider's id of the model")
     input_per_million = models.DecimalField(max_digits=18, decimal_places=6)

@@ -119,7 +119,7 @@ def _head(rows: list[Totals], period: Period, currency: str) -> dict[str, Any]:
 
 
 def _other_currencies(rows: list[Totals], currency: str) -> list[Totals]:
-    """What cannot be added to the rest, from before the workspace's currency was changed."""
+    """What cannot be added to the rest: calls that were under way while a workspace changed its currency."""
     others = {row["currency"] for row in rows if row["cost"] is not None} - {currency}
     return [
         {"currency": other, "cost": sum(row["cost"] or 0 for row in rows if row["currency"] == other)}

@@ -215,11 +215,6 @@ class WorkspaceSerializer(StrictModelSerializer):
         fields = ["id", "slug", "name", "currency", "created_at"]
         read_only_fields = ["id", "created_at"]
 
-    def validate_currency(self, value: str) -> str:
-        if len(value) != 3 or not (value.isascii() and value.isalpha() and value.isupper()):
-            raise serializers.ValidationError("Use an ISO 4217 code: three capital letters, such as USD.")
-        return value
-
     def validate_slug(self, value: str) -> str:
         if self.instance is not None and value != self.instance.slug:
             raise serializers.ValidationError("The slug stands in clients' settings and cannot be changed.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, viewsets
@@ -20,6 +21,7 @@ from accounts.members import add_member, change_role, create_workspace, find_mem
 from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.permissions import SIGNED_IN, acting, actor_of
 from accounts.roles import Role
+from accounts.workspaces import keep_currency
 from agentplatform.lib.errors import PermissionDenied
 
 
@@ -84,6 +86,12 @@ class WorkspaceViewSet(
         owner: Any = self.request.user
         refuse_unless_may_create(owner, actor_of(self.request))
         serializer.instance = create_workspace(owner, **serializer.validated_data)
+
+    @transaction.atomic
+    def perform_update(self, serializer: BaseSerializer[Any]) -> None:
+        workspace: Any = serializer.instance
+        keep_currency(workspace, serializer.validated_data.get("currency", workspace.currency))
+        serializer.save()
 
 
 def refuse_unless_may_create(user: User, actor: Actor | None) -> None:

@@ -258,7 +258,14 @@ class Migration(migrations.Migration):
                 (
                     "currency",
                     models.CharField(
-                        db_comment="ISO 4217 code that costs are shown in", default="USD", max_length=3
+                        db_comment="ISO 4217 code that costs are shown in",
+                        default="USD",
+                        max_length=3,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "^[A-Z]{3}\\Z", "Use an ISO 4217 code: three capital letters, such as USD."
+                            )
+                        ],
                     ),
                 ),
                 ("created_at", models.DateTimeField(auto_now_add=True)),

@@ -247,7 +247,7 @@ BODIES: dict[str, Callable[[Tenant], Json | None]] = {
     "POST /auth/api-keys": lambda tenant: {"name": "fresh", "expires_at": "2100-01-01T00:00:00Z"},
     "DELETE /auth/api-keys/{pk}": nothing,
     "POST /workspaces": lambda tenant: {"slug": "fresh", "name": "Fresh", "currency": "EUR"},
-    "PATCH /workspaces/{workspace}": lambda tenant: {"name": "Renamed", "currency": "EUR"},
+    "PATCH /workspaces/{workspace}": lambda tenant: {"name": "Renamed", "currency": "USD"},
     "POST /workspaces/{workspace}/members": lambda tenant: {
         "username": "dora",
         "role": "user",
