@@ -9,7 +9,8 @@ from pathlib import Path
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write `path` with mode 0600, whole or not at all; an older file is replaced."""
+    """Write `path` with mode 0600, whole or not at all; an older file is replaced, a missing folder made (0700)."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.replace(_scratch(path, text), path)
 
 

@@ -74,6 +74,19 @@ def test_keeps_the_credentials_from_others() -> None:
     assert stat.S_IMODE(credentials_file().stat().st_mode) == 0o600
 
 
+def test_makes_the_data_folder_where_it_is_missing(settings, tmp_path: Path) -> None:
+    settings.DATA_DIR = tmp_path / "var"
+    create_demo()
+    assert stat.S_IMODE(settings.DATA_DIR.stat().st_mode) == 0o700
+    assert credentials_file().exists()
+
+
+def test_leaves_the_permissions_of_a_data_folder_alone(data_dir: Path) -> None:
+    data_dir.chmod(0o755)
+    create_demo()
+    assert stat.S_IMODE(data_dir.stat().st_mode) == 0o755
+
+
 def test_shows_passwords_once(capsys: pytest.CaptureFixture[str]) -> None:
     call_command("create_demo")
     password = json.loads(credentials_file().read_text())[0]["password"]
