@@ -55,7 +55,8 @@ $(BIN)/python:
 		echo "$(PYTHON) -m venv failed. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 
 # uv installs in seconds what takes pip minutes. It is asked twice: with the certificates that it brings, and, behind
-# proxies with their own, with the system's. The lists are complete, so pip needs to resolve nothing either.
+# proxies with their own, with the system's. The lists are complete, so pip needs to resolve nothing either. Compiled at
+# once, on all processors: the first start does not have to, nor does every one where Python may write no bytecode.
 define install_packages
 	@echo "Installing $(1) ..."
 	@{ test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); } \
@@ -64,7 +65,7 @@ define install_packages
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(foreach file,$(1),-r $(file)); }
 	@touch $@
 endef
-uv_install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(foreach file,$(1),-r $(file))
+uv_install = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(foreach file,$(1),-r $(file))
 
 $(RUNTIME): requirements.txt | $(BIN)/python
 	$(call install_packages,requirements.txt)

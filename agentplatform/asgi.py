@@ -21,7 +21,7 @@ from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: 
 from django.urls import re_path  # noqa: E402
 
 from agentplatform.lib.body_limit import Application, BodyLimit, Receive, Send  # noqa: E402
-from agentplatform.lib.process import tune_process  # noqa: E402
+from agentplatform.lib.process import settle_process, tune_process  # noqa: E402
 from runs.consumers import refuse_unknown_socket  # noqa: E402
 from runs.live import hub  # noqa: E402
 from runs.routing import websocket_urlpatterns  # noqa: E402
@@ -50,12 +50,16 @@ class Process:
         self._drain_on_signal()
         if settings.EMBEDDED_WORKER:
             self._warming = asyncio.create_task(self._start_worker())
+        else:
+            settle_process()
 
     async def _start_worker(self) -> None:
         """Beside serving, because the model libraries take a second or two to import."""
         module = await asyncio.to_thread(importlib.import_module, "runs.engine.worker")
         self.worker = module.Worker()
         await self.worker.start()
+        await self.worker.warm_up()
+        settle_process()
 
     def _drain_on_signal(self) -> None:
         """At SIGTERM every stream has to end by itself: no ASGI server ends one."""

@@ -30,6 +30,8 @@ ENVIRONMENT = {
     "ACCESS_TOKEN_EXPIRE_MINUTES": "600",
     "DATABASE_URL": "",
     "OPENAI_API_KEY": "",
+    # As on a user's machine: from the second start on, the project's own modules are compiled too.
+    "PYTHONDONTWRITEBYTECODE": "",
 }
 
 

@@ -8,7 +8,11 @@ of addresses: who serves a model under a listed name on machines of their own se
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import logging
+import sys
+import threading
 import uuid
 from datetime import datetime
 from decimal import Decimal
@@ -18,14 +22,19 @@ from typing import Any
 from django.db import Error
 
 from billing import overrides
-from billing.overrides import forget, prefetch
+from billing.overrides import forget
 from billing.rates import Rate, UnitPrices, cost, per_token
 
-__all__ = ["Rate", "UnitPrices", "cost", "forget", "prefetch", "price", "warm_up"]
+__all__ = ["Rate", "UnitPrices", "cost", "forget", "prefetch", "price"]
 
 BUILT_IN_CURRENCY = "USD"
 
+MOST_LISTED = 1024
+
 logger = logging.getLogger(__name__)
+
+_listed: dict[tuple[str, str], Any | None] = {}
+_reading = threading.Lock()
 
 
 def price(
@@ -33,7 +42,7 @@ def price(
 ) -> UnitPrices | None:
     """The prices per token in the workspace's `currency`, or None where none is known.
 
-    May be called on an event loop; `await prefetch(workspace_id)` before it keeps the loop from waiting
+    May be called on an event loop; `await prefetch(…)` before it keeps the loop from waiting
     for the database once in a while. A price that cannot be looked up is unknown: it never breaks a run.
     """
     try:
@@ -49,20 +58,36 @@ def price(
     return _built_in(provider, model, at.replace(second=0, microsecond=0))
 
 
-def warm_up() -> None:
-    """Loads the built-in list (about 0.4 s), so that the first model call does not."""
-    _built_in_model("openai", "gpt-4o-mini")
+async def prefetch(workspace_id: uuid.UUID, provider: str, model: str) -> None:
+    """Makes sure that `price` will neither wait for the database nor read the built-in list."""
+    await overrides.prefetch(workspace_id)
+    if (provider, model) not in _listed:
+        await asyncio.to_thread(_find_listed, provider, model)
 
 
-@lru_cache(maxsize=1024)
-def _built_in_model(provider: str, model: str) -> Any | None:
-    """The list's `ModelInfo`, or None. The import is heavy, so it waits for the first call."""
-    from genai_prices.data_snapshot import get_snapshot
+def _find_listed(provider: str, model: str) -> Any | None:
+    """The list's `ModelInfo`, or None.
 
-    try:
-        return get_snapshot().find_provider_model(model, None, provider, None)[1]
-    except LookupError:
-        return None
+    The list is 20 MB in memory and an entry next to nothing, so it is read, asked and let go.
+    """
+    import genai_prices
+    from genai_prices.data_snapshot import DataSnapshot
+
+    key = (provider, model)
+    with _reading:
+        if key not in _listed:
+            if len(_listed) >= MOST_LISTED:
+                _listed.clear()
+            providers = importlib.import_module("genai_prices.data").providers
+            try:
+                _listed[key] = DataSnapshot(providers, False).find_provider_model(
+                    model, None, provider, None
+                )[1]
+            except LookupError:
+                _listed[key] = None
+            del sys.modules["genai_prices.data"]
+            delattr(genai_prices, "data")
+        return _listed[key]
 
 
 def _built_in_version() -> str:
@@ -73,7 +98,7 @@ def _built_in_version() -> str:
 
 @lru_cache(maxsize=1024)
 def _built_in(provider: str, model: str, at: datetime) -> UnitPrices | None:
-    listed = _built_in_model(provider, model)
+    listed = _find_listed(provider, model)
     if listed is None:
         return None
     prices = listed.get_prices(at)

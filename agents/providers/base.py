@@ -127,7 +127,7 @@ def make(spec: ModelSpecification, api_key: str = "") -> ChatModelClient:
 
 
 def warm_up(names: Iterable[str] = ("openai", "demo")) -> None:
-    """Imports providers ahead of the first run; a worker calls it before it reports that it is ready."""
+    """Imports providers ahead of the first run that needs them: it takes most of a second."""
     for name in names:
         importlib.import_module(find(name).module)
 

@@ -1,13 +1,14 @@
 """The stream of an OpenAI-compatible endpoint, read for speed: chunks as plain dictionaries, joined as they come in.
 
 The stock client builds a Pydantic model per token, which costs more than all else that a run does. This goes
-through the client's documented way for other endpoints (`client.post`), so authentication, errors and time limits
-stay the client's; only the decoding of the body is ours. What one network read has brought is joined into one chunk:
-under load, when reads bring many tokens at once, each costs less.
+through the client's documented way for other endpoints (`client.post`), so authentication, errors and time
+limits stay the client's; only the decoding of the body is ours. What has arrived while the chunk before was
+worked on is joined into one: the busier the process is, the less each token costs.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -25,6 +26,8 @@ from openai import (
 DONE = b"[DONE]"
 # A line that never ends must not fill the memory.
 LONGEST_LINE = 8 * 1024 * 1024
+# Bytes that gather before reading pauses.
+MOST_GATHERED = 256 * 1024
 PLAIN_DELTA = {"content", "role"}
 
 Chunk = dict[str, Any]
@@ -36,8 +39,9 @@ class JoiningStream(AsyncStream[object]):
     async def __stream__(self) -> AsyncIterator[object]:
         finished = False
         lines = _Lines()
+        reader = _Reader(self.response.aiter_bytes())
         try:
-            async for data in self._reads():
+            async for data in self._reads(reader):
                 for chunk in joined(self._decode(line) for line in lines.feed(data) if line != DONE):
                     finished = finished or any(
                         choice.get("finish_reason") for choice in chunk.get("choices") or ()
@@ -49,11 +53,12 @@ class JoiningStream(AsyncStream[object]):
                     message="The stream ended before the answer did.", request=self.response.request
                 )
         finally:
+            await reader.stop()
             await self.response.aclose()
 
-    async def _reads(self) -> AsyncIterator[bytes]:
+    async def _reads(self, reader: _Reader) -> AsyncIterator[bytes]:
         try:
-            async for data in self.response.aiter_bytes():
+            while data := await reader.take():
                 yield data
         except httpx2.TimeoutException as error:
             raise APITimeoutError(request=self.response.request) from error
@@ -75,6 +80,48 @@ class JoiningStream(AsyncStream[object]):
                 str(message or "An error occurred during streaming"), self.response.request, body=fault
             )
         return chunk
+
+
+class _Reader:
+    """Reads a body in a task of its own, so that what arrives while a chunk is worked on gathers into the next."""
+
+    def __init__(self, body: AsyncIterator[bytes]) -> None:
+        self._gathered = bytearray()
+        self._changed: asyncio.Future[None] | None = None
+        self._task = asyncio.create_task(self._read(body))
+        self._task.add_done_callback(lambda _: self._wake())
+
+    async def _read(self, body: AsyncIterator[bytes]) -> None:
+        async for data in body:
+            self._gathered += data
+            self._wake()
+            while len(self._gathered) > MOST_GATHERED:
+                await self._change()
+
+    async def take(self) -> bytes:
+        """All that has arrived, at least a byte; b"" at the end. Raises what reading raised."""
+        while not self._gathered and not self._task.done():
+            await self._change()
+        if not self._gathered:
+            await self._task
+        data = bytes(self._gathered)
+        self._gathered.clear()
+        self._wake()
+        return data
+
+    async def stop(self) -> None:
+        """Ends reading."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _change(self) -> None:
+        """Returns when the other side has done something: only one side ever waits, for bytes or for room."""
+        self._changed = asyncio.get_running_loop().create_future()
+        await self._changed
+
+    def _wake(self) -> None:
+        if self._changed and not self._changed.done():
+            self._changed.set_result(None)
 
 
 class _Lines:

@@ -98,6 +98,28 @@ class Journal:
             entry.transition = transition or entry.transition
             return pending
 
+    def submit(
+        self,
+        attempt: Attempt,
+        *,
+        events: Iterable[Event] = (),
+        rows: Iterable[bulk.Row] = (),
+        usage: Sequence[UsageRecord] = (),
+        steps: int = 0,
+        transition: Transition | None = None,
+    ) -> asyncio.Future[Result]:
+        """Like `append`; the future is done after the commit of this and all before it.
+
+        It raises Fenced, or what the database said of these rows or of earlier ones.
+        """
+        future: asyncio.Future[Result] = self._loop.create_future()
+        with self._arrived:
+            pending = self.append(
+                attempt, events=events, rows=rows, usage=usage, steps=steps, transition=transition
+            )
+            pending.waiters.append(future)
+        return future
+
     async def write(
         self,
         attempt: Attempt,
@@ -108,20 +130,13 @@ class Journal:
         steps: int = 0,
         transition: Transition | None = None,
     ) -> list[StoredEvent]:
-        """Like `append`, and returns after the commit of this and all before it.
-
-        Raises Fenced, or what the database said of these rows or of earlier ones; only an end (`transition`) is
-        still written then.
-        """
+        """Like `submit`, and returns after the commit. After a failure only an end (`transition`) is still written."""
         if attempt.failure and transition is None:
             raise attempt.failure
-        future: asyncio.Future[Result] = self._loop.create_future()
-        with self._arrived:
-            pending = self.append(
-                attempt, events=events, rows=rows, usage=usage, steps=steps, transition=transition
-            )
-            pending.waiters.append(future)
-        return (await future).events
+        result = await self.submit(
+            attempt, events=events, rows=rows, usage=usage, steps=steps, transition=transition
+        )
+        return result.events
 
     async def write_rows(self, rows: Sequence[bulk.Row]) -> None:
         """Rows that belong to no run: not fenced."""

@@ -66,9 +66,9 @@ class DeltaHandler(AsyncCallbackHandler, _StreamingCallbackHandler):
             return
         message = chunk.message
         if thought := thought_of(message):
-            self.recorder.delta(EventType.THOUGHT_DELTA, thought)
+            await self.recorder.delta(EventType.THOUGHT_DELTA, thought)
         if text := text_of(message):
-            self.recorder.delta(EventType.CONTENT_DELTA, text)
+            await self.recorder.delta(EventType.CONTENT_DELTA, text)
 
     def tap_output_aiter(self, run_id: UUID, output: Any) -> Any:
         return output
@@ -136,7 +136,7 @@ async def _call(
     """One model call, opened in the ledger before it is made and settled however it ends."""
     context = recorder.call_context(model.specification)
     call_id = uuid7()
-    await ledger.prefetch(context.workspace_id)
+    await ledger.prefetch(context.workspace_id, context.provider, context.model)
     estimate = ledger.Tokens(input=ledger.estimate_tokens(sum(len(item.text) for item in request.messages)))
     await recorder.open_usage(ledger.opened(context, call_id, estimate, timezone.now()))
     recorder.delta_characters = 0

@@ -7,8 +7,10 @@ a crash between them would count a step that is then done again.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -59,6 +61,7 @@ class Recorder:
         self._open: Step | None = None
         self._events: list[Event] = []
         self._usage: list[UsageRecord] = []
+        self._delta: asyncio.Future[Any] | None = None
 
     # --- steps ---
 
@@ -115,14 +118,23 @@ class Recorder:
         self._hold(kind, data)
         self._journal.append(self._attempt, events=self._take_events())
 
-    def delta(self, kind: EventType, text: str) -> None:
-        """A piece of the model's answer or thought has come in."""
+    async def delta(self, kind: EventType, text: str) -> None:
+        """A piece of the model's answer or thought has come in.
+
+        Waits while the piece before it is being committed. Meanwhile the stream's reader gathers what comes, and
+        the next piece holds all of it: the busier the journal is, the fewer and larger the events.
+        """
         self.delta_seen_at = time.monotonic()
         self.delta_characters += len(text)
         if kind is EventType.THOUGHT_DELTA:
             self.thought += text
+        if self._delta and not self._delta.done():
+            with suppress(Exception):  # Whatever it is, what ends the step will meet it too.
+                await self._delta
         for start in range(0, len(text), LONGEST_DELTA):
-            self.emit(kind, {"content": text[start : start + LONGEST_DELTA]})
+            self._hold(kind, {"content": text[start : start + LONGEST_DELTA]})
+        self._delta = self._journal.submit(self._attempt, events=self._take_events())
+        self._delta.add_done_callback(_look_at)
 
     def append_rows(self, rows: Iterable[bulk.Row]) -> None:
         """Rows that commit with the next flush; does not wait."""
@@ -208,3 +220,9 @@ class Recorder:
         self._journal.append(
             self._attempt, events=self._take_events(), usage=self._take_usage(), transition=transition
         )
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Asyncio complains of failures that nobody has looked at."""
+    if not future.cancelled():
+        future.exception()

@@ -11,8 +11,7 @@ from django.conf import settings
 from agentplatform.lib import queue
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.ids import uuid7
-from agents.providers.base import warm_up
-from billing import pricing
+from agents.providers import base as providers
 from runs.engine.executor import Executor
 from runs.engine.heartbeat import Heartbeat, mark_draining
 from runs.engine.journal import Journal
@@ -35,8 +34,6 @@ class Worker:
 
     async def start(self) -> None:
         loop, publish = asyncio.get_running_loop(), hub().publish
-        await asyncio.to_thread(warm_up)
-        await asyncio.to_thread(pricing.warm_up)
         self.journal = Journal(publish)
         self.executor = Executor(self.journal, self.id)
         self._heartbeat = Heartbeat(
@@ -48,6 +45,10 @@ class Worker:
         )
         await asyncio.to_thread(self._heartbeat.start)
         self._task = loop.create_task(self._work(), name="worker")
+
+    async def warm_up(self) -> None:
+        """Imports what most runs need; the worker takes runs up meanwhile."""
+        await asyncio.to_thread(providers.warm_up)
 
     async def _work(self) -> None:
         """Works until cancelled, whatever happens to the database meanwhile."""

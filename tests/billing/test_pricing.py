@@ -1,4 +1,6 @@
 import asyncio
+import sys
+import uuid
 from datetime import timedelta
 from decimal import Decimal
 
@@ -104,7 +106,7 @@ async def test_may_be_asked_on_an_event_loop(now):
 @pytest.mark.django_db(transaction=True)
 async def test_does_not_query_after_a_prefetch(now, monkeypatch):
     price = await asyncio.to_thread(_committed_price)
-    await pricing.prefetch(price.workspace_id)
+    await pricing.prefetch(price.workspace_id, price.provider, price.model)
     monkeypatch.setattr(overrides, "_read", None)
     assert pricing.price(price.workspace_id, "openai", "house-model", now) is not None
 
@@ -114,8 +116,18 @@ async def test_reads_the_list_once_for_calls_at_the_same_time(monkeypatch):
     price = await asyncio.to_thread(_committed_price)
     read, really_read = [], overrides._read
     monkeypatch.setattr(overrides, "_read", lambda key: read.append(key) or really_read(key))
-    await asyncio.gather(*(pricing.prefetch(price.workspace_id) for _ in range(20)))
+    await asyncio.gather(
+        *(pricing.prefetch(price.workspace_id, price.provider, price.model) for _ in range(20))
+    )
     assert len(read) == 1
+
+
+async def test_lets_the_built_in_list_go_once_it_was_asked(monkeypatch):
+    monkeypatch.setattr(overrides, "prefetch", lambda key: asyncio.sleep(0))
+    await pricing.prefetch(uuid.uuid4(), "openai", "gpt-4o-mini")
+
+    assert ("openai", "gpt-4o-mini") in pricing._listed
+    assert "genai_prices.data" not in sys.modules
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from agentplatform.lib.concurrency import in_thread
 from billing.models import UsageRecord
+from runs.engine import journal
 from runs.events import rebuild_text
 from runs.models import Checkpoint, Message, RunStep
 from tests.engine.support import data, events_of, finished, start, types
@@ -84,6 +87,19 @@ async def test_lets_its_text_be_rebuilt_from_the_events(worker, tool_agent, alic
     run = await start(alice, tool_agent, CALCULATE)
 
     assert rebuild_text(await events_of(run.id)) == (await finished(run)).response_content
+
+
+async def test_makes_fewer_events_of_a_stream_that_is_faster_than_the_journal(
+    worker, agent_on, alice, monkeypatch
+):
+    write = journal.commit
+    monkeypatch.setattr(journal, "commit", lambda items: time.sleep(0.1) or write(items))
+    run = await start(alice, await in_thread(agent_on, "text-50-5"))
+
+    events = await events_of(run.id)
+
+    assert rebuild_text(events).split() == [f"word{number}" for number in range(50)]
+    assert types(events).count("content_delta") < 10
 
 
 async def test_keeps_a_row_per_step(worker, tool_agent, alice):

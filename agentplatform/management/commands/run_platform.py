@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import signal
 import socket
 import sys
+import threading
 from argparse import ArgumentParser
 from contextlib import closing
 from types import FrameType
@@ -55,6 +57,11 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _end)
         with closing(_bind(settings.HOST, settings.PORT)) as listener:
+            if settings.EMBEDDED_WORKER:
+                # The database's work leaves the processor free for half of the time.
+                threading.Thread(
+                    target=importlib.import_module, args=["runs.engine.worker"], daemon=True
+                ).start()
             migrate_if_needed()
             if not no_demo:
                 call_command("create_demo", stdout=self.stdout)

@@ -9,7 +9,7 @@ from typing import Any
 import uvloop
 from django.core.management.base import BaseCommand, CommandParser
 
-from agentplatform.lib.process import tune_process
+from agentplatform.lib.process import settle_process, tune_process
 
 
 class Command(BaseCommand):
@@ -36,6 +36,8 @@ class Command(BaseCommand):
         await worker.ready.wait()
         self.stdout.write(f"Worker {worker.id} is ready, {worker.concurrency} runs at once.")
         self.stdout.flush()
+        await worker.warm_up()
+        settle_process()
         await stop.wait()
         self.stdout.write("Stopping …")
         await worker.stop()
