@@ -130,8 +130,13 @@ class AutoSchema(SpectacularSchema):
         model = getattr(getattr(self.view, "queryset", None), "model", None)
         takes_names = hasattr(model, "name") and getattr(self.view, "lookup_value_regex", "") == "[^/]+"
         for parameter in parameters:
-            if takes_names and parameter["name"] == "id":
+            if model is None or parameter["name"] != "id":
+                continue
+            if takes_names:
                 parameter.update(schema={"type": "string"}, description="Id or name.")
+            else:
+                described = f"Id of the {model._meta.verbose_name}."
+                parameter.update(schema={"type": "string", "format": "uuid"}, description=described)
         return parameters
 
     def is_public(self) -> bool:

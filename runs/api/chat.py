@@ -46,7 +46,9 @@ from runs.models import ErrorClass, Message, RunPayload, Session
 from runs.sessions import say, with_state
 from runs.sse import EventStream, stream_response
 
-SESSION_ID = OpenApiParameter("session_id", OpenApiTypes.UUID, OpenApiParameter.PATH)
+SESSION_ID = OpenApiParameter(
+    "id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="Id of the session."
+)
 MAY_PASS = {
     ErrorClass.TIMEOUT,
     ErrorClass.PROVIDER_UNAVAILABLE,
@@ -112,7 +114,7 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     },
     examples=[STREAMED],
 )
-async def session_chat(request: HttpRequest, session_id: str) -> HttpResponseBase:
+async def session_chat(request: HttpRequest, pk: str) -> HttpResponseBase:
     """Chat in a session
 
     Puts a message into the conversation and starts the run that answers it. Messages sent at once are
@@ -121,7 +123,7 @@ async def session_chat(request: HttpRequest, session_id: str) -> HttpResponseBas
     run_id = uuid7()
     follower = Follower(run_id)
     try:
-        begun = await in_thread(_begin_session_chat, request, session_id, run_id)
+        begun = await in_thread(_begin_session_chat, request, pk, run_id)
     except BaseException:
         follower.close()
         raise
@@ -138,11 +140,11 @@ def _begin_chat(request: HttpRequest, run_id: uuid.UUID) -> Chat:
     return Chat(actor, start_run(actor, run_request(values), run_id=run_id), values["stream"])
 
 
-def _begin_session_chat(request: HttpRequest, session_id: str, run_id: uuid.UUID) -> Chat:
+def _begin_session_chat(request: HttpRequest, pk: str, run_id: uuid.UUID) -> Chat:
     actor = _chatting_actor(request)
     values = validated(SessionChatSerializer, read_json(request))
-    if (key := as_uuid(session_id)) is None:
-        raise NotFound("Session", session_id)
+    if (key := as_uuid(pk)) is None:
+        raise NotFound("Session", pk)
     started = say(actor, key, values["content"], source=values["source"], kind=values["type"], run_id=run_id)
     if values["stream"]:
         return Chat(actor, started, streamed=True)

@@ -30,7 +30,7 @@ WAIT_SECONDS = 30
 LONGEST_WAIT_SECONDS = 300
 LARGEST_SEQ = 10**18
 
-RUN_ID = OpenApiParameter("run_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="Id of the run.")
+RUN_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="Id of the run.")
 STREAMED = OpenApiExample("Events", EVENT_STREAM, media_type="text/event-stream", response_only=True)
 
 
@@ -46,13 +46,13 @@ STREAMED = OpenApiExample("Events", EVENT_STREAM, media_type="text/event-stream"
     ],
     responses={200: RunSerializer, 202: RunSerializer, **failures(422)},
 )
-async def wait(request: HttpRequest, run_id: str) -> HttpResponseBase:
+async def wait(request: HttpRequest, pk: str) -> HttpResponseBase:
     """Wait for the end of a run
 
     Answers 200 with the run when it has ended, or 202 with its present state when the time is over.
     """
     seconds = number_in_query(request, "timeout", WAIT_SECONDS, LONGEST_WAIT_SECONDS)
-    actor, run = await in_thread(_readable, request, run_id)
+    actor, run = await in_thread(_readable, request, pk)
     bind_to_logs(actor)
     if run.status not in TERMINAL:
         await _until_end(run, seconds)
@@ -86,7 +86,7 @@ async def wait(request: HttpRequest, run_id: str) -> HttpResponseBase:
     },
     examples=[STREAMED],
 )
-async def stream(request: HttpRequest, run_id: str) -> HttpResponseBase:
+async def stream(request: HttpRequest, pk: str) -> HttpResponseBase:
     """Follow a run live
 
     Server-sent events: what has happened after `Last-Event-ID` or `after`, then what happens, until the run
@@ -94,7 +94,7 @@ async def stream(request: HttpRequest, run_id: str) -> HttpResponseBase:
     that has ended and has nothing more to tell answers 204, which keeps browsers from connecting again.
     """
     after = _after(request)
-    actor, run = await in_thread(_readable, request, run_id)
+    actor, run = await in_thread(_readable, request, pk)
     bind_to_logs(actor)
     if run.status in TERMINAL and run.last_seq <= after:
         return HttpResponse(status=HTTPStatus.NO_CONTENT)

@@ -14,8 +14,8 @@ router.register("sessions", SessionViewSet, basename="session")
 
 urlpatterns = [
     path("chat", chat, name="chat"),
-    path("runs/<str:run_id>/wait", wait, name="run-wait"),
-    path("runs/<str:run_id>/stream", stream, name="run-stream"),
-    path("sessions/<str:session_id>/chat", session_chat, name="session-chat"),
+    path("runs/<str:pk>/wait", wait, name="run-wait"),
+    path("runs/<str:pk>/stream", stream, name="run-stream"),
+    path("sessions/<str:pk>/chat", session_chat, name="session-chat"),
     *router.urls,
 ]

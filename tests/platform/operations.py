@@ -131,9 +131,7 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/models/{pk}/versions/{number}": lambda tenant: 1,
     "/runs/{pk}": lambda tenant: tenant.run,
     "/runs/{pk}/payloads/{payload_id}": lambda tenant: tenant.payload,
-    "/runs/{run_id}": lambda tenant: tenant.run,
     "/sessions/{pk}": lambda tenant: tenant.session,
-    "/sessions/{session_id}": lambda tenant: tenant.session,
     "/tools/{pk}": lambda tenant: tenant.tool,
     "/tools/{pk}/versions/{number}": lambda tenant: 1,
     "/workspaces/{workspace}": lambda tenant: tenant.workspace,
@@ -280,7 +278,7 @@ BODIES: dict[str, Callable[[Tenant], Json | None]] = {
     "PUT /sessions/{pk}": session_body,
     "PATCH /sessions/{pk}": session_body,
     "DELETE /sessions/{pk}": nothing,
-    "POST /sessions/{session_id}/chat": lambda tenant: {
+    "POST /sessions/{pk}/chat": lambda tenant: {
         "content": "Hello",
         "source": "user",
         "stream": False,
@@ -291,7 +289,7 @@ BODIES: dict[str, Callable[[Tenant], Json | None]] = {
     "POST /runs/{pk}/retry": nothing,
 }
 # Without these the operation would wait, or go on for ever.
-QUERIES: dict[str, dict[str, str]] = {"GET /runs/{run_id}/wait": {"timeout": "0"}}
+QUERIES: dict[str, dict[str, str]] = {"GET /runs/{pk}/wait": {"timeout": "0"}}
 
 
 def body_of(operation: Operation, tenant: Tenant) -> Json | None:

@@ -100,8 +100,8 @@ ROLES = {
     "GET /runs/{pk}": READ_WORK,
     "GET /runs/{pk}/events": READ_WORK,
     "GET /runs/{pk}/payloads/{payload_id}": READ_WORK,
-    "GET /runs/{run_id}/wait": READ_WORK,
-    "GET /runs/{run_id}/stream": READ_WORK,
+    "GET /runs/{pk}/wait": READ_WORK,
+    "GET /runs/{pk}/stream": READ_WORK,
     "POST /runs/{pk}/start": WORK,
     "POST /runs/{pk}/cancel": WORK,
     "POST /runs/{pk}/retry": WORK,
@@ -112,15 +112,15 @@ ROLES = {
     "PATCH /sessions/{pk}": WORK,
     "DELETE /sessions/{pk}": WORK,
     "GET /sessions/{pk}/history": READ_WORK,
-    "POST /sessions/{session_id}/chat": WORK,
+    "POST /sessions/{pk}/chat": WORK,
 }
 # What somebody may do with what is somebody else's: there are those who do not even see it (404).
 OF_OTHERS = {
     "GET /runs/{pk}": READ_CONFIGURATION,
     "GET /runs/{pk}/events": READ_CONFIGURATION,
     "GET /runs/{pk}/payloads/{payload_id}": READ_CONFIGURATION,
-    "GET /runs/{run_id}/wait": READ_CONFIGURATION,
-    "GET /runs/{run_id}/stream": READ_CONFIGURATION,
+    "GET /runs/{pk}/wait": READ_CONFIGURATION,
+    "GET /runs/{pk}/stream": READ_CONFIGURATION,
     "POST /runs/{pk}/start": WRITE_CONFIGURATION,
     "POST /runs/{pk}/cancel": WRITE_CONFIGURATION,
     "POST /runs/{pk}/retry": WRITE_CONFIGURATION,
@@ -129,7 +129,7 @@ OF_OTHERS = {
     "PATCH /sessions/{pk}": WRITE_CONFIGURATION,
     "DELETE /sessions/{pk}": WRITE_CONFIGURATION,
     "GET /sessions/{pk}/history": READ_CONFIGURATION,
-    "POST /sessions/{session_id}/chat": WRITE_CONFIGURATION,
+    "POST /sessions/{pk}/chat": WRITE_CONFIGURATION,
     "DELETE /auth/api-keys/{pk}": ADMIN,
 }
 # These need more than the permission that their view names.

@@ -1,0 +1,33 @@
+"""The description of the whole API: one name for one thing."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+# What a path names besides the resource itself.
+FURTHER = {"{number}", "{payload_id}", "{user}", "{workspace}"}
+
+
+@pytest.fixture
+def paths(api, db):
+    return api().get("/openapi.json").json()["paths"]
+
+
+def test_names_the_resource_in_a_path_alike_everywhere(paths):
+    named = {name for path in paths for name in re.findall(r"{.*?}", path)}
+    assert named == {"{id}", *FURTHER}
+
+
+def test_describes_the_resource_in_a_path_alike_everywhere(paths):
+    described = {}
+    for path, operations in paths.items():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", []):
+                if parameter["name"] == "id":
+                    kind = path.partition("/{id}")[0]
+                    about = (str(parameter["schema"]), parameter.get("description"))
+                    described.setdefault(kind, set()).add(about)
+    assert {kind: about for kind, about in described.items() if len(about) > 1} == {}
+    assert all(description for about in described.values() for _, description in about)
