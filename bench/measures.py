@@ -57,7 +57,7 @@ class Limits:
 
     text: dict[int, Limit] = field(default_factory=dict)
     paced: dict[int, Limit] = field(default_factory=dict)
-    stock_runs_per_second: float = 0.0
+    stock: dict[int, Limit] = field(default_factory=dict)
 
 
 def say(message: str) -> None:
@@ -72,9 +72,11 @@ def measure_limits(endpoint: Endpoint, effort: Effort) -> Limits:
     for at_once in STREAMS:
         say(f"bare loop, {at_once} streams")
         limits.paced[at_once] = limit.measure(endpoint.base_url, PACED_MODEL, at_once, effort.seconds)
-    say("bare loop with the stock model client, 16 at once")
-    stock = limit.measure(endpoint.base_url, TEXT_MODEL, 16, effort.seconds, stock=True)
-    limits.stock_runs_per_second = stock.runs_per_second
+    for at_once in AT_ONCE:
+        say(f"bare loop with LangChain's own model client, {at_once} at once")
+        limits.stock[at_once] = limit.measure(
+            endpoint.base_url, TEXT_MODEL, at_once, effort.seconds, stock=True
+        )
     return limits
 
 

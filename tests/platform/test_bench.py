@@ -96,7 +96,7 @@ def complete_figures() -> Figures:
 
 def complete_limits() -> Limits:
     limit = Limit(120.0, 8.0, 12.0, 6.0, 2.0, 5.0, 4000.0)
-    return Limits(dict.fromkeys(AT_ONCE, limit), dict.fromkeys(STREAMS, limit), 60.0)
+    return Limits(dict.fromkeys(AT_ONCE, limit), dict.fromkeys(STREAMS, limit), dict.fromkeys(AT_ONCE, limit))
 
 
 def test_shows_each_figure_beside_its_limit_and_bar() -> None:
