@@ -13,6 +13,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from agentplatform import __version__
 from agentplatform.database import embedded_url
+from agentplatform.lib.logs import levels
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 environ.Env.read_env(BASE_DIR / ".env")
@@ -320,8 +321,8 @@ EMBEDDED_WORKER = env.bool("AGENTPLATFORM_EMBEDDED_WORKER", default=False)
 
 # Logs
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
-if LOG_LEVEL not in (levels := ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")):
-    raise ImproperlyConfigured(f"LOG_LEVEL must be one of {', '.join(levels)}, not {LOG_LEVEL!r}.")
+if LOG_LEVEL not in (known := ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")):
+    raise ImproperlyConfigured(f"LOG_LEVEL must be one of {', '.join(known)}, not {LOG_LEVEL!r}.")
 LOG_FILE = env.str("LOG_FILE", default="")
 LOG_HANDLER = (
     {"class": "logging.FileHandler", "filename": LOG_FILE} if LOG_FILE else {"class": "logging.StreamHandler"}
@@ -331,13 +332,7 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "agentplatform.lib.logs.json_formatter"}},
     "handlers": {"main": {**LOG_HANDLER, "formatter": "json"}},
-    "root": {"handlers": ["main"], "level": LOG_LEVEL},
-    "loggers": {
-        "procrastinate": {"level": "WARNING"},
-        "httpx": {"level": "WARNING"},
-        "httpx2": {"level": "WARNING"},
-        "uvicorn": {"level": "WARNING"},
-        "django.request": {"level": "ERROR"},
-    },
+    "root": {"handlers": ["main"], "level": levels(LOG_LEVEL)[""]},
+    "loggers": {name: {"level": level} for name, level in levels(LOG_LEVEL).items() if name},
 }
 os.environ.setdefault("LANGSMITH_TRACING", "false")

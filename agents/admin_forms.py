@@ -28,6 +28,13 @@ from agents.tools import functions
 Cleaned = dict[str, Any]
 
 
+class SecretTextarea(UnfoldAdminTextareaWidget):
+    """Never shows what was typed into it, as a password's field."""
+
+    def format_value(self, value: Any) -> None:
+        return None
+
+
 class ConfigurationForm(TenantForm):
     """What the three forms share. `seen` is the version that the form was opened with."""
 
@@ -35,10 +42,17 @@ class ConfigurationForm(TenantForm):
     instance: Configuration
     typed_as: dict[str, str] = {}
     """The form's field for what the rules know by another name."""
+    never_shown = ""
+    """The field with a secret: it comes back empty from a form that was refused."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.initial.setdefault("seen", str(self.instance.version_id or ""))
+
+    def full_clean(self) -> None:
+        super().full_clean()
+        if self.errors and self.never_shown not in self.errors and self.data.get(self.never_shown):
+            self.add_error(self.never_shown, "Enter it again: for safety it is not sent back.")
 
     def clean(self) -> Cleaned:
         cleaned = super().clean()
@@ -82,6 +96,7 @@ class ConfigurationForm(TenantForm):
 
 
 class ChatModelForm(ConfigurationForm):
+    never_shown = "api_key"
     provider = forms.ChoiceField(
         choices=[(name, provider.label) for name, provider in registry.items()],
         widget=UnfoldAdminSelectWidget,
@@ -127,10 +142,11 @@ def function_choices() -> list[tuple[str, str]]:
 
 class ToolForm(ConfigurationForm):
     typed_as = {"secret_headers": "new_secret_headers"}
+    never_shown = "new_secret_headers"
     function = forms.ChoiceField(required=False, choices=function_choices, widget=UnfoldAdminSelectWidget)
     new_secret_headers = forms.JSONField(
         required=False,
-        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autocomplete": "off"}),
+        widget=SecretTextarea(attrs={"rows": 3, "autocomplete": "off"}),
         help_text='Stored encrypted and never shown: {"Authorization": "Bearer …"}. Leave it empty to keep '
         "the present ones; null instead of a value removes a header.",
     )

@@ -20,7 +20,7 @@ from accounts.actor import Actor
 from accounts.models import Workspace
 from agentplatform.lib.errors import InvalidConfig
 from agents.models import ChatModel, Tool, Version
-from agents.providers.base import ChatModelClient, make
+from agents.providers.base import ChatModelClient, find, make
 from agents.providers.faults import ProviderFault, classify, redact
 from agents.specification import (
     ModelSpecification,
@@ -83,7 +83,7 @@ def try_model(model: ChatModel, actor: Actor, prompt: str = PROMPT) -> Trial:
     """Asks the model as it is now, for `actor`. The result has `content` and `usage`."""
     spec = parse_model(_version(model), parse_config({}))
     secrets = secret_values(model.workspace_id, [spec.secret] if spec.secret else [])
-    key = secrets[spec.secret] if spec.secret else ""
+    key = secrets[spec.secret] if spec.secret else find(spec.provider).own_key(spec.base_url)
     try:
         chat = make(spec, key)
     except Exception as error:
@@ -112,7 +112,7 @@ async def _ask(chat: ChatModelClient, key: str, prompt: str) -> dict[str, Any]:
             message = await chat.ainvoke(prompt)
     except Exception as error:
         raise _safe(error, key) from error
-    return {"content": message.text, "usage": dict(message.usage_metadata or {})}
+    return {"content": redact(message.text, key), "usage": dict(message.usage_metadata or {})}
 
 
 def _safe(error: Exception, key: str) -> ProviderFault:

@@ -98,6 +98,24 @@ AFTER: list[Processor] = [
 ]
 
 
+ROOMS = ("accounts", "agentplatform", "agents", "billing", "runs")
+TALKATIVE = {
+    "procrastinate": "WARNING",
+    "httpx": "WARNING",
+    "httpx2": "WARNING",
+    "uvicorn": "WARNING",
+    "django.request": "ERROR",
+}
+
+
+def levels(level: str) -> dict[str, str]:
+    """The level of each logger where the operator wants `level`; "" is the root's.
+
+    DEBUG is for our own lines: those of libraries show the headers and bodies of requests, secrets and prompts.
+    """
+    return {"": "INFO" if level == "DEBUG" else level, **dict.fromkeys(ROOMS, level), **TALKATIVE}
+
+
 def configure() -> None:
     """Sends structlog's loggers through the standard library's, where the handlers and levels are."""
     structlog.configure(

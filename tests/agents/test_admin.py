@@ -10,6 +10,7 @@ from agents.versions import record
 from tests.factories import AgentFactory, ChatModelFactory, ToolFactory
 
 KEY = "sk-very-secret-key-7Qf2"
+HEADERS = f'{{"Authorization": "Bearer {KEY}"}}'
 NO_FALLBACKS = {"fallback_rows-TOTAL_FORMS": 0, "fallback_rows-INITIAL_FORMS": 0}
 MODEL = {
     "name": "fast",
@@ -89,6 +90,22 @@ def test_never_shows_a_key(admin, workspace):
 def test_never_shows_a_key_that_was_refused(admin, workspace):
     data = {**MODEL, "workspace": workspace.pk, "api_key": KEY, "parameters": '{"temperature": 99}'}
     assert KEY not in add(admin, "chatmodel", data).content.decode()
+
+
+def test_asks_for_the_key_again_when_the_form_was_refused(admin, workspace):
+    data = {**MODEL, "workspace": workspace.pk, "api_key": KEY, "parameters": '{"temperature": 99}'}
+    assert errors_of(add(admin, "chatmodel", data)) == {"parameters", "api_key"}
+
+
+@pytest.mark.parametrize("refused", [{"timeout_seconds": 0}, {"new_secret_headers": f"{HEADERS} and more"}])
+def test_never_shows_headers_that_were_refused(admin, workspace, refused):
+    response = add(
+        admin, "tool", {**TOOL, "workspace": workspace.pk, "new_secret_headers": HEADERS, **refused}
+    )
+    assert (KEY in response.content.decode(), errors_of(response)) == (
+        False,
+        {"new_secret_headers", *refused},
+    )
 
 
 def test_keeps_the_key_where_none_is_typed(admin, workspace):
