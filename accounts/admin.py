@@ -11,6 +11,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin, TabularInline
 from unfold.decorators import action
@@ -78,9 +79,9 @@ class UserAdmin(SaysErrors, DjangoUserAdmin, ModelAdmin):
     readonly_fields = ["last_login", "date_joined"]
     fieldsets = (
         (None, {"fields": ["username", "password"]}),
-        ("Person", {"fields": ["first_name", "last_name", "email"]}),
-        ("Access", {"fields": ["is_active", "is_staff", "is_superuser"]}),
-        ("Times", {"fields": ["last_login", "date_joined"]}),
+        (_("Person"), {"fields": ["first_name", "last_name", "email"]}),
+        (_("Access"), {"fields": ["is_active", "is_staff", "is_superuser"]}),
+        (_("Times"), {"fields": ["last_login", "date_joined"]}),
     )
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -171,7 +172,7 @@ class WorkspaceAdmin(TenantAccess, SaysErrors, ModelAdmin):
         visible = reach(request).workspaces("read:member")
         return visible.annotate(members_counted=Count("memberships")).order_by("slug")
 
-    @admin.display(description="members", ordering="members_counted")
+    @admin.display(description=_("members"), ordering="members_counted")
     def member_count(self, workspace: Any) -> int:
         return workspace.members_counted
 
@@ -221,7 +222,7 @@ class ApiKeyAdmin(TenantModelAdmin):
     add_fieldsets = ((None, {"fields": ["workspace", "name", "expires_at", "scopes"]}),)
     fieldsets = (
         (None, {"fields": ["workspace", "name", "prefix", "user", "scopes"]}),
-        ("Times", {"fields": ["created_at", "expires_at", "last_used_at", "revoked_at"]}),
+        (_("Times"), {"fields": ["created_at", "expires_at", "last_used_at", "revoked_at"]}),
     )
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -239,7 +240,7 @@ class ApiKeyAdmin(TenantModelAdmin):
         obj._state.adding = False
         messages.warning(request, f"Copy the key now, it is not shown again: {text}")
 
-    @action(description="Revoke selected keys", permissions=["revoke"])
+    @action(description=_("Revoke selected keys"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         count = revoke_keys(self.permitted(request, queryset, "write:api-key"))
         messages.success(request, f"{count} keys revoked.")

@@ -8,6 +8,7 @@ from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from accounts.actor import Actor
 from accounts.roles import Role
@@ -36,19 +37,22 @@ class Workspace(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.CharField(
-        max_length=63, unique=True, validators=[slug_validator], db_comment="Name in X-Workspace"
+        _("slug"), max_length=63, unique=True, validators=[slug_validator], db_comment="Name in X-Workspace"
     )
-    name = models.CharField(max_length=200)
+    name = models.CharField(_("name"), max_length=200)
     currency = models.CharField(
+        _("currency"),
         max_length=3,
         default="USD",
         validators=[currency_validator],
         db_comment="ISO 4217 code that costs are shown in",
     )
     members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
-    created_at = models.DateTimeField(auto_now_add=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:
+        verbose_name = _("workspace")
+        verbose_name_plural = _("workspaces")
         ordering = ["slug"]
         db_table_comment = "Tenants"
 
@@ -62,14 +66,20 @@ class Membership(models.Model):
     resource = "Member"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="memberships")
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
-    role = models.CharField(max_length=16, choices=Role.choices)
-    created_at = models.DateTimeField(auto_now_add=True)
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.CASCADE, related_name="memberships", verbose_name=_("workspace")
+    )
+    user = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="memberships", verbose_name=_("user")
+    )
+    role = models.CharField(_("role"), max_length=16, choices=Role.choices)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     objects = TenantQuerySet.as_manager()
 
     class Meta:
+        verbose_name = _("membership")
+        verbose_name_plural = _("memberships")
         ordering = ["created_at"]
         constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="membership_once_per_user")]
         db_table_comment = "Role of a user in a workspace"
@@ -91,23 +101,31 @@ class ApiKey(TenantModel):
 
     resource = "ApiKey"
 
-    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
-    name = models.CharField(max_length=100)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys", verbose_name=_("user"))
+    name = models.CharField(_("name"), max_length=100)
     prefix = models.CharField(
-        max_length=16, unique=True, db_comment="First characters, to find and recognise the key"
+        _("prefix"), max_length=16, unique=True, db_comment="First characters, to find and recognise the key"
     )
     hash = models.CharField(max_length=64, db_comment="SHA-256 of the whole key, hexadecimal")
     scopes = ArrayField(
-        models.CharField(max_length=64), default=list, blank=True, db_comment="Empty: all of the role's"
+        models.CharField(max_length=64),
+        default=list,
+        blank=True,
+        db_comment="Empty: all of the role's",
+        verbose_name=_("scopes"),
     )
-    created_at = models.DateTimeField(auto_now_add=True)
-    expires_at = models.DateTimeField(null=True, blank=True)
-    last_used_at = models.DateTimeField(null=True, blank=True, db_comment="Kept to the minute")
-    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    expires_at = models.DateTimeField(_("expires at"), null=True, blank=True)
+    last_used_at = models.DateTimeField(
+        _("last used at"), null=True, blank=True, db_comment="Kept to the minute"
+    )
+    revoked_at = models.DateTimeField(_("revoked at"), null=True, blank=True)
 
     objects = ApiKeyQuerySet.as_manager()  # type: ignore[misc]
 
     class Meta:
+        verbose_name = _("API key")
+        verbose_name_plural = _("API keys")
         ordering = ["-id"]
         indexes = [models.Index(fields=["workspace", "user"], name="api_key_of_user")]
         db_table_comment = "API keys, hashed"

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class Role(models.TextChoices):
     """What a member may do in one workspace."""
 
-    ADMIN = "admin", "Admin"
-    OPERATOR = "operator", "Operator"
-    USER = "user", "User"
-    VIEWER = "viewer", "Viewer"
-    AUDITOR = "auditor", "Auditor"
+    ADMIN = "admin", _("Admin")
+    OPERATOR = "operator", _("Operator")
+    USER = "user", _("User")
+    VIEWER = "viewer", _("Viewer")
+    AUDITOR = "auditor", _("Auditor")
 
 
 # `<verb>:<resource>`. `read:all-*` widens `read:*` from the caller's own objects to the whole workspace's.

@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
 from accounts.admin_base import TenantInline, TenantModelAdmin
@@ -33,7 +34,7 @@ class ConfigurationAdmin(TenantModelAdmin):
     ordering = ["name"]
     readonly_fields = ["version_number", "created_at", "updated_at"]
 
-    @admin.display(description="Version")
+    @admin.display(description=_("version"))
     def version_number(self, configuration: Configuration) -> int | None:
         return configuration.version.number if configuration.version else None
 
@@ -109,15 +110,15 @@ class ChatModelAdmin(ConfigurationAdmin):
     actions = ["try_out"]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "seen"]}),
-        ("Endpoint", {"fields": ["provider", "model", "base_url", "key", "api_key", "remove_api_key"]}),
-        ("Defaults", {"fields": ["parameters"]}),
-        ("History", {"fields": ["version_number", "created_at", "updated_at"]}),
+        (_("Endpoint"), {"fields": ["provider", "model", "base_url", "key", "api_key", "remove_api_key"]}),
+        (_("Defaults"), {"fields": ["parameters"]}),
+        (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).defer("version__data", "secret__value")
 
-    @admin.display(description="API key")
+    @admin.display(description=_("API key"))
     def key(self, model: ChatModel) -> str:
         return f"set, ends in {model.secret.hint or '…'}" if model.secret else "none"
 
@@ -128,7 +129,7 @@ class ChatModelAdmin(ConfigurationAdmin):
     def has_test_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.may(request, "test:model", obj)
 
-    @admin.action(description="Ask the selected models a test question", permissions=["test"])
+    @admin.action(description=_("Ask the selected models a test question"), permissions=["test"])
     def try_out(self, request: HttpRequest, queryset: QuerySet[ChatModel]) -> None:
         for model in self.permitted(request, queryset, "test:model")[:MOST_TRIALS]:
             actor = self.actor(request, model.workspace_id)
@@ -152,13 +153,13 @@ class ToolAdmin(ConfigurationAdmin):
     readonly_fields = ["headers", *ConfigurationAdmin.readonly_fields]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "tool_kind", "seen"]}),
-        ("Function", {"fields": ["function"]}),
-        ("HTTP request", {"fields": ["request", "headers", "new_secret_headers"]}),
-        ("Call", {"fields": ["arguments_schema", "timeout_seconds", "idempotent"]}),
-        ("History", {"fields": ["version_number", "created_at", "updated_at"]}),
+        (_("Function"), {"fields": ["function"]}),
+        (_("HTTP request"), {"fields": ["request", "headers", "new_secret_headers"]}),
+        (_("Call"), {"fields": ["arguments_schema", "timeout_seconds", "idempotent"]}),
+        (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
     ]
 
-    @admin.display(description="Secret headers")
+    @admin.display(description=_("secret headers"))
     def headers(self, tool: Tool) -> str:
         entries = tool.secret_headers.items()
         return ", ".join(f"{name}: …{entry['hint']}" for name, entry in entries) or "none"
@@ -188,15 +189,15 @@ class AgentAdmin(ConfigurationAdmin):
     autocomplete_fields = ["model", "tools"]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "is_default", "tags", "seen"]}),
-        ("Behaviour", {"fields": ["model", "system_prompt", "tools", "memory_window"]}),
-        ("Limits", {"fields": ["max_steps", "temperature", "max_tokens", "timeout", "retries"]}),
-        ("History", {"fields": ["version_number", "created_at", "updated_at"]}),
+        (_("Behaviour"), {"fields": ["model", "system_prompt", "tools", "memory_window"]}),
+        (_("Limits"), {"fields": ["max_steps", "temperature", "max_tokens", "timeout", "retries"]}),
+        (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).prefetch_related(Prefetch("tools", Tool.objects.only("name")))
 
-    @admin.display(description="Tools")
+    @admin.display(description=_("tools"))
     def tool_names(self, agent: Agent) -> str:
         return ", ".join(sorted(tool.name for tool in agent.tools.all())) or "—"
 
@@ -233,7 +234,7 @@ class VersionAdmin(TenantModelAdmin):
         is_list = getattr(request.resolver_match, "url_name", "").endswith("_changelist")
         return queryset.defer("data") if is_list and request.method == "GET" else queryset
 
-    @admin.display(description="Configuration")
+    @admin.display(description=_("configuration"))
     def configuration(self, version: Version) -> str:
         shown = json.dumps(without_secret_ids(version.data), indent=2, ensure_ascii=False)
         return format_html("<pre>{}</pre>", shown)
@@ -241,7 +242,7 @@ class VersionAdmin(TenantModelAdmin):
     def has_restore_permission(self, request: HttpRequest) -> bool:
         return any(self.may(request, f"write:{kind}") for kind in versions.models_by_kind)
 
-    @admin.action(description="Restore the selected versions", permissions=["restore"])
+    @admin.action(description=_("Restore the selected versions"), permissions=["restore"])
     def restore(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
         for version in queryset.order_by("id"):
             if not self.may(request, f"write:{version.kind}", version):

@@ -117,7 +117,7 @@ def _listed(names: list[str]) -> str:
 
 
 def _noun(instance: Configuration) -> str:
-    return str(instance._meta.verbose_name)
+    return instance.kind.value
 
 
 @contextmanager

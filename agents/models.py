@@ -8,6 +8,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 from accounts.tenancy import TenantModel
 from agentplatform.lib.secrets import EncryptedTextField
@@ -21,9 +22,9 @@ name_validator = RegexValidator(
 class Kind(models.TextChoices):
     """The configurations that have versions."""
 
-    MODEL = "model", "Model"
-    TOOL = "tool", "Tool"
-    AGENT = "agent", "Agent"
+    MODEL = "model", _("Model")
+    TOOL = "tool", _("Tool")
+    AGENT = "agent", _("Agent")
 
 
 class Secret(TenantModel):
@@ -47,18 +48,22 @@ class Version(TenantModel):
 
     resource = "Version"
 
-    kind = models.CharField(max_length=16, choices=Kind.choices)
+    kind = models.CharField(_("kind"), max_length=16, choices=Kind.choices)
     object_id = models.UUIDField(db_comment="Id of the model, tool or agent; it may have been deleted since")
-    number = models.PositiveIntegerField(db_comment="1, 2, 3 … per object")
-    name = models.CharField(max_length=100)
+    number = models.PositiveIntegerField(_("number"), db_comment="1, 2, 3 … per object")
+    name = models.CharField(_("name"), max_length=100)
     data = models.JSONField(db_comment="The whole configuration; secrets stand in it as {secret: id, hint}")
     hash = models.CharField(max_length=64, db_comment="SHA-256 of the canonical JSON of data, hexadecimal")
-    change = models.CharField(max_length=16, db_comment="created, updated, restored or deleted")
+    change = models.CharField(_("change"), max_length=16, db_comment="created, updated, restored or deleted")
     author_id = models.UUIDField(null=True)
-    author = models.CharField(max_length=150, blank=True, db_comment="The author's user name at that time")
-    created_at = models.DateTimeField(auto_now_add=True)
+    author = models.CharField(
+        _("author"), max_length=150, blank=True, db_comment="The author's user name at that time"
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
 
     class Meta:
+        verbose_name = _("version")
+        verbose_name_plural = _("versions")
         ordering = ["-number"]
         constraints = [models.UniqueConstraint(fields=["object_id", "number"], name="version_number_once")]
         indexes = [models.Index(fields=["workspace", "kind", "name"], name="version_by_name")]
@@ -72,15 +77,21 @@ class Configuration(TenantModel):
     """What models, tools and agents share: a name that is unique in the workspace, and a current version."""
 
     kind: Kind
+    resource: str
 
-    name = models.CharField(max_length=100, validators=[name_validator])
-    description = models.TextField(blank=True, max_length=2000)
-    enabled = models.BooleanField(default=True)
+    name = models.CharField(_("name"), max_length=100, validators=[name_validator])
+    description = models.TextField(_("description"), blank=True, max_length=2000)
+    enabled = models.BooleanField(_("enabled"), default=True)
     version = models.ForeignKey(
-        Version, null=True, editable=False, on_delete=models.PROTECT, related_name="+"
+        Version,
+        null=True,
+        editable=False,
+        on_delete=models.PROTECT,
+        related_name="+",
+        verbose_name=_("version"),
     )
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
     class Meta:
         abstract = True
@@ -96,9 +107,11 @@ class ChatModel(Configuration):
     resource = "Model"
 
     provider = models.CharField(
-        max_length=32, db_comment="A key of agents.providers.registry: openai, anthropic, google, demo"
+        _("provider"),
+        max_length=32,
+        db_comment="A key of agents.providers.registry: openai, anthropic, google, demo",
     )
-    model = models.CharField(max_length=200, db_comment="The provider's id of the model")
+    model = models.CharField(_("model"), max_length=200, db_comment="The provider's id of the model")
     base_url = models.URLField(blank=True, max_length=500, db_comment="Empty: the provider's own")
     secret = models.ForeignKey(
         Secret, null=True, blank=True, editable=False, on_delete=models.PROTECT, related_name="+"
@@ -111,8 +124,9 @@ class ChatModel(Configuration):
     )
 
     class Meta:
+        verbose_name = _("model")
+        verbose_name_plural = _("models")
         ordering = ["name"]
-        verbose_name = "model"
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="model_name_once")]
         db_table_comment = "Chat models"
 
@@ -121,11 +135,17 @@ class Fallback(models.Model):
     """A model that is asked when another fails; lower positions first."""
 
     id = models.BigAutoField(primary_key=True)
-    model = models.ForeignKey(ChatModel, on_delete=models.CASCADE, related_name="fallback_rows")
-    fallback = models.ForeignKey(ChatModel, on_delete=models.PROTECT, related_name="+")
-    position = models.PositiveSmallIntegerField(default=0)
+    model = models.ForeignKey(
+        ChatModel, on_delete=models.CASCADE, related_name="fallback_rows", verbose_name=_("model")
+    )
+    fallback = models.ForeignKey(
+        ChatModel, on_delete=models.PROTECT, related_name="+", verbose_name=_("fallback")
+    )
+    position = models.PositiveSmallIntegerField(_("position"), default=0)
 
     class Meta:
+        verbose_name = _("fallback")
+        verbose_name_plural = _("fallbacks")
         ordering = ["position", "id"]
         constraints = [
             models.UniqueConstraint(fields=["model", "fallback"], name="fallback_once"),
@@ -143,13 +163,13 @@ class Tool(Configuration):
     """Something that an agent can call."""
 
     class ToolKind(models.TextChoices):
-        FUNCTION = "function", "Function"
-        HTTP = "http", "HTTP request"
+        FUNCTION = "function", _("Function")
+        HTTP = "http", _("HTTP request")
 
     kind = Kind.TOOL
     resource = "Tool"
 
-    tool_kind = models.CharField("kind", max_length=16, choices=ToolKind.choices, db_column="kind")
+    tool_kind = models.CharField(_("kind"), max_length=16, choices=ToolKind.choices, db_column="kind")
     function = models.CharField(
         max_length=100, blank=True, db_comment="Name in agents.tools.functions.registry"
     )
@@ -172,6 +192,8 @@ class Tool(Configuration):
     requires_approval = models.BooleanField(default=False)
 
     class Meta:
+        verbose_name = _("tool")
+        verbose_name_plural = _("tools")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="tool_name_once")]
         db_table_comment = "Tools of agents"
@@ -183,9 +205,11 @@ class Agent(Configuration):
     kind = Kind.AGENT
     resource = "Agent"
 
-    model = models.ForeignKey(ChatModel, on_delete=models.PROTECT, related_name="agents")
+    model = models.ForeignKey(
+        ChatModel, on_delete=models.PROTECT, related_name="agents", verbose_name=_("model")
+    )
     system_prompt = models.TextField(blank=True, max_length=100_000)
-    tools = models.ManyToManyField(Tool, blank=True, related_name="agents")
+    tools = models.ManyToManyField(Tool, blank=True, related_name="agents", verbose_name=_("tools"))
     memory = models.JSONField(
         default=dict, blank=True, db_comment="{window: messages kept for the model}; empty: all"
     )
@@ -193,10 +217,14 @@ class Agent(Configuration):
     config = models.JSONField(
         default=dict, blank=True, db_comment="{max_steps, temperature, max_tokens, timeout (s), retries}"
     )
-    tags = ArrayField(models.CharField(max_length=50), default=list, blank=True)
-    is_default = models.BooleanField(default=False, db_comment="Answers where no agent is named")
+    tags = ArrayField(models.CharField(max_length=50), default=list, blank=True, verbose_name=_("tags"))
+    is_default = models.BooleanField(
+        _("is default"), default=False, db_comment="Answers where no agent is named"
+    )
 
     class Meta:
+        verbose_name = _("agent")
+        verbose_name_plural = _("agents")
         ordering = ["name"]
         constraints = [
             models.UniqueConstraint(fields=["workspace", "name"], name="agent_name_once"),

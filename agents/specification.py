@@ -188,6 +188,4 @@ def parse_tool(version: Version) -> ToolSpecification:
 def _part(parts: Mapping[tuple[str, str], Version], kind: Kind, object_id: str, name: str) -> Version:
     if found := parts.get((kind.value, object_id)):
         return found
-    raise InvalidConfig(
-        f"The {kind.label.lower()} {name!r} is not among the versions that this run is pinned to."
-    )
+    raise InvalidConfig(f"The {kind.value} {name!r} is not among the versions that this run is pinned to.")

@@ -54,7 +54,7 @@ def lock(instance: Instance) -> Instance:
     rows = type(instance)._default_manager.select_related("version").select_for_update(of=("self",))
     found = rows.filter(pk=instance.pk).first()
     if found is None:
-        raise NotFound(Kind(instance.kind).label, instance.name)
+        raise NotFound(type(instance).resource, instance.name)
     return cast(Instance, found)
 
 

@@ -10,6 +10,7 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_base import TenantForm, TenantModelAdmin
 from agentplatform.lib.admin_lists import CappedPaginator
@@ -21,10 +22,10 @@ from billing.models import Entry, Price, UsageRecord
 class EntryFilter(admin.SimpleListFilter):
     """Shows calls that have ended unless another entry is asked for; these are also what the index knows."""
 
-    title = "entry"
+    title = _("entry")
     parameter_name = "entry"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [(Entry.OPENED.value, Entry.OPENED.label)]
 
     def choices(self, changelist: Any) -> Iterator[Any]:
@@ -48,7 +49,7 @@ class UsageRecordAdmin(TenantModelAdmin):
     ]  # fmt: skip
     list_filter = [EntryFilter, "status", "workspace"]
     search_fields = ["run_id__exact", "call_id__exact"]
-    search_help_text = "Id of a run or of a model call"
+    search_help_text = _("Id of a run or of a model call")
     ordering = ["-id"]
     sortable_by = ()
     list_per_page = 50

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Exists, OuterRef
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Workspace
 from accounts.tenancy import TenantModel
@@ -15,18 +16,18 @@ from billing.append_only import AppendOnlyModel, AppendOnlyQuerySet
 class Entry(models.TextChoices):
     """The two entries of a model call in the ledger."""
 
-    OPENED = "opened", "Opened"
-    SETTLED = "settled", "Settled"
+    OPENED = "opened", _("Opened")
+    SETTLED = "settled", _("Settled")
 
 
 class Outcome(models.TextChoices):
     """How a model call ended, as far as the ledger knows."""
 
-    PENDING = "pending", "Pending"
-    OK = "ok", "OK"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
-    UNKNOWN = "unknown", "Unknown"
+    PENDING = "pending", _("Pending")
+    OK = "ok", _("OK")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
+    UNKNOWN = "unknown", _("Unknown")
 
 
 class UsageQuerySet(AppendOnlyQuerySet[Any]):
@@ -56,30 +57,34 @@ class UsageRecord(AppendOnlyModel):
     objects: ClassVar[UsageQuerySet] = UsageQuerySet.as_manager()  # type: ignore[assignment]
 
     workspace = models.ForeignKey(
-        Workspace, on_delete=models.PROTECT, related_name="usage_records", db_index=False
+        Workspace,
+        on_delete=models.PROTECT,
+        related_name="usage_records",
+        db_index=False,
+        verbose_name=_("workspace"),
     )
-    timestamp = models.DateTimeField(db_comment="When this entry was written")
+    timestamp = models.DateTimeField(_("timestamp"), db_comment="When this entry was written")
     entry = models.CharField(max_length=8, choices=Entry.choices)
-    status = models.CharField(max_length=16, choices=Outcome.choices)
+    status = models.CharField(_("status"), max_length=16, choices=Outcome.choices)
     call_id = models.UUIDField(db_comment="The model call; shared by its opened and its settled entry")
     run_id = models.UUIDField(null=True, db_comment="Null: a test of a model, which is no run")
     attempt = models.PositiveIntegerField(default=1)
     step = models.PositiveIntegerField(default=0)
     session_id = models.UUIDField(null=True)
     agent_id = models.UUIDField(null=True)
-    agent = models.CharField(max_length=100, blank=True)
+    agent = models.CharField(_("agent"), max_length=100, blank=True)
     workflow = models.CharField(max_length=100, blank=True)
     user_id = models.UUIDField(null=True)
-    user = models.CharField(max_length=150, blank=True)
+    user = models.CharField(_("user"), max_length=150, blank=True)
     end_user = models.CharField(max_length=200, blank=True, db_comment="The client's own user, free text")
     api_key_id = models.UUIDField(null=True)
     api_key = models.CharField(max_length=100, blank=True)
-    provider = models.CharField(max_length=32)
-    model = models.CharField(max_length=200, db_comment="The provider's id of the model")
-    input_tokens = models.BigIntegerField(default=0)
+    provider = models.CharField(_("provider"), max_length=32)
+    model = models.CharField(_("model"), max_length=200, db_comment="The provider's id of the model")
+    input_tokens = models.BigIntegerField(_("input tokens"), default=0)
     cached_tokens = models.BigIntegerField(default=0)
     cache_write_tokens = models.BigIntegerField(default=0)
-    output_tokens = models.BigIntegerField(default=0)
+    output_tokens = models.BigIntegerField(_("output tokens"), default=0)
     reasoning_tokens = models.BigIntegerField(default=0)
     requests = models.IntegerField(default=1)
     input_price = models.DecimalField(
@@ -94,8 +99,10 @@ class UsageRecord(AppendOnlyModel):
         null=True,
         db_comment="Per token, as priced then; null: no price known",
     )
-    cost = models.DecimalField(max_digits=24, decimal_places=12, null=True, db_comment="Null: no price known")
-    currency = models.CharField(max_length=3, default="USD")
+    cost = models.DecimalField(
+        _("cost"), max_digits=24, decimal_places=12, null=True, db_comment="Null: no price known"
+    )
+    currency = models.CharField(_("currency"), max_length=3, default="USD")
     price_version = models.CharField(
         max_length=64, blank=True, db_comment="Which price list priced this entry"
     )
@@ -104,6 +111,8 @@ class UsageRecord(AppendOnlyModel):
     )
 
     class Meta:
+        verbose_name = _("usage record")
+        verbose_name_plural = _("usage records")
         ordering = ["id"]
         constraints = [
             # Makes a repeated flush, and a settlement by both worker and sweep, harmless.
@@ -134,17 +143,29 @@ class Price(TenantModel):
 
     resource = "Price"
 
-    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="prices", db_index=False)
-    provider = models.CharField(max_length=32)
-    model = models.CharField(max_length=200, db_comment="The provider's id of the model")
-    input_per_million = models.DecimalField(max_digits=18, decimal_places=6)
-    cached_per_million = models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True)
-    cache_write_per_million = models.DecimalField(max_digits=18, decimal_places=6, null=True, blank=True)
-    output_per_million = models.DecimalField(max_digits=18, decimal_places=6)
-    valid_from = models.DateTimeField()
+    workspace = models.ForeignKey(
+        Workspace,
+        on_delete=models.PROTECT,
+        related_name="prices",
+        db_index=False,
+        verbose_name=_("workspace"),
+    )
+    provider = models.CharField(_("provider"), max_length=32)
+    model = models.CharField(_("model"), max_length=200, db_comment="The provider's id of the model")
+    input_per_million = models.DecimalField(_("input per million"), max_digits=18, decimal_places=6)
+    cached_per_million = models.DecimalField(
+        _("cached per million"), max_digits=18, decimal_places=6, null=True, blank=True
+    )
+    cache_write_per_million = models.DecimalField(
+        _("cache write per million"), max_digits=18, decimal_places=6, null=True, blank=True
+    )
+    output_per_million = models.DecimalField(_("output per million"), max_digits=18, decimal_places=6)
+    valid_from = models.DateTimeField(_("valid from"))
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
+        verbose_name = _("price")
+        verbose_name_plural = _("prices")
         ordering = ["provider", "model", "-valid_from"]
         constraints = [
             models.UniqueConstraint(

@@ -182,7 +182,7 @@ class RunAdmin(WithSections, RunVerbs, GrowingTableAdmin):
 
     @display(description=gettext_lazy("status"), label=colour_by_status)
     def state(self, run: Run) -> tuple[str, str]:
-        return run.status, _(run.get_status_display())
+        return run.status, run.get_status_display()
 
     @display(description=gettext_lazy("started by"))
     def started_by(self, run: Run) -> str:

@@ -16,7 +16,6 @@ from django.contrib.admin import ModelAdmin, ShowFacets, SimpleListFilter
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_base import TenantModelAdmin, reach
@@ -71,13 +70,13 @@ class GrowingTableAdmin(TenantModelAdmin):
 
 
 class StatusFilter(SimpleListFilter):
-    """Runs in one state. Django's own filter would show the names untranslated."""
+    """Runs in one state."""
 
     title = _("status")
     parameter_name = "status"
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
-        return [(value, gettext(label)) for value, label in Status.choices]
+        return list(Status.choices)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(status=self.value()) if self.value() else queryset

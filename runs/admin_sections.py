@@ -137,7 +137,7 @@ def runs_of(runs: QuerySet[Run], most: int = ROWS) -> Section:
 
 
 def _run_row(run: Any) -> list[Any]:
-    return [when(run.created_at), run.agent_name, _(run.get_status_display()), run.total_tokens, linked(run)]
+    return [when(run.created_at), run.agent_name, run.get_status_display(), run.total_tokens, linked(run)]
 
 
 def linked(run: Any) -> str:

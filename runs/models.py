@@ -9,6 +9,7 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import ProtectedError, Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.actor import Actor
 from accounts.tenancy import TenantModel, TenantQuerySet
@@ -20,15 +21,15 @@ from runs.events import EventType
 class Status(models.TextChoices):
     """Where a run stands. Only `runs.lifecycle` changes it."""
 
-    CREATED = "created", "Created"
-    QUEUED = "queued", "Queued"
-    RUNNING = "running", "Running"
-    PAUSING = "pausing", "Pausing"
-    PAUSED = "paused", "Paused"
-    WAITING = "waiting", "Waiting"
-    COMPLETED = "completed", "Completed"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    CREATED = "created", _("Created")
+    QUEUED = "queued", _("Queued")
+    RUNNING = "running", _("Running")
+    PAUSING = "pausing", _("Pausing")
+    PAUSED = "paused", _("Paused")
+    WAITING = "waiting", _("Waiting")
+    COMPLETED = "completed", _("Completed")
+    FAILED = "failed", _("Failed")
+    CANCELLED = "cancelled", _("Cancelled")
 
 
 TERMINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
@@ -87,21 +88,36 @@ class Session(TenantModel):
 
     resource = "Session"
 
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
-    end_user = models.CharField(max_length=200, blank=True, db_comment="The client's own user, free text")
-    agent = models.ForeignKey(
-        Agent, null=True, blank=True, on_delete=models.SET_NULL, related_name="sessions"
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        verbose_name=_("user"),
     )
-    title = models.CharField("name", max_length=100, default="New session", db_column="name")
+    end_user = models.CharField(
+        _("end user"), max_length=200, blank=True, db_comment="The client's own user, free text"
+    )
+    agent = models.ForeignKey(
+        Agent,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="sessions",
+        verbose_name=_("agent"),
+    )
+    title = models.CharField(_("name"), max_length=100, default="New session", db_column="name")
     named_by_person = models.BooleanField(
         default=False, db_comment="An automatic name never replaces a person's"
     )
-    created_at = models.DateTimeField(auto_now_add=True)
-    updated_at = models.DateTimeField(auto_now=True)
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
     objects: ClassVar[SessionQuerySet] = SessionQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
+        verbose_name = _("session")
+        verbose_name_plural = _("sessions")
         ordering = ["-id"]
         indexes = [
             models.Index(fields=["workspace", "-id"], name="session_newest"),
@@ -117,14 +133,16 @@ class Worker(models.Model):
     """A process that executes runs. Its row goes when it stops well; a lapsed beat means that it was lost."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    host = models.CharField(max_length=255)
-    pid = models.PositiveIntegerField()
-    concurrency = models.PositiveIntegerField()
-    started_at = models.DateTimeField(auto_now_add=True)
-    beat_at = models.DateTimeField(db_comment="By the database's clock")
-    draining = models.BooleanField(default=False)
+    host = models.CharField(_("host"), max_length=255)
+    pid = models.PositiveIntegerField(_("pid"))
+    concurrency = models.PositiveIntegerField(_("concurrency"))
+    started_at = models.DateTimeField(_("started at"), auto_now_add=True)
+    beat_at = models.DateTimeField(_("beat at"), db_comment="By the database's clock")
+    draining = models.BooleanField(_("draining"), default=False)
 
     class Meta:
+        verbose_name = _("worker")
+        verbose_name_plural = _("workers")
         ordering = ["started_at"]
         db_table_comment = "Live worker processes"
 
@@ -143,71 +161,103 @@ class Run(TenantModel):
     resource = "Run"
 
     workspace = models.ForeignKey(
-        "accounts.Workspace", on_delete=models.PROTECT, related_name="+", db_index=False
+        "accounts.Workspace",
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("workspace"),
     )
-    status = models.CharField(max_length=16, choices=Status.choices, default=Status.CREATED)
-    attempt = models.PositiveIntegerField(default=0)
+    status = models.CharField(_("status"), max_length=16, choices=Status.choices, default=Status.CREATED)
+    attempt = models.PositiveIntegerField(_("attempt"), default=0)
     last_seq = models.BigIntegerField(default=0)
     journal_position = models.BigIntegerField(default=0)
 
     agent = models.ForeignKey(
-        Agent, null=True, on_delete=protect_while_active, related_name="runs", db_index=False
+        Agent,
+        null=True,
+        on_delete=protect_while_active,
+        related_name="runs",
+        db_index=False,
+        verbose_name=_("agent"),
     )
     model = models.ForeignKey(
         ChatModel, null=True, on_delete=protect_while_active, related_name="runs", db_index=False
     )
-    agent_name = models.CharField(max_length=100, db_comment="As it was called then")
+    agent_name = models.CharField(_("agent"), max_length=100, db_comment="As it was called then")
     agent_version = models.ForeignKey(
-        Version, null=True, on_delete=models.PROTECT, related_name="+", db_index=False
+        Version,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("agent version"),
     )
     pins = ArrayField(
         models.UUIDField(), default=list, db_comment="Versions of model, fallbacks and tools that it runs"
     )
     session = models.ForeignKey(
-        Session, null=True, on_delete=protect_while_active, related_name="runs", db_index=False
+        Session,
+        null=True,
+        on_delete=protect_while_active,
+        related_name="runs",
+        db_index=False,
+        verbose_name=_("session"),
     )
     user = models.ForeignKey(
-        settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+", db_index=False
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("user"),
     )
     username = models.CharField(max_length=150, blank=True, db_comment="Who started it, as called then")
-    end_user = models.CharField(max_length=200, blank=True, db_comment="The client's own user, free text")
+    end_user = models.CharField(
+        _("end user"), max_length=200, blank=True, db_comment="The client's own user, free text"
+    )
     api_key_id = models.UUIDField(null=True)
-    api_key_name = models.CharField(max_length=100, blank=True)
-    parent = models.ForeignKey("self", null=True, on_delete=models.SET_NULL, related_name="children")
+    api_key_name = models.CharField(_("API key"), max_length=100, blank=True)
+    parent = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="children", verbose_name=_("parent")
+    )
 
-    input = models.JSONField(default=dict)
+    input = models.JSONField(_("input"), default=dict)
     input_query = models.TextField(blank=True, db_comment="The text of the last input message")
     response_content = models.TextField(blank=True)
     error = models.JSONField(null=True)
-    config = models.JSONField(default=dict)
-    limits = models.JSONField(default=dict)
-    metadata = models.JSONField(default=dict)
-    tags = ArrayField(models.CharField(max_length=50), default=list)
+    config = models.JSONField(_("config"), default=dict)
+    limits = models.JSONField(_("limits"), default=dict)
+    metadata = models.JSONField(_("metadata"), default=dict)
+    tags = ArrayField(models.CharField(max_length=50), default=list, verbose_name=_("tags"))
     currency = models.CharField(max_length=3, default="USD")
 
     queue = models.CharField(max_length=64, default="runs")
-    priority = models.SmallIntegerField(default=0)
+    priority = models.SmallIntegerField(_("priority"), default=0)
     job_id = models.BigIntegerField(null=True, db_comment="The queue's job that will wake, or woke, a worker")
     worker_id = models.UUIDField(
-        null=True, db_comment="The worker that has it in hand; workers come and go, so no key"
+        _("worker"), null=True, db_comment="The worker that has it in hand; workers come and go, so no key"
     )
-    losses = models.PositiveSmallIntegerField(default=0, db_comment="How many workers it has lost")
+    losses = models.PositiveSmallIntegerField(
+        _("losses"), default=0, db_comment="How many workers it has lost"
+    )
 
-    total_steps = models.PositiveIntegerField(default=0)
+    total_steps = models.PositiveIntegerField(_("steps"), default=0)
     input_tokens = models.PositiveBigIntegerField(default=0)
     output_tokens = models.PositiveBigIntegerField(default=0)
     cost = models.DecimalField(max_digits=24, decimal_places=12, default=0)
     unpriced_calls = models.PositiveIntegerField(default=0, db_comment="Model calls without a known price")
 
-    created_at = models.DateTimeField()
-    queued_at = models.DateTimeField(null=True)
-    started_at = models.DateTimeField(null=True)
-    finished_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(_("created at"))
+    queued_at = models.DateTimeField(_("queued at"), null=True)
+    started_at = models.DateTimeField(_("started at"), null=True)
+    finished_at = models.DateTimeField(_("finished at"), null=True)
     updated_at = models.DateTimeField()
 
     objects: ClassVar[RunQuerySet] = RunQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
+        verbose_name = _("run")
+        verbose_name_plural = _("runs")
         ordering = ["-id"]
         indexes = [
             # The list of a workspace's runs, newest first, and the same of one user.

@@ -114,13 +114,14 @@ class Migration(migrations.Migration):
                         default=agentplatform.lib.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("name", models.CharField(max_length=100)),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
                 (
                     "prefix",
                     models.CharField(
                         db_comment="First characters, to find and recognise the key",
                         max_length=16,
                         unique=True,
+                        verbose_name="prefix",
                     ),
                 ),
                 ("hash", models.CharField(db_comment="SHA-256 of the whole key, hexadecimal", max_length=64)),
@@ -132,25 +133,31 @@ class Migration(migrations.Migration):
                         db_comment="Empty: all of the role's",
                         default=list,
                         size=None,
+                        verbose_name="scopes",
                     ),
                 ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
+                ("expires_at", models.DateTimeField(blank=True, null=True, verbose_name="expires at")),
                 (
                     "last_used_at",
-                    models.DateTimeField(blank=True, db_comment="Kept to the minute", null=True),
+                    models.DateTimeField(
+                        blank=True, db_comment="Kept to the minute", null=True, verbose_name="last used at"
+                    ),
                 ),
-                ("revoked_at", models.DateTimeField(blank=True, null=True)),
+                ("revoked_at", models.DateTimeField(blank=True, null=True, verbose_name="revoked at")),
                 (
                     "user",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="api_keys",
                         to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "API key",
+                "verbose_name_plural": "API keys",
                 "db_table_comment": "API keys, hashed",
                 "ordering": ["-id"],
             },
@@ -175,19 +182,23 @@ class Migration(migrations.Migration):
                             ("auditor", "Auditor"),
                         ],
                         max_length=16,
+                        verbose_name="role",
                     ),
                 ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 (
                     "user",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="memberships",
                         to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "membership",
+                "verbose_name_plural": "memberships",
                 "db_table_comment": "Role of a user in a workspace",
                 "ordering": ["created_at"],
             },
@@ -252,9 +263,10 @@ class Migration(migrations.Migration):
                                 "Use lower-case letters, digits and single hyphens between them.",
                             )
                         ],
+                        verbose_name="slug",
                     ),
                 ),
-                ("name", models.CharField(max_length=200)),
+                ("name", models.CharField(max_length=200, verbose_name="name")),
                 (
                     "currency",
                     models.CharField(
@@ -266,9 +278,10 @@ class Migration(migrations.Migration):
                                 "^[A-Z]{3}\\Z", "Use an ISO 4217 code: three capital letters, such as USD."
                             )
                         ],
+                        verbose_name="currency",
                     ),
                 ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 (
                     "members",
                     models.ManyToManyField(
@@ -277,6 +290,8 @@ class Migration(migrations.Migration):
                 ),
             ],
             options={
+                "verbose_name": "workspace",
+                "verbose_name_plural": "workspaces",
                 "db_table_comment": "Tenants",
                 "ordering": ["slug"],
             },
@@ -288,6 +303,7 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.CASCADE,
                 related_name="memberships",
                 to="accounts.workspace",
+                verbose_name="workspace",
             ),
         ),
         migrations.AddField(
@@ -298,6 +314,7 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="+",
                 to="accounts.workspace",
+                verbose_name="workspace",
             ),
         ),
         migrations.AddConstraint(

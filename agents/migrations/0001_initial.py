@@ -37,20 +37,27 @@ class Migration(migrations.Migration):
                                 "Start with a letter or digit and use letters, digits, hyphens, dots and underscores only.",
                             )
                         ],
+                        verbose_name="name",
                     ),
                 ),
-                ("description", models.TextField(blank=True, max_length=2000)),
-                ("enabled", models.BooleanField(default=True)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("description", models.TextField(blank=True, max_length=2000, verbose_name="description")),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated at")),
                 (
                     "provider",
                     models.CharField(
                         db_comment="A key of agents.providers.registry: openai, anthropic, google, demo",
                         max_length=32,
+                        verbose_name="provider",
                     ),
                 ),
-                ("model", models.CharField(db_comment="The provider's id of the model", max_length=200)),
+                (
+                    "model",
+                    models.CharField(
+                        db_comment="The provider's id of the model", max_length=200, verbose_name="model"
+                    ),
+                ),
                 (
                     "base_url",
                     models.URLField(blank=True, db_comment="Empty: the provider's own", max_length=500),
@@ -68,11 +75,13 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="accounts.workspace",
+                        verbose_name="workspace",
                     ),
                 ),
             ],
             options={
                 "verbose_name": "model",
+                "verbose_name_plural": "models",
                 "db_table_comment": "Chat models",
                 "ordering": ["name"],
             },
@@ -81,11 +90,14 @@ class Migration(migrations.Migration):
             name="Fallback",
             fields=[
                 ("id", models.BigAutoField(primary_key=True, serialize=False)),
-                ("position", models.PositiveSmallIntegerField(default=0)),
+                ("position", models.PositiveSmallIntegerField(default=0, verbose_name="position")),
                 (
                     "fallback",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="agents.chatmodel"
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="agents.chatmodel",
+                        verbose_name="fallback",
                     ),
                 ),
                 (
@@ -94,10 +106,13 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="fallback_rows",
                         to="agents.chatmodel",
+                        verbose_name="model",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "fallback",
+                "verbose_name_plural": "fallbacks",
                 "db_table_comment": "Fallback models in order",
                 "ordering": ["position", "id"],
             },
@@ -136,6 +151,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="accounts.workspace",
+                        verbose_name="workspace",
                     ),
                 ),
             ],
@@ -167,7 +183,9 @@ class Migration(migrations.Migration):
                 (
                     "kind",
                     models.CharField(
-                        choices=[("model", "Model"), ("tool", "Tool"), ("agent", "Agent")], max_length=16
+                        choices=[("model", "Model"), ("tool", "Tool"), ("agent", "Agent")],
+                        max_length=16,
+                        verbose_name="kind",
                     ),
                 ),
                 (
@@ -176,8 +194,11 @@ class Migration(migrations.Migration):
                         db_comment="Id of the model, tool or agent; it may have been deleted since"
                     ),
                 ),
-                ("number", models.PositiveIntegerField(db_comment="1, 2, 3 … per object")),
-                ("name", models.CharField(max_length=100)),
+                (
+                    "number",
+                    models.PositiveIntegerField(db_comment="1, 2, 3 … per object", verbose_name="number"),
+                ),
+                ("name", models.CharField(max_length=100, verbose_name="name")),
                 (
                     "data",
                     models.JSONField(
@@ -192,16 +213,23 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "change",
-                    models.CharField(db_comment="created, updated, restored or deleted", max_length=16),
+                    models.CharField(
+                        db_comment="created, updated, restored or deleted",
+                        max_length=16,
+                        verbose_name="change",
+                    ),
                 ),
                 ("author_id", models.UUIDField(null=True)),
                 (
                     "author",
                     models.CharField(
-                        blank=True, db_comment="The author's user name at that time", max_length=150
+                        blank=True,
+                        db_comment="The author's user name at that time",
+                        max_length=150,
+                        verbose_name="author",
                     ),
                 ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 (
                     "workspace",
                     models.ForeignKey(
@@ -209,10 +237,13 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="accounts.workspace",
+                        verbose_name="workspace",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "version",
+                "verbose_name_plural": "versions",
                 "db_table_comment": "Immutable versions of models, tools and agents",
                 "ordering": ["-number"],
             },
@@ -236,12 +267,13 @@ class Migration(migrations.Migration):
                                 "Start with a letter or digit and use letters, digits, hyphens, dots and underscores only.",
                             )
                         ],
+                        verbose_name="name",
                     ),
                 ),
-                ("description", models.TextField(blank=True, max_length=2000)),
-                ("enabled", models.BooleanField(default=True)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("description", models.TextField(blank=True, max_length=2000, verbose_name="description")),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated at")),
                 (
                     "tool_kind",
                     models.CharField(
@@ -300,6 +332,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="accounts.workspace",
+                        verbose_name="workspace",
                     ),
                 ),
                 (
@@ -310,10 +343,13 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="agents.version",
+                        verbose_name="version",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "tool",
+                "verbose_name_plural": "tools",
                 "db_table_comment": "Tools of agents",
                 "ordering": ["name"],
             },
@@ -327,6 +363,7 @@ class Migration(migrations.Migration):
                 on_delete=django.db.models.deletion.PROTECT,
                 related_name="+",
                 to="agents.version",
+                verbose_name="version",
             ),
         ),
         migrations.CreateModel(
@@ -348,12 +385,13 @@ class Migration(migrations.Migration):
                                 "Start with a letter or digit and use letters, digits, hyphens, dots and underscores only.",
                             )
                         ],
+                        verbose_name="name",
                     ),
                 ),
-                ("description", models.TextField(blank=True, max_length=2000)),
-                ("enabled", models.BooleanField(default=True)),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("description", models.TextField(blank=True, max_length=2000, verbose_name="description")),
+                ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated at")),
                 ("system_prompt", models.TextField(blank=True, max_length=100000)),
                 (
                     "memory",
@@ -378,12 +416,18 @@ class Migration(migrations.Migration):
                 (
                     "tags",
                     django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=50), blank=True, default=list, size=None
+                        base_field=models.CharField(max_length=50),
+                        blank=True,
+                        default=list,
+                        size=None,
+                        verbose_name="tags",
                     ),
                 ),
                 (
                     "is_default",
-                    models.BooleanField(db_comment="Answers where no agent is named", default=False),
+                    models.BooleanField(
+                        db_comment="Answers where no agent is named", default=False, verbose_name="is default"
+                    ),
                 ),
                 (
                     "workspace",
@@ -392,6 +436,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="accounts.workspace",
+                        verbose_name="workspace",
                     ),
                 ),
                 (
@@ -400,9 +445,15 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="agents",
                         to="agents.chatmodel",
+                        verbose_name="model",
                     ),
                 ),
-                ("tools", models.ManyToManyField(blank=True, related_name="agents", to="agents.tool")),
+                (
+                    "tools",
+                    models.ManyToManyField(
+                        blank=True, related_name="agents", to="agents.tool", verbose_name="tools"
+                    ),
+                ),
                 (
                     "version",
                     models.ForeignKey(
@@ -411,10 +462,13 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="agents.version",
+                        verbose_name="version",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "agent",
+                "verbose_name_plural": "agents",
                 "db_table_comment": "Agents",
                 "ordering": ["name"],
             },

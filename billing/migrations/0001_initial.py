@@ -22,19 +22,42 @@ class Migration(migrations.Migration):
                         default=agentplatform.lib.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("provider", models.CharField(max_length=32)),
-                ("model", models.CharField(db_comment="The provider's id of the model", max_length=200)),
-                ("input_per_million", models.DecimalField(decimal_places=6, max_digits=18)),
+                ("provider", models.CharField(max_length=32, verbose_name="provider")),
+                (
+                    "model",
+                    models.CharField(
+                        db_comment="The provider's id of the model", max_length=200, verbose_name="model"
+                    ),
+                ),
+                (
+                    "input_per_million",
+                    models.DecimalField(decimal_places=6, max_digits=18, verbose_name="input per million"),
+                ),
                 (
                     "cached_per_million",
-                    models.DecimalField(blank=True, decimal_places=6, max_digits=18, null=True),
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=18,
+                        null=True,
+                        verbose_name="cached per million",
+                    ),
                 ),
                 (
                     "cache_write_per_million",
-                    models.DecimalField(blank=True, decimal_places=6, max_digits=18, null=True),
+                    models.DecimalField(
+                        blank=True,
+                        decimal_places=6,
+                        max_digits=18,
+                        null=True,
+                        verbose_name="cache write per million",
+                    ),
                 ),
-                ("output_per_million", models.DecimalField(decimal_places=6, max_digits=18)),
-                ("valid_from", models.DateTimeField()),
+                (
+                    "output_per_million",
+                    models.DecimalField(decimal_places=6, max_digits=18, verbose_name="output per million"),
+                ),
+                ("valid_from", models.DateTimeField(verbose_name="valid from")),
                 ("created_at", models.DateTimeField(auto_now_add=True)),
                 (
                     "workspace",
@@ -43,10 +66,13 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="prices",
                         to="accounts.workspace",
+                        verbose_name="workspace",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "price",
+                "verbose_name_plural": "prices",
                 "db_table_comment": "Prices that a workspace sets itself, per million tokens",
                 "ordering": ["provider", "model", "-valid_from"],
                 "constraints": [
@@ -65,7 +91,10 @@ class Migration(migrations.Migration):
                         default=agentplatform.lib.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("timestamp", models.DateTimeField(db_comment="When this entry was written")),
+                (
+                    "timestamp",
+                    models.DateTimeField(db_comment="When this entry was written", verbose_name="timestamp"),
+                ),
                 (
                     "entry",
                     models.CharField(choices=[("opened", "Opened"), ("settled", "Settled")], max_length=8),
@@ -81,6 +110,7 @@ class Migration(migrations.Migration):
                             ("unknown", "Unknown"),
                         ],
                         max_length=16,
+                        verbose_name="status",
                     ),
                 ),
                 (
@@ -95,10 +125,10 @@ class Migration(migrations.Migration):
                 ("step", models.PositiveIntegerField(default=0)),
                 ("session_id", models.UUIDField(null=True)),
                 ("agent_id", models.UUIDField(null=True)),
-                ("agent", models.CharField(blank=True, max_length=100)),
+                ("agent", models.CharField(blank=True, max_length=100, verbose_name="agent")),
                 ("workflow", models.CharField(blank=True, max_length=100)),
                 ("user_id", models.UUIDField(null=True)),
-                ("user", models.CharField(blank=True, max_length=150)),
+                ("user", models.CharField(blank=True, max_length=150, verbose_name="user")),
                 (
                     "end_user",
                     models.CharField(
@@ -107,12 +137,17 @@ class Migration(migrations.Migration):
                 ),
                 ("api_key_id", models.UUIDField(null=True)),
                 ("api_key", models.CharField(blank=True, max_length=100)),
-                ("provider", models.CharField(max_length=32)),
-                ("model", models.CharField(db_comment="The provider's id of the model", max_length=200)),
-                ("input_tokens", models.BigIntegerField(default=0)),
+                ("provider", models.CharField(max_length=32, verbose_name="provider")),
+                (
+                    "model",
+                    models.CharField(
+                        db_comment="The provider's id of the model", max_length=200, verbose_name="model"
+                    ),
+                ),
+                ("input_tokens", models.BigIntegerField(default=0, verbose_name="input tokens")),
                 ("cached_tokens", models.BigIntegerField(default=0)),
                 ("cache_write_tokens", models.BigIntegerField(default=0)),
-                ("output_tokens", models.BigIntegerField(default=0)),
+                ("output_tokens", models.BigIntegerField(default=0, verbose_name="output tokens")),
                 ("reasoning_tokens", models.BigIntegerField(default=0)),
                 ("requests", models.IntegerField(default=1)),
                 (
@@ -136,10 +171,14 @@ class Migration(migrations.Migration):
                 (
                     "cost",
                     models.DecimalField(
-                        db_comment="Null: no price known", decimal_places=12, max_digits=24, null=True
+                        db_comment="Null: no price known",
+                        decimal_places=12,
+                        max_digits=24,
+                        null=True,
+                        verbose_name="cost",
                     ),
                 ),
-                ("currency", models.CharField(default="USD", max_length=3)),
+                ("currency", models.CharField(default="USD", max_length=3, verbose_name="currency")),
                 (
                     "price_version",
                     models.CharField(
@@ -159,10 +198,13 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="usage_records",
                         to="accounts.workspace",
+                        verbose_name="workspace",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "usage record",
+                "verbose_name_plural": "usage records",
                 "db_table_comment": "Append-only ledger of model calls; never updated, never deleted",
                 "ordering": ["id"],
                 "indexes": [

@@ -27,14 +27,19 @@ class Migration(migrations.Migration):
                         default=agentplatform.lib.ids.uuid7, editable=False, primary_key=True, serialize=False
                     ),
                 ),
-                ("host", models.CharField(max_length=255)),
-                ("pid", models.PositiveIntegerField()),
-                ("concurrency", models.PositiveIntegerField()),
-                ("started_at", models.DateTimeField(auto_now_add=True)),
-                ("beat_at", models.DateTimeField(db_comment="By the database's clock")),
-                ("draining", models.BooleanField(default=False)),
+                ("host", models.CharField(max_length=255, verbose_name="host")),
+                ("pid", models.PositiveIntegerField(verbose_name="pid")),
+                ("concurrency", models.PositiveIntegerField(verbose_name="concurrency")),
+                ("started_at", models.DateTimeField(auto_now_add=True, verbose_name="started at")),
+                (
+                    "beat_at",
+                    models.DateTimeField(db_comment="By the database's clock", verbose_name="beat at"),
+                ),
+                ("draining", models.BooleanField(default=False, verbose_name="draining")),
             ],
             options={
+                "verbose_name": "worker",
+                "verbose_name_plural": "workers",
                 "db_table_comment": "Live worker processes",
                 "ordering": ["started_at"],
             },
@@ -108,12 +113,18 @@ class Migration(migrations.Migration):
                         ],
                         default="created",
                         max_length=16,
+                        verbose_name="status",
                     ),
                 ),
-                ("attempt", models.PositiveIntegerField(default=0)),
+                ("attempt", models.PositiveIntegerField(default=0, verbose_name="attempt")),
                 ("last_seq", models.BigIntegerField(default=0)),
                 ("journal_position", models.BigIntegerField(default=0)),
-                ("agent_name", models.CharField(db_comment="As it was called then", max_length=100)),
+                (
+                    "agent_name",
+                    models.CharField(
+                        db_comment="As it was called then", max_length=100, verbose_name="agent"
+                    ),
+                ),
                 (
                     "pins",
                     django.contrib.postgres.fields.ArrayField(
@@ -130,30 +141,36 @@ class Migration(migrations.Migration):
                 (
                     "end_user",
                     models.CharField(
-                        blank=True, db_comment="The client's own user, free text", max_length=200
+                        blank=True,
+                        db_comment="The client's own user, free text",
+                        max_length=200,
+                        verbose_name="end user",
                     ),
                 ),
                 ("api_key_id", models.UUIDField(null=True)),
-                ("api_key_name", models.CharField(blank=True, max_length=100)),
-                ("input", models.JSONField(default=dict)),
+                ("api_key_name", models.CharField(blank=True, max_length=100, verbose_name="API key")),
+                ("input", models.JSONField(default=dict, verbose_name="input")),
                 (
                     "input_query",
                     models.TextField(blank=True, db_comment="The text of the last input message"),
                 ),
                 ("response_content", models.TextField(blank=True)),
                 ("error", models.JSONField(null=True)),
-                ("config", models.JSONField(default=dict)),
-                ("limits", models.JSONField(default=dict)),
-                ("metadata", models.JSONField(default=dict)),
+                ("config", models.JSONField(default=dict, verbose_name="config")),
+                ("limits", models.JSONField(default=dict, verbose_name="limits")),
+                ("metadata", models.JSONField(default=dict, verbose_name="metadata")),
                 (
                     "tags",
                     django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=50), default=list, size=None
+                        base_field=models.CharField(max_length=50),
+                        default=list,
+                        size=None,
+                        verbose_name="tags",
                     ),
                 ),
                 ("currency", models.CharField(default="USD", max_length=3)),
                 ("queue", models.CharField(default="runs", max_length=64)),
-                ("priority", models.SmallIntegerField(default=0)),
+                ("priority", models.SmallIntegerField(default=0, verbose_name="priority")),
                 (
                     "job_id",
                     models.BigIntegerField(
@@ -163,14 +180,18 @@ class Migration(migrations.Migration):
                 (
                     "worker_id",
                     models.UUIDField(
-                        db_comment="The worker that has it in hand; workers come and go, so no key", null=True
+                        db_comment="The worker that has it in hand; workers come and go, so no key",
+                        null=True,
+                        verbose_name="worker",
                     ),
                 ),
                 (
                     "losses",
-                    models.PositiveSmallIntegerField(db_comment="How many workers it has lost", default=0),
+                    models.PositiveSmallIntegerField(
+                        db_comment="How many workers it has lost", default=0, verbose_name="losses"
+                    ),
                 ),
-                ("total_steps", models.PositiveIntegerField(default=0)),
+                ("total_steps", models.PositiveIntegerField(default=0, verbose_name="steps")),
                 ("input_tokens", models.PositiveBigIntegerField(default=0)),
                 ("output_tokens", models.PositiveBigIntegerField(default=0)),
                 ("cost", models.DecimalField(decimal_places=12, default=0, max_digits=24)),
@@ -178,10 +199,10 @@ class Migration(migrations.Migration):
                     "unpriced_calls",
                     models.PositiveIntegerField(db_comment="Model calls without a known price", default=0),
                 ),
-                ("created_at", models.DateTimeField()),
-                ("queued_at", models.DateTimeField(null=True)),
-                ("started_at", models.DateTimeField(null=True)),
-                ("finished_at", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(verbose_name="created at")),
+                ("queued_at", models.DateTimeField(null=True, verbose_name="queued at")),
+                ("started_at", models.DateTimeField(null=True, verbose_name="started at")),
+                ("finished_at", models.DateTimeField(null=True, verbose_name="finished at")),
                 ("updated_at", models.DateTimeField()),
                 (
                     "agent",
@@ -191,6 +212,7 @@ class Migration(migrations.Migration):
                         on_delete=runs.models.protect_while_active,
                         related_name="runs",
                         to="agents.agent",
+                        verbose_name="agent",
                     ),
                 ),
                 (
@@ -201,6 +223,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="agents.version",
+                        verbose_name="agent version",
                     ),
                 ),
                 (
@@ -220,6 +243,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="children",
                         to="runs.run",
+                        verbose_name="parent",
                     ),
                 ),
                 (
@@ -230,6 +254,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
                     ),
                 ),
                 (
@@ -239,10 +264,13 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="accounts.workspace",
+                        verbose_name="workspace",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "run",
+                "verbose_name_plural": "runs",
                 "db_table_comment": "Executions of agents",
                 "ordering": ["-id"],
             },
@@ -280,7 +308,10 @@ class Migration(migrations.Migration):
                 (
                     "end_user",
                     models.CharField(
-                        blank=True, db_comment="The client's own user, free text", max_length=200
+                        blank=True,
+                        db_comment="The client's own user, free text",
+                        max_length=200,
+                        verbose_name="end user",
                     ),
                 ),
                 (
@@ -295,8 +326,8 @@ class Migration(migrations.Migration):
                         db_comment="An automatic name never replaces a person's", default=False
                     ),
                 ),
-                ("created_at", models.DateTimeField(auto_now_add=True)),
-                ("updated_at", models.DateTimeField(auto_now=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
+                ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated at")),
                 (
                     "agent",
                     models.ForeignKey(
@@ -305,6 +336,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="sessions",
                         to="agents.agent",
+                        verbose_name="agent",
                     ),
                 ),
                 (
@@ -314,6 +346,7 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
+                        verbose_name="user",
                     ),
                 ),
                 (
@@ -323,10 +356,13 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.PROTECT,
                         related_name="+",
                         to="accounts.workspace",
+                        verbose_name="workspace",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "session",
+                "verbose_name_plural": "sessions",
                 "db_table_comment": "Conversations",
                 "ordering": ["-id"],
             },
@@ -340,6 +376,7 @@ class Migration(migrations.Migration):
                 on_delete=runs.models.protect_while_active,
                 related_name="runs",
                 to="runs.session",
+                verbose_name="session",
             ),
         ),
         migrations.CreateModel(
