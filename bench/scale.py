@@ -112,10 +112,10 @@ async def export(platform: Platform) -> Export:
 
 
 async def first_page(platform: Platform, status: str) -> Page:
-    """The newest 20 runs of one agent with this status."""
+    """The newest 20 runs with this status of the agent that has the newest run."""
     connection = await platform.connect()
-    agents = (await connection.request("GET", f"{API}/agents?limit=1&ordering=id", expect=200)).json()
-    path = f"/runs?agent_id={agents['items'][0]['id']}&status={status}"
+    runs = (await connection.request("GET", f"{API}/runs?limit=1", expect=200)).json()
+    path = f"/runs?agent_id={runs['items'][0]['agent_id']}&status={status}"
     p50, p95 = await read_latencies(connection, path, PAGES)
     connection.close()
     return Page(p50, p95)
