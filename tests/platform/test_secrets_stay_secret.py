@@ -23,14 +23,22 @@ from accounts.models import User
 from agents.models import ChatModel, Tool
 from tests.agents.http_endpoint import Answer, HttpEndpoint
 from tests.platform.watch import Watch, watching
-from tests.runs.conftest import lent_platform, platform, server
+from tests.runs.conftest import lent_platform, server
+from tests.runs.platform import Platform
 
-__all__ = ["lent_platform", "platform", "server"]
+__all__ = ["lent_platform", "server"]
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("without_limits")]
 
 EVENTS = "text/event-stream"
 Open = Callable[..., httpx.Client]
+
+
+@pytest.fixture(scope="module")
+def platform(django_db_setup, django_db_blocker) -> Iterator[Platform]:
+    """Gone before other tests of this room: its worker would take their runs up."""
+    with django_db_blocker.unblock(), Platform() as platform:
+        yield platform
 
 
 @pytest.fixture
