@@ -26,12 +26,21 @@ from accounts.actor import Actor
 from accounts.admin_base import TenantModelAdmin
 from agentplatform.lib.errors import PlatformError
 from runs import live
-from runs.commands import cancel_run, enqueue_run, retry_run
+from runs.commands import cancel_run, enqueue_run, pause_run, resume_run, retry_run
 from runs.models import TERMINAL, Run, Status
 from runs.pages import may_control
 
 # A page's worth, so that one request never works through a whole table.
 MOST_AT_ONCE = 100
+
+# What else can be done to a run that has not ended.
+BUTTONS: dict[str, set[str]] = {
+    Status.CREATED: {"start_this"},
+    Status.QUEUED: {"pause_this"},
+    Status.RUNNING: {"pause_this"},
+    Status.PAUSING: {"resume_this"},
+    Status.PAUSED: {"resume_this"},
+}
 
 # Acts as somebody on a run; answers the run to look at afterwards, and what to say.
 Verb = Callable[[Actor, UUID], tuple[UUID, str]]
@@ -40,6 +49,20 @@ Verb = Callable[[Actor, UUID], tuple[UUID, str]]
 def cancel(actor: Actor, run_id: UUID) -> tuple[UUID, str]:
     live.announce(cancel_run(actor, run_id))
     return run_id, _("Run %(run)s is cancelled.") % {"run": run_id}
+
+
+def pause(actor: Actor, run_id: UUID) -> tuple[UUID, str]:
+    status, events = pause_run(actor, run_id)
+    live.announce(events)
+    if status == Status.PAUSED:
+        return run_id, _("Run %(run)s is paused.") % {"run": run_id}
+    return run_id, _("Run %(run)s pauses as soon as what it is doing has ended.") % {"run": run_id}
+
+
+def resume(actor: Actor, run_id: UUID) -> tuple[UUID, str]:
+    _status, events = resume_run(actor, run_id)
+    live.announce(events)
+    return run_id, _("Run %(run)s goes on.") % {"run": run_id}
 
 
 def retry(actor: Actor, run_id: UUID) -> tuple[UUID, str]:
@@ -58,7 +81,7 @@ def buttons_for(status: str) -> set[str]:
     """The names of the buttons that make sense on a run in this state."""
     if status in TERMINAL:
         return {"watch", "retry_this"}
-    return {"watch", "cancel_this", "start_this"} if status == Status.CREATED else {"watch", "cancel_this"}
+    return {"watch", "cancel_this"} | BUTTONS.get(status, set())
 
 
 def asking(title: Any, description: Any, submit: Any) -> ActionDialog:
@@ -68,8 +91,8 @@ def asking(title: Any, description: Any, submit: Any) -> ActionDialog:
 class RunVerbs(TenantModelAdmin):
     """Mixin of the run's admin."""
 
-    actions = ["cancel_selected", "retry_selected", "start_selected"]
-    actions_detail = ["watch", "start_this", "cancel_this", "retry_this"]
+    actions = ["pause_selected", "resume_selected", "cancel_selected", "retry_selected", "start_selected"]
+    actions_detail = ["watch", "start_this", "pause_this", "resume_this", "cancel_this", "retry_this"]
 
     def has_control_permission(self, request: HttpRequest, run: Run | str | None = None) -> bool:
         """Whether the user may steer runs: this one, which may be given by its id, or any."""
@@ -86,6 +109,14 @@ class RunVerbs(TenantModelAdmin):
         return [button for button in offered if button.method.original_function_name in wanted]
 
     # --- a selection in the list ---
+
+    @action(description=gettext_lazy("Pause"), permissions=["control"])
+    def pause_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset, pause)
+
+    @action(description=gettext_lazy("Resume"), permissions=["control"])
+    def resume_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
+        self._each(request, queryset, resume)
 
     @action(description=gettext_lazy("Cancel"), permissions=["control"])
     def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
@@ -139,6 +170,36 @@ class RunVerbs(TenantModelAdmin):
     )
     def start_this(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
         return self._act_here(request, object_id, start)
+
+    @action(
+        description=gettext_lazy("Pause"),
+        url_path="pause",
+        icon="pause_circle",
+        permissions=["control"],
+        dialog=asking(
+            gettext_lazy("Pause this run?"),
+            gettext_lazy(
+                "It stops as soon as the model call or tool under way has ended, and can be resumed."
+            ),
+            gettext_lazy("Pause"),
+        ),
+    )
+    def pause_this(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
+        return self._act_here(request, object_id, pause)
+
+    @action(
+        description=gettext_lazy("Resume"),
+        url_path="resume",
+        icon="resume",
+        permissions=["control"],
+        dialog=asking(
+            gettext_lazy("Resume this run?"),
+            gettext_lazy("A worker goes on from its last checkpoint."),
+            gettext_lazy("Resume"),
+        ),
+    )
+    def resume_this(self, request: HttpRequest, form: Form, object_id: str) -> HttpResponse:
+        return self._act_here(request, object_id, resume)
 
     @action(
         description=gettext_lazy("Cancel"),

@@ -21,7 +21,7 @@ from agentplatform.lib.text import storable
 from agents.launch import Launch, prepare
 from runs import lifecycle
 from runs.events import StoredEvent
-from runs.models import IdempotencyKey, Message, Run, Session
+from runs.models import IdempotencyKey, Message, Run, Session, Status
 
 NEW_SESSION = "New session"
 
@@ -78,6 +78,18 @@ def cancel_run(actor: Actor, run_id: uuid.UUID, reason: str = "") -> list[Stored
     """Cancels a run that the actor may control. Raises NotFound, PermissionDenied, Conflict."""
     controllable(actor, run_id)
     return lifecycle.cancel(run_id, reason)
+
+
+def pause_run(actor: Actor, run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
+    """Pauses a run that the actor may control; its status now. Raises NotFound, PermissionDenied, Conflict."""
+    controllable(actor, run_id)
+    return lifecycle.pause(run_id)
+
+
+def resume_run(actor: Actor, run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
+    """Lets a paused run that the actor may control go on; its status now. Raises as `pause_run` does."""
+    controllable(actor, run_id)
+    return lifecycle.resume(run_id)
 
 
 def enqueue_run(actor: Actor, run_id: uuid.UUID) -> list[StoredEvent]:

@@ -1,8 +1,9 @@
 """`/ws/runs/{id}/?after=<seq>`: a run's events over WebSocket, and commands to it.
 
 Frames from the server are event envelopes (`runs.events`), and `{"action", "ok", "error"?}` as answers to commands
-`{"action": "cancel", "reason"?}` and `{"action": "ping"}`. The socket says who it is by a `ticket` in the query, by the
-headers of the REST API, or by the admin's session cookie (then its Origin must be ours).
+`{"action": "pause"}`, `{"action": "resume"}`, `{"action": "cancel", "reason"?}` and `{"action": "ping"}`. The socket says
+who it is by a `ticket` in the query, by the headers of the REST API, or by the admin's session cookie (then its
+Origin must be ours).
 
 Close codes: 1000 the run has ended; 1012 the server restarts, reconnect with `after`; 4400 malformed; 4401 not
 signed in, or the credential has ended; 4403 not permitted; 4404 no such run.
@@ -30,7 +31,7 @@ from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import Invalid, NotAuthenticated, NotFound, PermissionDenied, PlatformError
 from agentplatform.lib.ids import as_uuid
 from runs import live
-from runs.commands import cancel_run
+from runs.commands import cancel_run, pause_run, resume_run
 from runs.follow import Follower
 from runs.models import Run
 
@@ -39,6 +40,7 @@ logger = structlog.get_logger(__name__)
 # How often a socket asks whether its credential and role still stand.
 RECHECK_SECONDS = 30.0
 LONGEST_REASON = 500
+COMMANDS = "send 'pause', 'resume', 'cancel' or 'ping'"
 ENDED, RESTART, MALFORMED, UNAUTHENTICATED, FORBIDDEN, MISSING = 1000, 1012, 4400, 4401, 4403, 4404
 close_code_by_status = {401: UNAUTHENTICATED, 403: FORBIDDEN, 404: MISSING, 422: MALFORMED}
 
@@ -100,11 +102,17 @@ class RunConsumer(AsyncWebsocketConsumer):
         match command["action"]:
             case "ping":
                 return
+            case "pause":
+                _, events = await in_thread(pause_run, self.actor, self.run_id)
+                live.announce(events)
+            case "resume":
+                _, events = await in_thread(resume_run, self.actor, self.run_id)
+                live.announce(events)
             case "cancel":
                 events = await in_thread(cancel_run, self.actor, self.run_id, _reason(command))
                 live.announce(events)
             case other:
-                raise Invalid({"action": f"{other!r} is not a command; send 'cancel' or 'ping'."})
+                raise Invalid({"action": f"{other!r} is not a command; {COMMANDS}."})
 
     async def _follow(self, after: int) -> None:
         follower = Follower(self.run_id, after)

@@ -150,6 +150,12 @@ class Retrying(TypedDict):
     model: str
 
 
+class RunSteered(TypedDict):
+    """Somebody pauses or resumes the run, or it has come to rest."""
+
+    run_id: str
+
+
 class RunCompleted(TypedDict):
     run_id: str
     response: str
@@ -181,6 +187,9 @@ shape_by_type: dict[EventType, type] = {
     EventType.STEP_COMPLETED: StepCompleted,
     EventType.CHECKPOINT_CREATED: CheckpointCreated,
     EventType.RETRYING: Retrying,
+    EventType.RUN_PAUSING: RunSteered,
+    EventType.RUN_PAUSED: RunSteered,
+    EventType.RUN_RESUMED: RunSteered,
     EventType.RUN_COMPLETED: RunCompleted,
     EventType.RUN_FAILED: RunFailed,
     EventType.RUN_CANCELLED: RunCancelled,

@@ -7,6 +7,8 @@ the last event, the last checkpoint and the status commit together.
 
     created → queued → running → completed | failed
                  ↑________|  (hand_back, requeue: a new attempt follows)
+    running → pausing → paused → queued (resume: a new attempt follows)
+    queued → paused, and pausing → running where it is resumed before it has paused
     every state that is not terminal → cancelled
 """
 
@@ -140,7 +142,8 @@ def enqueue(run_id: uuid.UUID) -> list[StoredEvent]:
     """Starts a run that was only created. Raises Conflict when it has been started before."""
     with _changing(run_id) as (state, now, stored):
         if state.status != Status.CREATED:
-            raise Conflict(f"Only a run that is 'created' can be started; this one is {state.status!r}.")
+            message = f"Only a run that is 'created' can be started; this one is {state.status!r}."
+            raise Conflict(message, details={"status": state.status})
         state.status, state.queued_at = Status.QUEUED, now
         state.job_id = _defer_on_turn(state.id, state.session_id, state.queue, state.priority)
         state.events.append(Event(EventType.RUN_QUEUED, {"run_id": str(state.id)}, now))
@@ -157,12 +160,62 @@ def cancel(run_id: uuid.UUID, reason: str = "") -> list[StoredEvent]:
         if state.status == Status.CANCELLED:
             return []
         if state.is_terminal:
-            raise Conflict(f"The run has already {state.status}; it can't be cancelled any more.")
+            raise _impossible("cancelled", state.status)
         if state.job_id is not None:
             queue.abort(state.job_id)
         state.status, state.finished_at = Status.CANCELLED, now
         state.events.append(Event(EventType.RUN_CANCELLED, {"run_id": str(state.id), "reason": reason}, now))
     return stored
+
+
+def pause(run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
+    """Stops a run at its next safe point; one that no worker has begun stops at once. Answers its status now.
+
+    A safe point lies before each model call and before the tool calls of a step: the journal pauses a run that
+    is `pausing` in place of committing that such an effect is about to happen. Pausing it again changes nothing.
+    Raises Conflict when the run has not been started or has ended.
+    """
+    with _changing(run_id) as (state, now, stored):
+        match state.status:
+            case Status.PAUSING | Status.PAUSED:
+                pass
+            case Status.RUNNING:
+                state.status = Status.PAUSING
+                state.events.append(Event(EventType.RUN_PAUSING, {"run_id": str(state.id)}, now))
+            case Status.QUEUED:
+                if state.job_id is not None:
+                    queue.abort(state.job_id)
+                    state.job_id = None
+                come_to_rest(state, now)
+            case other:
+                raise _impossible("paused", other)
+    return Status(state.status), stored
+
+
+def resume(run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
+    """Lets a paused run go on from its last checkpoint, on any worker. Answers its status now.
+
+    One that is still `pausing` just goes on; one that is queued or running is left alone. Raises Conflict when
+    the run has not been started, waits for a person, or has ended.
+    """
+    with _changing(run_id) as (state, now, stored):
+        match state.status:
+            case Status.QUEUED | Status.RUNNING:
+                pass
+            case Status.PAUSING:
+                state.status = Status.RUNNING
+                state.events.append(Event(EventType.RUN_RESUMED, {"run_id": str(state.id)}, now))
+            case Status.PAUSED:
+                state.status, state.queued_at = Status.QUEUED, now
+                state.job_id = _defer_unless_held(state.id, state.session_id, state.queue, state.priority)
+                state.events.append(Event(EventType.RUN_RESUMED, {"run_id": str(state.id)}, now))
+            case other:
+                raise _impossible("resumed", other)
+    return Status(state.status), stored
+
+
+def _impossible(verb: str, status: str) -> Conflict:
+    return Conflict(f"A run that is {status!r} can't be {verb}.", details={"status": status})
 
 
 # --- verbs of the engine -----------------------------------------------------------------------
@@ -224,6 +277,12 @@ def hand_back(reason: str) -> Transition:
     return apply
 
 
+def come_to_rest(state: RunState, now: datetime) -> None:
+    """A run that was to pause has come to a safe point: it is in nobody's hands until it is resumed."""
+    state.status, state.worker_id = Status.PAUSED, None
+    state.events.append(Event(EventType.RUN_PAUSED, {"run_id": str(state.id)}, now))
+
+
 def requeue_lost(run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[StoredEvent]]:
     """Takes runs out of the hands of lost workers: back into the queue, or failed when it has lost too many.
 
@@ -280,7 +339,13 @@ def count_usage(states: Iterable[RunState]) -> None:
 
 
 def _queue_again(state: RunState, now: datetime, reason: str) -> None:
-    """Keeps queue name and priority. The run holds its session already, so its turn is now."""
+    """Keeps queue name and priority. The run holds its session already, so its turn is now.
+
+    One that was to pause rests where its last checkpoint is.
+    """
+    if state.status == Status.PAUSING:
+        come_to_rest(state, now)
+        return
     state.status, state.queued_at, state.worker_id = Status.QUEUED, now, None
     state.job_id = _defer(state.id, state.queue, state.priority)
     state.events.append(Event(EventType.RUN_QUEUED, {"run_id": str(state.id), "reason": reason}, now))
@@ -297,6 +362,18 @@ def _defer_on_turn(
     if session_id is not None:
         Session.objects.select_for_update().values_list("pk").get(pk=session_id)
         if Run.objects.filter(session_id=session_id, status__in=ACTIVE).exclude(pk=run_id).exists():
+            return None
+    return _defer(run_id, queue_name, priority)
+
+
+def _defer_unless_held(
+    run_id: uuid.UUID, session_id: uuid.UUID | None, queue_name: str, priority: int
+) -> int | None:
+    """The job of a run that comes back to its session: none while another run holds the session."""
+    if session_id is not None:
+        Session.objects.select_for_update().values_list("pk").get(pk=session_id)
+        others = Run.objects.filter(session_id=session_id, status__in=ACTIVE).exclude(pk=run_id)
+        if others.exclude(status=Status.QUEUED, job_id=None).exists():
             return None
     return _defer(run_id, queue_name, priority)
 

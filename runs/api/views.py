@@ -70,6 +70,8 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
         "payload": "read:run",
         "create": "execute:agent",
         "start": "control:run",
+        "pause": "control:run",
+        "resume": "control:run",
         "cancel": "control:run",
         "retry": "control:run",
     }
@@ -159,6 +161,33 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
         run = self.get_object()
         live.announce(commands.enqueue_run(self.actor, run.pk))
         return done(run.pk, Status.QUEUED, "The run is queued.")
+
+    @extend_schema(request=None, responses=serializers.VerbSerializer)
+    @action(detail=True, methods=["post"])
+    def pause(self, request: Request, pk: str) -> Response:
+        """Pause a run
+
+        It stops at the next safe point: before a model call, or before the tools of a step; what is under way
+        comes to its end first. Answers `paused`, or `pausing` while that is still to come. Repeating it changes
+        nothing; a run that has not been started, or has ended, answers 409.
+        """
+        run = self.get_object()
+        status, events = commands.pause_run(self.actor, run.pk)
+        live.announce(events)
+        return done(run.pk, status, f"The run is {status}.")
+
+    @extend_schema(request=None, responses=serializers.VerbSerializer)
+    @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Resume a paused run
+
+        Any worker goes on from its last checkpoint. One that is queued or running anyway is left alone; one that
+        has not been started, or has ended, answers 409.
+        """
+        run = self.get_object()
+        status, events = commands.resume_run(self.actor, run.pk)
+        live.announce(events)
+        return done(run.pk, status, f"The run is {status}.")
 
     @extend_schema(request=serializers.CancelSerializer, responses=serializers.VerbSerializer)
     @action(detail=True, methods=["post"])

@@ -28,7 +28,7 @@ from runs import lifecycle
 from runs.engine.checkpointer import RECORDER, CheckpointSaver
 from runs.engine.faults import RunFault
 from runs.engine.flush import Attempt
-from runs.engine.journal import Fenced, Journal
+from runs.engine.journal import Fenced, Journal, Paused
 from runs.engine.messages import from_json, text_of, thought_of
 from runs.engine.middleware import DeltaHandler, RunMiddleware
 from runs.engine.recorder import Recorder
@@ -91,7 +91,7 @@ class Executor:
                 recorder.agent = await self._agent(run)
                 answer = await self._drive(recorder)
             await recorder.end(lifecycle.finish(text_of(answer)), _message_rows(recorder, answer))
-        except Fenced:
+        except (Fenced, Paused):
             recorder.abandon()
         except asyncio.CancelledError:
             # By a person, whose `cancel` has ended the run already and fences this; or by the worker's stop.

@@ -21,13 +21,15 @@ from agentplatform.lib import bulk
 from billing import ledger
 from billing.models import UsageRecord
 from runs import event_log, lifecycle
-from runs.events import DELTAS, Event, StoredEvent
+from runs.events import DELTAS, Event, EventType, StoredEvent
 from runs.lifecycle import RunState, Transition
 from runs.models import Checkpoint, CheckpointBlob, CheckpointWrite, Message, Run, RunStep, Status
 
 # Characters of one delta event: however they are escaped, it stays below what is stored apart.
 LONGEST_DELTA = 8_000
 UNDER_WAY = (Status.RUNNING, Status.PAUSING)
+# What a run that pauses instead does not begin with.
+ANNOUNCEMENTS = frozenset({EventType.STEP_STARTED, EventType.TOOL_CALL_STARTED})
 
 
 @dataclass(slots=True)
@@ -49,6 +51,10 @@ class Tally:
     steps: int = 0
     usage: list[UsageRecord] = field(default_factory=list)
 
+    def forget_opened(self) -> None:
+        """Takes out calls that were about to be made: an entry is opened and committed before its call."""
+        self.usage = [record for record in self.usage if record.entry != "opened"]
+
     def add_to(self, state: RunState) -> None:
         state.total_steps += self.steps
         for record in self.usage:
@@ -69,6 +75,8 @@ class Entry:
     rows: list[bulk.Row] = field(default_factory=list)
     tally: Tally = field(default_factory=Tally)
     transition: Transition | None = None
+    at_safe_point: bool = False
+    """A step is about to begin: a run that is to pause pauses here, and what was about to happen does not."""
 
     def add_event(self, event: Event) -> None:
         """Appends; a delta that follows one of its kind is joined to it, so load makes fewer, larger events."""
@@ -99,6 +107,8 @@ class Outcome(Enum):
     COMMITTED = "committed"
     BLOCKED = "blocked"
     """The run's row is in other hands; the entry waits for the next flush."""
+    PAUSED = "paused"
+    """The run was to pause and now rests; what the entry had done before was written."""
     FENCED = "fenced"
     """The attempt is not the run's any more, or the run has ended; nothing but usage was written."""
 
@@ -150,7 +160,7 @@ class _Flush:
         runs = Run.objects.in_bulk(self.begun) if self.begun else {}
         for item, result in zip(self.items, results, strict=True):
             key = _run_id(item)
-            if result.outcome is Outcome.COMMITTED and key is not None:
+            if result.outcome in (Outcome.COMMITTED, Outcome.PAUSED) and key is not None:
                 result.events = result.events or stored.get(key, [])
                 result.run = runs.get(key) if isinstance(item, Begin) else None
         return results
@@ -166,7 +176,7 @@ class _Flush:
         return self._begin(item, state) if isinstance(item, Begin) else self._write(item, state)
 
     def _begin(self, item: Begin, state: RunState) -> Result:
-        is_ours = state.status == Status.RUNNING and state.worker_id == item.worker_id
+        is_ours = state.status in UNDER_WAY and state.worker_id == item.worker_id
         if item.repeated and is_ours and state.journal_position == 0:
             # The commit of this very begin succeeded, only its answer was lost.
             self.begun.append(state.id)
@@ -181,20 +191,30 @@ class _Flush:
     def _write(self, entry: Entry, state: RunState) -> Result:
         attempt = entry.attempt
         assert attempt is not None
+        is_current = state.attempt == attempt.number
+        is_repeated = is_current and entry.position <= state.journal_position
+        may_write = is_current and state.status in UNDER_WAY
+        if entry.at_safe_point and not (is_repeated or (may_write and state.status != Status.PAUSING)):
+            entry.tally.forget_opened()
         self.usage.extend(entry.tally.usage)
-        if state.attempt == attempt.number and entry.position <= state.journal_position:
-            return Result(Outcome.COMMITTED, event_log.read(state.id, attempt.last_seq))
-        if state.attempt != attempt.number or state.status not in UNDER_WAY:
+        if is_repeated:
+            rests = entry.at_safe_point and state.status == Status.PAUSED
+            events = event_log.read(state.id, attempt.last_seq)
+            return Result(Outcome.PAUSED if rests else Outcome.COMMITTED, events)
+        if not may_write:
             self._come_late(entry, state)
             return Result(Outcome.FENCED)
         state.journal_position = entry.position
-        state.events.extend(entry.events)
+        rests = entry.at_safe_point and state.status == Status.PAUSING
+        state.events.extend(event for event in entry.events if not (rests and event.type in ANNOUNCEMENTS))
         entry.tally.add_to(state)
-        if entry.transition:
+        if rests:
+            lifecycle.come_to_rest(state, self.now)
+        elif entry.transition:
             entry.transition(state, self.now)
         self.changed[state.id] = state
         self.accepted.append(entry)
-        return Result(Outcome.COMMITTED)
+        return Result(Outcome.PAUSED if rests else Outcome.COMMITTED)
 
     def _come_late(self, entry: Entry, state: RunState) -> None:
         """A fenced attempt's money still counts for its run, and a cancelled run is in nobody's hands any more."""

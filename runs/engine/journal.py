@@ -41,6 +41,10 @@ class Fenced(Exception):
     """The attempt is not the run's any more: it was cancelled, or another worker has taken it over."""
 
 
+class Paused(Exception):
+    """The run was to pause and now rests at its last checkpoint; the attempt is over."""
+
+
 @dataclass(slots=True)
 class _Pending:
     """An item and the futures that wait for its commit."""
@@ -80,6 +84,7 @@ class Journal:
         usage: Sequence[UsageRecord] = (),
         steps: int = 0,
         transition: Transition | None = None,
+        at_safe_point: bool = False,
     ) -> _Pending:
         """Adds to what the attempt writes with the next flush. Everything of one call commits together."""
         with self._arrived:
@@ -96,6 +101,7 @@ class Journal:
             entry.tally.usage.extend(usage)
             entry.tally.steps += steps
             entry.transition = transition or entry.transition
+            entry.at_safe_point = entry.at_safe_point or at_safe_point
             return pending
 
     def submit(
@@ -107,15 +113,22 @@ class Journal:
         usage: Sequence[UsageRecord] = (),
         steps: int = 0,
         transition: Transition | None = None,
+        at_safe_point: bool = False,
     ) -> asyncio.Future[Result]:
         """Like `append`; the future is done after the commit of this and all before it.
 
-        It raises Fenced, or what the database said of these rows or of earlier ones.
+        It raises Fenced, Paused (only `at_safe_point`), or what the database said of these rows or of earlier ones.
         """
         future: asyncio.Future[Result] = self._loop.create_future()
         with self._arrived:
             pending = self.append(
-                attempt, events=events, rows=rows, usage=usage, steps=steps, transition=transition
+                attempt,
+                events=events,
+                rows=rows,
+                usage=usage,
+                steps=steps,
+                transition=transition,
+                at_safe_point=at_safe_point,
             )
             pending.waiters.append(future)
         return future
@@ -129,12 +142,19 @@ class Journal:
         usage: Sequence[UsageRecord] = (),
         steps: int = 0,
         transition: Transition | None = None,
+        at_safe_point: bool = False,
     ) -> list[StoredEvent]:
         """Like `submit`, and returns after the commit. After a failure only an end (`transition`) is still written."""
         if attempt.failure and transition is None:
             raise attempt.failure
         result = await self.submit(
-            attempt, events=events, rows=rows, usage=usage, steps=steps, transition=transition
+            attempt,
+            events=events,
+            rows=rows,
+            usage=usage,
+            steps=steps,
+            transition=transition,
+            at_safe_point=at_safe_point,
         )
         return result.events
 
@@ -263,7 +283,12 @@ def _limit_lock_waits() -> None:
 def _error(outcome: Result | Exception) -> Exception | None:
     if isinstance(outcome, Exception):
         return outcome
-    return Fenced("The run has been cancelled or taken over.") if outcome.outcome is Outcome.FENCED else None
+    match outcome.outcome:
+        case Outcome.FENCED:
+            return Fenced("The run has been cancelled or taken over.")
+        case Outcome.PAUSED:
+            return Paused("The run rests until it is resumed.")
+    return None
 
 
 def _join(earlier: _Pending, later: _Pending) -> None:
@@ -277,6 +302,7 @@ def _join(earlier: _Pending, later: _Pending) -> None:
     first.tally.usage.extend(second.tally.usage)
     first.tally.steps += second.tally.steps
     first.transition = second.transition or first.transition
+    first.at_safe_point = first.at_safe_point or second.at_safe_point
     earlier.waiters.extend(later.waiters)
 
 

@@ -30,7 +30,7 @@ from agents.tools.base import MOST_LEVELS, ToolFault, is_too_deep
 from billing import ledger
 from billing.models import Outcome
 from runs.engine.faults import RunFault
-from runs.engine.journal import Fenced
+from runs.engine.journal import Fenced, Paused
 from runs.engine.messages import as_json, content_of, text_of, thought_of
 from runs.engine.recorder import Recorder
 from runs.events import EventType
@@ -110,10 +110,13 @@ class RunMiddleware(AgentMiddleware[Any, Any]):
     ) -> ToolMessage | Any:
         recorder = cast(Recorder, request.runtime.context)
         call = request.tool_call
+        # Its neighbours may be at work already; pausing would break them off.
+        is_first = not recorder.is_in_step(RunStep.StepType.TOOL)
         step = recorder.enter_step(RunStep.StepType.TOOL, "tools")
         head = {"tool": call["name"], "call_id": call["id"]}
-        recorder.emit(EventType.TOOL_CALL_STARTED, {"args": call["args"], **head})
-        await recorder.commit()
+        await recorder.announce(
+            EventType.TOOL_CALL_STARTED, {"args": call["args"], **head}, at_safe_point=is_first
+        )
         started = time.monotonic()
         message = await _contain(handler, request)
         duration = round(time.monotonic() - started, 3)
@@ -155,7 +158,7 @@ async def _call(
     except asyncio.CancelledError:
         settle(Outcome.CANCELLED, partial())
         raise
-    except (Fenced, RunFault):
+    except (Fenced, Paused, RunFault):
         raise
     except Exception as error:
         fault = classify(error)
@@ -249,7 +252,7 @@ async def _contain(
         if isinstance(message, ToolMessage):
             return message
         text = f"The tool {request.tool_call['name']!r} answered in a form that is not supported."
-    except (Fenced, RunFault):
+    except (Fenced, Paused, RunFault):
         raise
     except ToolFault as fault:
         text = fault.message

@@ -65,13 +65,19 @@ class Recorder:
 
     # --- steps ---
 
+    def is_in_step(self, kind: RunStep.StepType) -> bool:
+        """Whether a step of this kind is under way."""
+        return self._open is not None and self._open.type == kind
+
     def enter_step(self, kind: RunStep.StepType, node: str) -> Step:
         """Begins a step, or goes on with the one of this kind that is under way (parallel tool calls)."""
-        if self._open and self._open.type == kind:
+        if self.is_in_step(kind):
+            assert self._open
             return self._open
         self.step += 1
         self._open = Step(self.step, kind, node, timezone.now())
-        self.emit(EventType.STEP_STARTED, {"step": self.step, "type": kind.value})
+        # With what the step begins with, which may turn out not to happen.
+        self._hold(EventType.STEP_STARTED, {"step": self.step, "type": kind.value})
         return self._open
 
     def save_checkpoint(self, checkpoint: bulk.Row, blobs: Sequence[bulk.Row], *, ends_step: bool) -> None:
@@ -174,12 +180,18 @@ class Recorder:
         )
 
     async def open_usage(self, record: UsageRecord) -> None:
-        """Commits that a model call is about to be made, and everything before it."""
-        await self._journal.write(self._attempt, events=self._take_events(), usage=[record])
+        """Commits that a model call is about to be made, and everything before it. Raises Paused instead."""
+        await self._journal.write(
+            self._attempt, events=self._take_events(), usage=[record], at_safe_point=True
+        )
 
-    async def commit(self) -> None:
-        """Returns when all that was handed in has been committed: to be awaited before anything that has an effect."""
-        await self._journal.write(self._attempt, events=self._take_events())
+    async def announce(self, kind: EventType, data: dict[str, Any], *, at_safe_point: bool) -> None:
+        """Commits that something with an effect is about to happen, and everything before it.
+
+        At a safe point, where nothing of the step has happened yet, it raises Paused instead if the run is to pause.
+        """
+        self._hold(kind, data)
+        await self._journal.write(self._attempt, events=self._take_events(), at_safe_point=at_safe_point)
 
     def settle_usage(self, record: UsageRecord) -> None:
         """Holds what a model call has used, to commit with its step."""

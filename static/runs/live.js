@@ -13,6 +13,8 @@ const transcript = new Transcript();
 const timeline = new Timeline(part("steps"), texts);
 const log = new EventLog(part("log"), part("log-count"));
 const changed = new Set();
+const pausable = new Set(["queued", "running"]);
+const resumable = new Set(["pausing", "paused"]);
 let awaitsFrame = false;
 
 const socket = new RunSocket(page.socket, {
@@ -63,7 +65,7 @@ function showStatus(status) {
     badge.textContent = texts[`status_${status}`] ?? status;
     document.title = `${badge.textContent} · ${page.title}`;
   }
-  if (transcript.ended) offerNoCancel();
+  offerVerbs(status);
   const { error } = transcript;
   part("error").hidden = !error;
   part("error-class").textContent = error?.class ?? "";
@@ -105,9 +107,20 @@ function tell(message) {
   part("notice").textContent = message;
 }
 
-function offerNoCancel() {
-  part("confirm").close("");
-  part("cancel")?.remove();
+/** Only the buttons that make sense now; none where the reader may not steer the run. */
+function offerVerbs(status) {
+  if (!part("verbs")) return;
+  if (transcript.ended) {
+    part("confirm").close("");
+    part("verbs").remove();
+    return;
+  }
+  part("pause").hidden = !pausable.has(status);
+  part("resume").hidden = !resumable.has(status);
+}
+
+function send(action) {
+  if (!socket.send({ action })) tell(texts.not_connected);
 }
 
 function askToCancel() {
@@ -117,9 +130,11 @@ function askToCancel() {
 
 function cancelIfConfirmed() {
   if (part("confirm").returnValue !== "cancel" || transcript.ended) return;
-  if (!socket.send({ action: "cancel" })) tell(texts.not_connected);
+  send("cancel");
 }
 
+part("pause")?.addEventListener("click", () => send("pause"));
+part("resume")?.addEventListener("click", () => send("resume"));
 part("cancel")?.addEventListener("click", askToCancel);
 part("confirm").addEventListener("close", cancelIfConfirmed);
 setInterval(() => transcript.ended || showUsage(), 1000);

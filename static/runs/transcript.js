@@ -20,7 +20,9 @@ const statusByType = {
 };
 const terminal = new Set(["completed", "failed", "cancelled"]);
 // They tell what happened to the run as a whole, so they outlive the attempt that they were told in.
-const aboutTheRun = new Set(["run_queued", "run_started", "attempt_started", "budget_warning"]);
+const aboutTheRun = new Set([
+  "run_queued", "run_started", "attempt_started", "run_pausing", "run_paused", "run_resumed", "budget_warning",
+]);
 
 export class Transcript {
   lastSeq = 0;
@@ -141,7 +143,9 @@ export class Transcript {
   }
 }
 
-const noted = new Set(["attempt_started", "budget_warning", "approval_required", "approval_resolved"]);
+const noted = new Set([
+  "attempt_started", "run_paused", "run_resumed", "budget_warning", "approval_required", "approval_resolved",
+]);
 
 function startedCall(data) {
   return { id: data.call_id, tool: data.tool ?? "", args: data.args ?? data, state: "running", result: null, duration: null };

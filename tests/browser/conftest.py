@@ -18,9 +18,27 @@ from django.test import Client
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from accounts.models import User
-from tests.runs.conftest import agent, http, lent_platform, platform, server
+from tests.runs.conftest import (
+    _model_endpoint,
+    agent,
+    agent_on,
+    http,
+    lent_platform,
+    model_endpoint,
+    platform,
+    server,
+)
 
-__all__ = ["agent", "http", "lent_platform", "platform", "server"]
+__all__ = [
+    "_model_endpoint",
+    "agent",
+    "agent_on",
+    "http",
+    "lent_platform",
+    "model_endpoint",
+    "platform",
+    "server",
+]
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 ARGUMENTS = [

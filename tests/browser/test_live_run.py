@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from runs.models import Run, Status
-from tests.factories import AgentFactory, ChatModelFactory, RunFactory
+from tests.factories import AgentFactory, ChatModelFactory, RunFactory, ToolFactory
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -114,6 +114,19 @@ def drop_at(socket, frame: str, event_type: str) -> None:
     socket.send(frame)
     if f'"type":"{event_type}"' in frame:
         socket.close(code=4999)
+
+
+def test_pauses_and_resumes_a_run(page_of, olivia, workspace, agent_on, start):
+    agent = agent_on("slow-10-150", tools=[ToolFactory(workspace=workspace, name="calculator")])
+    page = page_of(olivia)
+    run_id = start(agent, 'call calculator {"expression": "6 * 7"}')
+    page.goto(f"/runs/{run_id}/")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator("#status")).to_have_attribute("data-status", "paused")
+    expect(page.get_by_role("button", name="Pause")).to_be_hidden()
+    page.get_by_role("button", name="Resume").click()
+    ended(page, "completed")
+    expect(page.get_by_role("button", name="Resume")).to_have_count(0)
 
 
 def test_cancels_a_run_after_asking(page_of, olivia, endless_agent, start):

@@ -150,6 +150,87 @@ def test_does_not_cancel_what_has_ended(run):
         lifecycle.cancel(run.pk)
 
 
+def test_pauses_a_queued_run_at_once(run):
+    status, _events = lifecycle.pause(run.pk)
+
+    assert (status, jobs(), event_types(run)) == (Status.PAUSED, [], ["run_queued", "run_paused"])
+
+
+def test_asks_a_running_run_to_pause(run):
+    apply(run, lifecycle.begin(uuid7()))
+    status, events = lifecycle.pause(run.pk)
+
+    assert (status, [event.type for event in events]) == (Status.PAUSING, ["run_pausing"])
+
+
+@pytest.mark.parametrize("verb", [lifecycle.pause, lifecycle.resume])
+@pytest.mark.parametrize("begun", [False, True])
+def test_changes_nothing_when_it_is_repeated(run, verb, begun):
+    if begun:
+        apply(run, lifecycle.begin(uuid7()))
+    lifecycle.pause(run.pk)
+    first = verb(run.pk)
+    status, events = verb(run.pk)
+
+    assert (status, events) == (first[0], [])
+
+
+def test_resumes_a_paused_run(run):
+    lifecycle.pause(run.pk)
+    status, _events = lifecycle.resume(run.pk)
+
+    assert (status, jobs()) == (Status.QUEUED, [str(run.pk)])
+    assert event_types(run) == ["run_queued", "run_paused", "run_resumed"]
+
+
+def test_takes_a_pause_back(run):
+    apply(run, lifecycle.begin(uuid7()))
+    lifecycle.pause(run.pk)
+    status, _events = lifecycle.resume(run.pk)
+
+    assert (status, event_types(run)[-2:]) == (Status.RUNNING, ["run_pausing", "run_resumed"])
+
+
+@pytest.mark.parametrize("verb", [lifecycle.pause, lifecycle.resume])
+@pytest.mark.parametrize("end", [lifecycle.finish("x"), lifecycle.fail(ErrorClass.INTERNAL, "x")])
+def test_neither_pauses_nor_resumes_what_has_ended(run, verb, end):
+    apply(run, end)
+    with pytest.raises(Conflict) as refused:
+        verb(run.pk)
+
+    assert refused.value.details == {"status": run.status}
+
+
+@pytest.mark.parametrize("verb", [lifecycle.pause, lifecycle.resume])
+def test_neither_pauses_nor_resumes_what_was_not_started(alice, agent, verb):
+    with pytest.raises(Conflict):
+        verb(start_now(alice, agent, start=False).pk)
+
+
+@pytest.mark.parametrize("leave", [lifecycle.hand_back("worker_stopped"), None])
+def test_rests_when_its_worker_goes_while_it_is_to_pause(run, leave):
+    apply(run, lifecycle.begin(uuid7()))
+    lifecycle.pause(run.pk)
+    if leave:
+        apply(run, leave)
+    else:
+        lifecycle.requeue_lost([run.pk])
+    run.refresh_from_db()
+
+    assert (run.status, run.worker_id, event_types(run)[-1]) == (Status.PAUSED, None, "run_paused")
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_cancels_a_run_that_pauses_or_rests(run, begun):
+    if begun:
+        apply(run, lifecycle.begin(uuid7()))
+    lifecycle.pause(run.pk)
+    lifecycle.cancel(run.pk)
+    run.refresh_from_db()
+
+    assert run.status == Status.CANCELLED
+
+
 def test_knows_no_run_that_does_not_exist(db):
     with pytest.raises(NotFound):
         lifecycle.cancel(uuid7())
@@ -217,6 +298,27 @@ def test_keeps_the_head_in_charge_when_a_waiting_message_is_cancelled(alice, age
     assert jobs() == [str(first.pk)]
 
 
+def test_keeps_the_session_while_its_head_rests(alice, agent, session):
+    first = start_now(alice, agent, session_id=session.pk)
+    start_now(alice, agent, session_id=session.pk)
+    lifecycle.pause(first.pk)
+    resting = jobs()
+    lifecycle.resume(first.pk)
+
+    assert (resting, jobs()) == ([], [str(first.pk)])
+
+
+def test_lets_a_resumed_message_wait_for_its_turn(alice, agent, session):
+    first = start_now(alice, agent, session_id=session.pk)
+    second = start_now(alice, agent, session_id=session.pk)
+    lifecycle.pause(second.pk)
+    lifecycle.resume(second.pk)
+    waiting = jobs()
+    lifecycle.cancel(first.pk)
+
+    assert (waiting, jobs()) == ([str(first.pk)], [str(second.pk)])
+
+
 def test_lets_sessions_go_beside_each_other(alice, agent, session, workspace):
     other = Session.objects.create(workspace=workspace, user=alice)
 
@@ -251,6 +353,26 @@ def test_lets_exactly_one_of_two_cancels_write(alice, agent):
 
     with ThreadPoolExecutor(2) as pool:
         assert sorted(pool.map(cancel, range(2))) == [0, 1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_lets_a_pause_and_a_cancel_at_once_end_in_a_cancelled_run(alice, agent):
+    run = start_now(alice, agent)
+
+    def steer(verb) -> None:
+        try:
+            verb(run.pk)
+        except Conflict:
+            pass  # The pause has come second.
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(steer, [lifecycle.pause, lifecycle.resume] * 3 + [lifecycle.cancel, lifecycle.pause]))
+    run.refresh_from_db()
+
+    assert (run.status, jobs()) == (Status.CANCELLED, [])
+    assert [event.seq for event in event_log.read(run.pk, 0)] == list(range(1, run.last_seq + 1))
 
 
 def test_refuses_to_delete_what_an_active_run_uses(run, agent):

@@ -10,7 +10,7 @@ asks for it) or as one document, and `GET /v1/models`. The request's model name 
 one endpoint serves every test:
 
     text, text-N, text-N-MS     N tokens "word0 word1 …", MS milliseconds apart (else --tokens, --delay-ms)
-    slow, slow-MS, slow-N-MS    the same, 100 ms apart unless said otherwise
+    slow, slow-MS, slow-N-MS    the same, 100 ms apart unless said otherwise; also before tool calls
     clock-N-MS                  N tokens "<index>@<ns>|", the time (CLOCK_MONOTONIC) at which each was due
     echo                        the last user message, word by word
     reasoning, reasoning-N      text with reasoning content; usage has reasoning and cached tokens

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 CALL_LINE = re.compile(r"^call (?P<name>[\w-]+) (?P<arguments>\{.*\})\s*$", re.MULTILINE)
@@ -179,14 +179,16 @@ def choose(behaviour: str, body: dict[str, Any], defaults: Defaults, api_key: st
         return error(int(behaviour.removeprefix("error-")), api_key)
     if behaviour.startswith("garbage"):
         return garbage(behaviour.removeprefix("garbage").removeprefix("-"))
+    match = TIMED_TEXT.match(behaviour)
     if calls := requested_calls(body, behaviour):
+        if match and match["kind"] == "slow":
+            return replace(timed_answer(match, defaults), calls=calls, finish_reason="tool_calls")
         return Answer(calls=calls, finish_reason="tool_calls", delay_ms=defaults.delay_ms)
     # What is timed keeps its time, whatever tools have said.
     if not behaviour.startswith(("slow", "clock")) and (results := tool_results(body)):
         return Answer(tokens=("The ", "tool ", "said: ", *results), delay_ms=defaults.delay_ms)
     if behaviour == "echo":
         return Answer(tokens=tuple(re.findall(r"\S*\s*", last_user_text(body))), delay_ms=defaults.delay_ms)
-    match = TIMED_TEXT.match(behaviour)
     return (
         timed_answer(match, defaults)
         if match

@@ -1,4 +1,4 @@
-"""POST /runs/{id}/start, /cancel and /retry."""
+"""POST /runs/{id}/start, /pause, /resume, /cancel and /retry."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from runs.models import Run, Status
 from tests.factories import ApiKeyFactory, RunFactory
 
-VERBS = ["start", "cancel", "retry"]
+VERBS = ["start", "pause", "resume", "cancel", "retry"]
 
 
 @pytest.fixture
@@ -53,6 +53,33 @@ def test_starts_a_run_once(verb, run):
 
 def test_does_not_start_an_ended_run(verb, completed):
     assert verb("start", completed).status_code == 409
+
+
+# pause and resume
+
+
+def test_pauses_a_run(verb, run):
+    made = run()
+
+    assert verb("pause", made).json() == {"run_id": made, "status": "paused", "message": "The run is paused."}
+
+
+def test_resumes_a_run(verb, run):
+    made = run()
+    verb("pause", made)
+
+    assert verb("resume", made).json() == {
+        "run_id": made,
+        "status": "queued",
+        "message": "The run is queued.",
+    }
+
+
+@pytest.mark.parametrize("name", ["pause", "resume"])
+def test_says_why_an_ended_run_is_neither_paused_nor_resumed(verb, completed, name):
+    refused = verb(name, completed)
+
+    assert (refused.status_code, refused.json()["error"]["details"]) == (409, {"status": "completed"})
 
 
 # cancel
