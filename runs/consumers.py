@@ -1,9 +1,9 @@
 """`/ws/runs/{id}/?after=<seq>`: a run's events over WebSocket, and commands to it.
 
 Frames from the server are event envelopes (`runs.events`), and `{"action", "ok", "error"?}` as answers to commands
-`{"action": "pause"}`, `{"action": "resume"}`, `{"action": "cancel", "reason"?}` and `{"action": "ping"}`. The socket says
-who it is by a `ticket` in the query, by the headers of the REST API, or by the admin's session cookie (then its
-Origin must be ours).
+`{"action": "pause"}`, `{"action": "resume"}`, `{"action": "cancel", "reason"?}` and `{"action": "ping"}`. The
+socket says who it is by a `ticket` in the query, by the headers of the REST API, or by the admin's session
+cookie (then its Origin must be ours).
 
 Close codes: 1000 the run has ended; 1012 the server restarts, reconnect with `after`; 4400 malformed; 4401 not
 signed in, or the credential has ended; 4403 not permitted; 4404 no such run.

@@ -286,6 +286,8 @@ BODIES: dict[str, Callable[[Tenant], Json | None]] = {
     "POST /runs": run_body,
     "POST /runs/{pk}/start": nothing,
     "POST /runs/{pk}/cancel": lambda tenant: {"reason": "Enough."},
+    "POST /runs/{pk}/pause": nothing,
+    "POST /runs/{pk}/resume": nothing,
     "POST /runs/{pk}/retry": nothing,
 }
 # Without these the operation would wait, or go on for ever.

@@ -213,7 +213,9 @@ def test_shows_markup_as_text(page, workspace):
     ("status", "buttons"),
     [
         (Status.CREATED, {"Watch live", "Start", "Cancel"}),
-        (Status.RUNNING, {"Watch live", "Cancel"}),
+        (Status.RUNNING, {"Watch live", "Pause", "Cancel"}),
+        (Status.PAUSING, {"Watch live", "Resume", "Cancel"}),
+        (Status.PAUSED, {"Watch live", "Resume", "Cancel"}),
         (Status.COMPLETED, {"Watch live", "Retry"}),
     ],
 )
@@ -270,7 +272,7 @@ def test_tells_the_outcome_for_each_run(waiting, workspace, olivia):
     assert sorted(messages) == sorted(
         [
             f"Run {waiting.pk} is cancelled.",
-            f"Run {done.pk}: The run has already completed; it can't be cancelled any more.",
+            f"Run {done.pk}: A run that is 'completed' can't be cancelled.",
         ]
     )
 
@@ -281,6 +283,17 @@ def test_starts_and_retries_selected_runs(waiting, workspace, olivia):
     act(client, "retry_selected", done)
     assert Run.objects.get(pk=waiting.pk).status == Status.QUEUED
     assert Run.objects.filter(parent=done).exists()
+
+
+def test_pauses_and_resumes_selected_runs(workspace, olivia):
+    runs = [RunFactory(workspace=workspace, user=olivia, status=status) for status in ("queued", "running")]
+    client = signed_in(olivia)
+    paused = said(act(client, "pause_selected", *runs))
+    resumed = said(act(client, "resume_selected", *runs))
+    assert sorted(paused) == sorted(
+        [f"Run {runs[0].pk} is paused.", f"Run {runs[1].pk} pauses as soon as what it is doing has ended."]
+    )
+    assert sorted(resumed) == sorted(f"Run {run.pk} goes on." for run in runs)
 
 
 def test_acts_as_the_signed_in_user(workspace, olivia, alice):
@@ -297,13 +310,15 @@ def test_takes_no_more_than_a_page_at_once(workspace, olivia, monkeypatch):
     assert Run.objects.filter(status=Status.CANCELLED).count() == 1
 
 
-@pytest.mark.parametrize("action", ["cancel_selected", "retry_selected", "start_selected"])
+@pytest.mark.parametrize(
+    "action", ["pause_selected", "resume_selected", "cancel_selected", "retry_selected", "start_selected"]
+)
 def test_lets_a_viewer_run_no_action(waiting, vera, action):
     act(signed_in(vera), action, waiting)
     assert list(Run.objects.values_list("status", flat=True)) == [Status.CREATED]
 
 
-@pytest.mark.parametrize("button", ["cancel", "retry", "start"])
+@pytest.mark.parametrize("button", ["pause", "resume", "cancel", "retry", "start"])
 @pytest.mark.parametrize("who", ["vera", "charlie", "audrey"])
 def test_lets_nobody_without_the_permission_press_a_button(request, waiting, who, button):
     response = press(signed_in(request.getfixturevalue(who)), waiting, button)

@@ -55,8 +55,8 @@ def test_asks_strangers_to_sign_in(run):
 
 
 @pytest.mark.parametrize(("who", "may"), [("olivia", True), ("alice", True), ("vera", False)])
-def test_offers_cancelling_to_those_who_may(request, run, who, may):
-    assert page_data(visit(request.getfixturevalue(who), run))["may_cancel"] is may
+def test_offers_the_verbs_to_those_who_may(request, run, who, may):
+    assert page_data(visit(request.getfixturevalue(who), run))["may_steer"] is may
 
 
 def test_lets_nothing_but_its_own_files_run(olivia, run):

@@ -279,6 +279,15 @@ def test_cancels_a_run(socket, alice, start):
     assert opened.connection.close_code == 1000
 
 
+def test_pauses_and_resumes_a_run(socket, alice, start):
+    opened = socket(start("slow-10-100"), bearer(alice))
+    answers = [opened.answer({"action": action}) for action in ("pause", "resume")]
+    told = [frame["type"] for frame in opened.frames() if "type" in frame]
+
+    assert answers == [{"action": "pause", "ok": True}, {"action": "resume", "ok": True}]
+    assert told[-1] == "run_completed"
+
+
 def test_says_that_a_run_can_be_cancelled_no_more(socket, alice, waiting, monkeypatch):
     """It has ended just now, and its last event is still on its way."""
     monkeypatch.setattr(follow, "_has_ended", lambda *_: False)
