@@ -153,16 +153,6 @@ CACHES = {
         **({} if REDIS_URL else {"OPTIONS": {"MAX_ENTRIES": CACHE_MAX_SIZE}}),
     }
 }
-CHANNEL_LAYERS = (
-    {
-        "default": {
-            "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-            "CONFIG": {"hosts": [REDIS_URL], "prefix": "agentplatform"},
-        }
-    }
-    if REDIS_URL
-    else {}
-)
 
 # Secrets. Each list's first entry is used to write, the others only to read, so that keys can be rotated.
 JWT_SECRET_KEYS = [key for key in env.str("JWT_SECRET_KEY", default="").split(",") if key] or [SECRET_KEY]

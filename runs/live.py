@@ -2,7 +2,7 @@
 
 One hub per process. A follower of a run gets what is published after it subscribed; its queue is bounded, and one
 that overflows only makes it read the rows. Events made in this process arrive directly; those of other
-processes over the channel layer (Redis) when there is one. Whatever gets lost on the way is found by
+processes over Redis (`runs.relay`) when there is one. Whatever gets lost on the way is found by
 comparing `last_seq` with the table every two seconds: the table is the truth, this is a shortcut.
 """
 
@@ -12,11 +12,10 @@ import asyncio
 import uuid
 from collections import defaultdict, deque
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 import structlog
-from channels.layers import get_channel_layer
+from django.conf import settings
 
 from agentplatform.lib.concurrency import in_thread
 from runs.events import StoredEvent
@@ -26,8 +25,6 @@ logger = structlog.get_logger(__name__)
 
 QUEUE_SIZE = 1000
 CHECK_SECONDS = 2.0
-# A larger batch goes over Redis as its last number only; followers read the rows.
-LARGEST_MESSAGE = 256 * 1024
 
 
 class Subscription:
@@ -78,21 +75,22 @@ class Hub:
     def __init__(self) -> None:
         self.draining = False
         self._followers: defaultdict[uuid.UUID, set[Subscription]] = defaultdict(set)
-        self._layer = get_channel_layer()
-        self._channel = ""
-        self._naming = asyncio.Lock()
+        self._relay = _relay(self.deliver, self._missed)
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def launch(self) -> None:
         """Starts the hub's own tasks on the running loop."""
         self._spawn(self._check())
-        if self._layer is not None:
-            self._spawn(self._receive())
+        if self._relay:
+            self._spawn(self._relay.send())
+            self._spawn(self._relay.listen())
 
     async def stop(self) -> None:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._relay:
+            await self._relay.close()
 
     def drain(self) -> None:
         """Tells every follower to end: the process is about to stop."""
@@ -110,8 +108,8 @@ class Hub:
         subscription = Subscription()
         followers = self._followers[run_id]
         followers.add(subscription)
-        if self._layer is not None and len(followers) == 1:
-            self._spawn(self._join(run_id))
+        if self._relay and len(followers) == 1:
+            self._spawn(self._relay.join(run_id))
         return subscription
 
     def unsubscribe(self, run_id: uuid.UUID, subscription: Subscription) -> None:
@@ -121,14 +119,14 @@ class Hub:
         followers.discard(subscription)
         if not followers:
             del self._followers[run_id]
-            if self._layer is not None:
-                self._spawn(self._leave(run_id))
+            if self._relay:
+                self._spawn(self._relay.leave(run_id))
 
     def publish(self, run_id: uuid.UUID, events: list[StoredEvent]) -> None:
-        """Delivers committed events here and, where there is a channel layer, to other processes. On the loop."""
+        """Delivers committed events here and, where there is a Redis, to other processes. On the loop."""
         self.deliver(run_id, events)
-        if self._layer is not None:
-            self._spawn(self._send(run_id, events))
+        if self._relay:
+            self._relay.publish(run_id, events)
 
     def deliver(self, run_id: uuid.UUID, events: list[StoredEvent]) -> None:
         for follower in self._followers.get(run_id, ()):
@@ -141,74 +139,10 @@ class Hub:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _own_channel(self) -> str:
-        """The one channel on which this process receives the events of all runs that it follows."""
-        async with self._naming:
-            if not self._channel:
-                self._channel = await self._layer.new_channel()
-        return self._channel
-
-    async def _join(self, run_id: uuid.UUID) -> None:
-        try:
-            await self._layer.group_add(_group(run_id), await self._own_channel())
-        except Exception as error:
-            logger.warning("live_channel_unreachable", error=str(error))
-            return
-        # Whatever was published before the subscription stood is in the table.
-        for follower in self._followers.get(run_id, ()):
-            follower.fall_behind()
-
-    async def _leave(self, run_id: uuid.UUID) -> None:
-        if run_id in self._followers:
-            return
-        try:
-            await self._layer.group_discard(_group(run_id), await self._own_channel())
-        except Exception as error:
-            logger.warning("live_channel_unreachable", error=str(error))
-
-    async def _send(self, run_id: uuid.UUID, events: list[StoredEvent]) -> None:
-        rows = [
-            (
-                event.seq,
-                event.attempt,
-                event.step,
-                event.node,
-                str(event.type),
-                event.timestamp.isoformat(),
-                event.data,
-            )
-            for event in events
-        ]
-        if sum(len(event.data) for event in events) > LARGEST_MESSAGE:
-            rows = []
-        try:
-            await self._layer.group_send(
-                _group(run_id), {"type": "run.events", "run_id": str(run_id), "events": rows}
-            )
-        except Exception as error:
-            logger.warning("live_channel_unreachable", error=str(error))
-
-    async def _receive(self) -> None:
-        while True:
-            try:
-                message = await self._layer.receive(await self._own_channel())
-            except asyncio.CancelledError:
-                raise
-            except Exception as error:
-                logger.warning("live_channel_unreachable", error=str(error))
-                await asyncio.sleep(1)
-                continue
-            self._deliver_message(message)
-
-    def _deliver_message(self, message: dict[str, Any]) -> None:
-        run_id = uuid.UUID(message["run_id"])
-        followers = self._followers.get(run_id)
-        if not followers:
-            return
-        if message["events"]:
-            self.deliver(run_id, [_event(run_id, row) for row in message["events"]])
-        else:
-            for follower in followers:
+    def _missed(self, run_id: uuid.UUID | None) -> None:
+        """Something was published that this process may not have heard: of one run, or of any."""
+        for key in self._followers if run_id is None else (run_id,):
+            for follower in self._followers.get(key, ()):
                 follower.fall_behind()
 
     # --- the safety net ---
@@ -234,13 +168,13 @@ def _heads(run_ids: list[uuid.UUID]) -> dict[uuid.UUID, int]:
     return dict(Run.objects.filter(pk__in=run_ids).values_list("pk", "last_seq"))
 
 
-def _group(run_id: uuid.UUID) -> str:
-    return f"run.{run_id}"
+def _relay(receive: Any, missed: Any) -> Any:
+    """The link to other processes; None where there is no Redis, whose client then is not even imported."""
+    if not settings.REDIS_URL:
+        return None
+    from runs.relay import Relay
 
-
-def _event(run_id: uuid.UUID, row: Sequence[Any]) -> StoredEvent:
-    seq, attempt, step, node, kind, timestamp, data = row
-    return StoredEvent(run_id, seq, attempt, step, node, kind, datetime.fromisoformat(timestamp), data)
+    return Relay(settings.REDIS_URL, receive, missed)
 
 
 _hubs: dict[asyncio.AbstractEventLoop, Hub] = {}
