@@ -86,6 +86,9 @@ async def work(
     chores = asyncio.create_task(keep_house(), name="chores")
     try:
         async with app.open_async():
+            if (task := asyncio.current_task()) and task.cancelling():
+                # Cancelled while it opened: opening a pool may swallow that, and it would work for ever.
+                raise asyncio.CancelledError
             ready()
             await app.run_worker_async(
                 queues=queues,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from procrastinate.psycopg_connector import PsycopgConnector
 
 from agentplatform.lib import queue
 
@@ -32,6 +35,28 @@ async def test_leaves_no_task_behind_when_it_is_cancelled_while_it_opens() -> No
     working.cancel()
     await asyncio.gather(working, return_exceptions=True)
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class Deaf(PsycopgConnector):
+    """Its opening does not pass on that it was cancelled."""
+
+    async def open_async(self, pool: Any = None) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+
+
+async def test_ends_when_its_opening_has_swallowed_that_it_was_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(queue, "_worker_connector", Deaf)
+    ready: list[bool] = []
+    working = asyncio.create_task(
+        queue.work(["any"], concurrency=1, drain_seconds=1, context={}, ready=lambda: ready.append(True))
+    )
+    await asyncio.sleep(0.1)
+    working.cancel()
+    done, _pending = await asyncio.wait([working], timeout=5)
+    assert (len(done), ready) == (1, [])
 
 
 @pytest.mark.usefixtures("silent_server")
