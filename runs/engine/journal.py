@@ -195,7 +195,7 @@ class Journal:
             logger.exception("The journal's thread has ended; no run of this worker can go on.")
             raise
         finally:
-            connection.close()
+            _release_connection()
 
     def _take(self, blocked: dict[uuid.UUID | int, _Pending]) -> dict[uuid.UUID | int, _Pending]:
         """All that has come in, after what an earlier flush had to leave; waits for something to do."""
@@ -278,6 +278,13 @@ def _limit_lock_waits() -> None:
     """A session that somebody else holds must not hold up every run of this worker."""
     with contextlib.suppress(*CONNECTION_FAULTS), connection.cursor() as cursor:
         cursor.execute("SET lock_timeout = '1s'")
+
+
+def _release_connection() -> None:
+    """Whoever gets the connection from the pool next waits for locks as long as ever."""
+    with contextlib.suppress(*CONNECTION_FAULTS), connection.cursor() as cursor:
+        cursor.execute("RESET lock_timeout")
+    connection.close()
 
 
 def _error(outcome: Result | Exception) -> Exception | None:

@@ -84,7 +84,7 @@ def test_takes_back_what_a_lost_worker_had_said_after_its_checkpoint(happened, s
 def test_says_that_another_worker_went_on(happened, shown):
     again = ("attempt_started", {"attempt": 2, "resumed_from": None, "supersedes_after_seq": 0, "in_step": 0})
     page = shown(happened(STEP, *said("Lost"), again))
-    expect(page.locator(".note")).to_contain_text("Another worker")
+    expect(page.locator(".note")).to_contain_text("A worker went on")
 
 
 def test_keeps_what_a_lost_attempt_has_used(happened, shown):

@@ -27,6 +27,15 @@ def platform(django_db_setup, django_db_blocker) -> Iterator[Platform]:
         yield platform
 
 
+@pytest.fixture(autouse=True)
+def _at_rest(request, _django_db_helper) -> Iterator[None]:
+    """A test that commits runs without asking for the platform still has them executed, once another has asked."""
+    yield
+    marker = request.node.get_closest_marker("django_db")
+    if Platform.running and marker and marker.kwargs.get("transaction"):
+        Platform.running.settle()
+
+
 @pytest.fixture
 def lent_platform(platform) -> Iterator[Platform]:
     """The platform for one test, given back when it is at rest: emptying tables waits for nobody."""

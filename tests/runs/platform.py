@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Coroutine
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import uvicorn
 from django.db import connection
@@ -22,6 +22,8 @@ SETTLE_SECONDS = 15
 class Platform:
     """A context manager. `url` is where it serves; `call` runs a coroutine on its loop."""
 
+    running: ClassVar[Platform | None] = None
+
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self.loop.run_forever, name="platform", daemon=True)
@@ -32,9 +34,11 @@ class Platform:
     def __enter__(self) -> Self:
         self._thread.start()
         self.call(self._start())
+        Platform.running = self
         return self
 
     def __exit__(self, *_: object) -> None:
+        Platform.running = None
         self.call(self._stop())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=10)

@@ -287,9 +287,8 @@ def test_starts_and_retries_selected_runs(waiting, workspace, olivia):
 
 def test_pauses_and_resumes_selected_runs(workspace, olivia):
     runs = [RunFactory(workspace=workspace, user=olivia, status=status) for status in ("queued", "running")]
-    client = signed_in(olivia)
-    paused = said(act(client, "pause_selected", *runs))
-    resumed = said(act(client, "resume_selected", *runs))
+    paused = said(act(signed_in(olivia), "pause_selected", *runs))
+    resumed = said(act(signed_in(olivia), "resume_selected", *runs))
     assert sorted(paused) == sorted(
         [f"Run {runs[0].pk} is paused.", f"Run {runs[1].pk} pauses as soon as what it is doing has ended."]
     )
