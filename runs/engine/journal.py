@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict, Unpack
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection
@@ -53,6 +54,17 @@ class _Pending:
     waiters: list[asyncio.Future[Result]] = field(default_factory=list)
 
 
+class Part(TypedDict, total=False):
+    """What one call adds to its attempt's entry."""
+
+    events: Iterable[Event]
+    rows: Iterable[bulk.Row]
+    usage: Sequence[UsageRecord]
+    steps: int
+    transition: Transition | None
+    at_safe_point: bool
+
+
 class Journal:
     """See the module. `publish` is called on the loop with the events of each run, after their commit."""
 
@@ -75,17 +87,7 @@ class Journal:
         attempt = Attempt(run_id, result.run.attempt, last_seq=result.run.last_seq)
         return result.run, attempt
 
-    def append(
-        self,
-        attempt: Attempt,
-        *,
-        events: Iterable[Event] = (),
-        rows: Iterable[bulk.Row] = (),
-        usage: Sequence[UsageRecord] = (),
-        steps: int = 0,
-        transition: Transition | None = None,
-        at_safe_point: bool = False,
-    ) -> _Pending:
+    def append(self, attempt: Attempt, **part: Unpack[Part]) -> _Pending:
         """Adds to what the attempt writes with the next flush. Everything of one call commits together."""
         with self._arrived:
             pending = self._open.get(attempt.run_id)
@@ -95,68 +97,30 @@ class Journal:
             entry = pending.item
             assert isinstance(entry, Entry)
             if attempt.failure is None:
-                for event in events:
+                for event in part.get("events", ()):
                     entry.add_event(event)
-                entry.rows.extend(rows)
-            entry.tally.usage.extend(usage)
-            entry.tally.steps += steps
-            entry.transition = transition or entry.transition
-            entry.at_safe_point = entry.at_safe_point or at_safe_point
+                entry.rows.extend(part.get("rows", ()))
+            entry.tally.usage.extend(part.get("usage", ()))
+            entry.tally.steps += part.get("steps", 0)
+            entry.transition = part.get("transition") or entry.transition
+            entry.at_safe_point = entry.at_safe_point or part.get("at_safe_point", False)
             return pending
 
-    def submit(
-        self,
-        attempt: Attempt,
-        *,
-        events: Iterable[Event] = (),
-        rows: Iterable[bulk.Row] = (),
-        usage: Sequence[UsageRecord] = (),
-        steps: int = 0,
-        transition: Transition | None = None,
-        at_safe_point: bool = False,
-    ) -> asyncio.Future[Result]:
+    def submit(self, attempt: Attempt, **part: Unpack[Part]) -> asyncio.Future[Result]:
         """Like `append`; the future is done after the commit of this and all before it.
 
         It raises Fenced, Paused (only `at_safe_point`), or what the database said of these rows or of earlier ones.
         """
         future: asyncio.Future[Result] = self._loop.create_future()
         with self._arrived:
-            pending = self.append(
-                attempt,
-                events=events,
-                rows=rows,
-                usage=usage,
-                steps=steps,
-                transition=transition,
-                at_safe_point=at_safe_point,
-            )
-            pending.waiters.append(future)
+            self.append(attempt, **part).waiters.append(future)
         return future
 
-    async def write(
-        self,
-        attempt: Attempt,
-        *,
-        events: Iterable[Event] = (),
-        rows: Iterable[bulk.Row] = (),
-        usage: Sequence[UsageRecord] = (),
-        steps: int = 0,
-        transition: Transition | None = None,
-        at_safe_point: bool = False,
-    ) -> list[StoredEvent]:
+    async def write(self, attempt: Attempt, **part: Unpack[Part]) -> list[StoredEvent]:
         """Like `submit`, and returns after the commit. After a failure only an end (`transition`) is still written."""
-        if attempt.failure and transition is None:
+        if attempt.failure and part.get("transition") is None:
             raise attempt.failure
-        result = await self.submit(
-            attempt,
-            events=events,
-            rows=rows,
-            usage=usage,
-            steps=steps,
-            transition=transition,
-            at_safe_point=at_safe_point,
-        )
-        return result.events
+        return (await self.submit(attempt, **part)).events
 
     async def write_rows(self, rows: Sequence[bulk.Row]) -> None:
         """Rows that belong to no run: not fenced."""
