@@ -14,6 +14,7 @@ import logging
 import sys
 import threading
 import uuid
+from contextlib import suppress
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -74,6 +75,8 @@ def _find_listed(provider: str, model: str) -> Any | None:
     from genai_prices.data_snapshot import DataSnapshot
 
     key = (provider, model)
+    with suppress(KeyError):
+        return _listed[key]
     with _reading:
         if key not in _listed:
             if len(_listed) >= MOST_LISTED:

@@ -23,6 +23,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from agentplatform.lib import bulk, queue
@@ -207,7 +208,7 @@ def resume(run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
                 state.events.append(Event(EventType.RUN_RESUMED, {"run_id": str(state.id)}, now))
             case Status.PAUSED:
                 state.status, state.queued_at = Status.QUEUED, now
-                state.job_id = _defer_unless_held(state.id, state.session_id, state.queue, state.priority)
+                state.job_id = _defer_unless_held(state)
                 state.events.append(Event(EventType.RUN_RESUMED, {"run_id": str(state.id)}, now))
             case other:
                 raise _impossible("resumed", other)
@@ -366,27 +367,32 @@ def _defer_on_turn(
     return _defer(run_id, queue_name, priority)
 
 
-def _defer_unless_held(
-    run_id: uuid.UUID, session_id: uuid.UUID | None, queue_name: str, priority: int
-) -> int | None:
+def _defer_unless_held(state: RunState) -> int | None:
     """The job of a run that comes back to its session: none while another run holds the session."""
-    if session_id is not None:
-        Session.objects.select_for_update().values_list("pk").get(pk=session_id)
-        others = Run.objects.filter(session_id=session_id, status__in=ACTIVE).exclude(pk=run_id)
-        if others.exclude(status=Status.QUEUED, job_id=None).exists():
+    if state.session_id is not None and state.started_at is None:
+        Session.objects.select_for_update().values_list("pk").get(pk=state.session_id)
+        if _holding(state.session_id).exclude(pk=state.id).exists():
             return None
-    return _defer(run_id, queue_name, priority)
+    return _defer(state.id, state.queue, state.priority)
+
+
+def _holding(session_id: uuid.UUID) -> Any:
+    """The run that a session's others wait for: one that has begun, or is about to. The session's row is locked."""
+    has_turn = Q(started_at__isnull=False) | Q(job_id__isnull=False)
+    return Run.objects.filter(has_turn, session_id=session_id, status__in=ACTIVE)
 
 
 def _hand_on(session_id: uuid.UUID, now: datetime) -> None:
     """Wakes the session's next queued run, in the transaction that ends the one before."""
     Session.objects.select_for_update().filter(pk=session_id).update(updated_at=now)
+    if _holding(session_id).exists():
+        return
     waiting = Run.objects.filter(session_id=session_id, status__in=ACTIVE).order_by("pk")
-    head = waiting.values_list("pk", "status", "job_id", "queue", "priority").first()
+    head = waiting.values_list("pk", "status", "queue", "priority").first()
     if head is None:
         return
-    run_id, status, job_id, queue_name, priority = head
-    if status == Status.QUEUED and job_id is None:
+    run_id, status, queue_name, priority = head
+    if status == Status.QUEUED:
         Run.objects.filter(pk=run_id).update(job_id=_defer(run_id, queue_name, priority))
 
 

@@ -17,7 +17,6 @@ from typing import Any
 import orjson
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from runs.events import StoredEvent
 
@@ -32,7 +31,6 @@ LARGEST_MESSAGE = 256 * 1024
 MOST_WAITING = 10_000
 RETRY_SECONDS = 1.0
 ANSWER_SECONDS = 5.0
-FAULTS = (RedisError, OSError)
 
 Receive = Callable[[uuid.UUID, list[StoredEvent]], None]
 Missed = Callable[[uuid.UUID | None], None]
@@ -78,7 +76,7 @@ class Relay:
                     for run_id, events in waiting.items():
                         batch.publish(f"{PREFIX}{run_id}", _message(events))
                     await batch.execute()
-            except FAULTS as error:
+            except Exception as error:
                 logger.warning("live_events_not_sent", error=str(error))
                 await asyncio.sleep(RETRY_SECONDS)
 
@@ -87,20 +85,19 @@ class Relay:
     async def join(self, run_id: uuid.UUID) -> None:
         """From now on the run's events are received. What was published before is reported as missed."""
         self._joined.add(run_id)
-        await self._tell(self._subscriptions.subscribe, run_id)
+        await self._tell(run_id)
 
     async def leave(self, run_id: uuid.UUID) -> None:
         self._joined.discard(run_id)
-        await self._tell(self._subscriptions.unsubscribe, run_id)
+        await self._tell(run_id)
 
-    async def _tell(self, command: Any, run_id: uuid.UUID) -> None:
+    async def _tell(self, run_id: uuid.UUID) -> None:
+        """Tells Redis whether the run is listened to now: somebody may have come or gone while this waited."""
         async with self._changing:
-            # Somebody may have come or gone while this waited.
-            if (run_id in self._joined) is not (command == self._subscriptions.subscribe):
-                return
+            own = self._subscriptions
             try:
-                await command(f"{PREFIX}{run_id}")
-            except FAULTS as error:
+                await (own.subscribe if run_id in self._joined else own.unsubscribe)(f"{PREFIX}{run_id}")
+            except Exception as error:
                 logger.warning("live_channel_unreachable", error=str(error))
 
     async def listen(self) -> None:
@@ -110,7 +107,7 @@ class Relay:
                 await self._subscribe_to_all()
                 async for message in self._subscriptions.listen():
                     self._take(message)
-            except FAULTS as error:
+            except Exception as error:
                 logger.warning("live_channel_unreachable", error=str(error))
                 self._missed(None)
                 await asyncio.sleep(RETRY_SECONDS)

@@ -103,7 +103,7 @@ class Executor:
     async def _end_badly(self, recorder: Recorder, error: Exception) -> None:
         try:
             await recorder.end(_failure(recorder.run, error))
-        except Fenced:
+        except (Fenced, Paused):
             recorder.abandon()
 
     async def _drive(self, recorder: Recorder) -> AIMessage:

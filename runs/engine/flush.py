@@ -51,9 +51,9 @@ class Tally:
     steps: int = 0
     usage: list[UsageRecord] = field(default_factory=list)
 
-    def forget_opened(self) -> None:
-        """Takes out calls that were about to be made: an entry is opened and committed before its call."""
-        self.usage = [record for record in self.usage if record.entry != "opened"]
+    def settled(self) -> list[UsageRecord]:
+        """Without calls that are about to be made: an entry is opened and committed before its call."""
+        return [record for record in self.usage if record.entry == "settled"]
 
     def add_to(self, state: RunState) -> None:
         state.total_steps += self.steps
@@ -194,18 +194,21 @@ class _Flush:
         is_current = state.attempt == attempt.number
         is_repeated = is_current and entry.position <= state.journal_position
         may_write = is_current and state.status in UNDER_WAY
-        if entry.at_safe_point and not (is_repeated or (may_write and state.status != Status.PAUSING)):
-            entry.tally.forget_opened()
-        self.usage.extend(entry.tally.usage)
+        rests = entry.at_safe_point and may_write and state.status == Status.PAUSING
+        # A call that is not going to be made has not been opened; one that a repeat speaks of is written already.
+        goes_ahead = may_write and not is_repeated and not rests
+        self.usage.extend(
+            entry.tally.usage if goes_ahead or not entry.at_safe_point else entry.tally.settled()
+        )
         if is_repeated:
-            rests = entry.at_safe_point and state.status == Status.PAUSED
+            # Whatever has happened to the run since: what was about to begin must not any more.
+            is_over = entry.at_safe_point and state.status not in UNDER_WAY
             events = event_log.read(state.id, attempt.last_seq)
-            return Result(Outcome.PAUSED if rests else Outcome.COMMITTED, events)
+            return Result(Outcome.PAUSED if is_over else Outcome.COMMITTED, events)
         if not may_write:
             self._come_late(entry, state)
             return Result(Outcome.FENCED)
         state.journal_position = entry.position
-        rests = entry.at_safe_point and state.status == Status.PAUSING
         state.events.extend(event for event in entry.events if not (rests and event.type in ANNOUNCEMENTS))
         entry.tally.add_to(state)
         if rests:

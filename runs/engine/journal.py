@@ -52,6 +52,8 @@ class _Pending:
 
     item: Entry | Begin
     waiters: list[asyncio.Future[Result]] = field(default_factory=list)
+    repeated: bool = False
+    """Tried before by a flush whose answer was lost: it may be written already, so nothing is added to it."""
 
 
 class Part(TypedDict, total=False):
@@ -168,7 +170,9 @@ class Journal:
                 self._arrived.wait()
             arrived, self._open = self._open, {}
         for key, pending in arrived.items():
-            if earlier := blocked.get(key):
+            if (earlier := blocked.get(key)) and earlier.repeated:
+                self._open[key] = pending
+            elif earlier:
                 _join(earlier, pending)
             else:
                 blocked[key] = pending
@@ -185,7 +189,8 @@ class Journal:
             if isinstance(outcome, Exception) and isinstance(pending.item, Entry) and pending.item.attempt:
                 pending.item.attempt.failure = outcome
             if isinstance(outcome, Result) and outcome.outcome is Outcome.BLOCKED:
-                _uncount(pending.item)
+                if not pending.repeated:
+                    _uncount(pending.item)
                 blocked[key] = pending
             else:
                 done.append((pending, outcome))
@@ -208,9 +213,9 @@ class Journal:
             try:
                 return commit([pending.item for pending in batch])
             except CONNECTION_FAULTS as error:
-                connection.close()
-                _limit_lock_waits()
+                _release_connection()
                 for pending in batch:
+                    pending.repeated = True
                     if isinstance(pending.item, Begin):
                         pending.item.repeated = True
                 delay = RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]
@@ -221,6 +226,7 @@ class Journal:
                     "The journal can't reach the database and tries again.", error=str(error), delay=delay
                 )
                 time.sleep(delay)
+                _limit_lock_waits()
 
     def _settle(self, done: list[tuple[_Pending, Result | Exception]]) -> None:
         for pending, outcome in done:

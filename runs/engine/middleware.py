@@ -211,6 +211,9 @@ async def _within(recorder: Recorder, seconds: float) -> Any:
 
         def look() -> asyncio.TimerHandle:
             """Moves the limit on when there was progress, and looks again shortly before it."""
+            if recorder.waits_for_journal:
+                # The silence is ours, not the model's.
+                recorder.delta_seen_at = time.monotonic()
             left = seconds - (time.monotonic() - recorder.delta_seen_at)
             if left > 0:
                 limit.reschedule(loop.time() + left)

@@ -55,6 +55,7 @@ class Recorder:
         self.starts_empty_thread = run.session_id is None and attempt.number == 1
         self.delta_seen_at = time.monotonic()
         self.delta_characters = 0
+        self.waits_for_journal = False
         self.thought = ""
         self._journal = journal
         self._attempt = attempt
@@ -135,8 +136,13 @@ class Recorder:
         if kind is EventType.THOUGHT_DELTA:
             self.thought += text
         if self._delta and not self._delta.done():
-            with suppress(Exception):  # Whatever it is, what ends the step will meet it too.
-                await self._delta
+            self.waits_for_journal = True
+            try:
+                with suppress(Exception):  # Whatever it is, what ends the step will meet it too.
+                    await self._delta
+            finally:
+                self.waits_for_journal = False
+            self.delta_seen_at = time.monotonic()
         for start in range(0, len(text), LONGEST_DELTA):
             self._hold(kind, {"content": text[start : start + LONGEST_DELTA]})
         self._delta = self._journal.submit(self._attempt, events=self._take_events())

@@ -18,8 +18,9 @@ from billing import ledger
 from billing.models import Outcome, UsageRecord
 from runs import event_log, lifecycle
 from runs.engine import journal as journal_module
-from runs.engine.flush import Attempt
-from runs.engine.journal import Fenced, Journal
+from runs.engine.flush import Attempt, Result
+from runs.engine.flush import Outcome as Flushed
+from runs.engine.journal import Fenced, Journal, Paused
 from runs.events import Event, EventType, StoredEvent
 from runs.models import ErrorClass, Run, RunStep
 from tests.engine.support import start
@@ -147,6 +148,55 @@ async def test_commits_once_when_the_answer_of_a_commit_is_lost(journal, begun, 
 
     assert [event.type for event in await stored(run)].count("content_delta") == 1
     assert [event.data for event in events] == ['{"content": "once"}']
+
+
+async def test_loses_nothing_that_follows_a_repeat_which_finds_its_run_in_other_hands(
+    journal, begun, monkeypatch
+):
+    run, attempt = begun
+    really_commit, calls = journal_module.commit, []
+    ending: list[asyncio.Future] = []
+    loop = asyncio.get_running_loop()
+
+    def commit(items):
+        calls.append(items)
+        if len(calls) == 1:
+            really_commit(items)
+            end = loop.create_future()
+            ending.append(end)
+            loop.call_soon_threadsafe(
+                lambda: journal.submit(attempt, transition=lifecycle.finish("done")).add_done_callback(
+                    lambda _: end.set_result(None)
+                )
+            )
+            raise OperationalError("the answer is lost")
+        return [Result(Flushed.BLOCKED)] if len(calls) < 4 else really_commit(items)
+
+    monkeypatch.setattr(journal_module, "commit", commit)
+    await journal.write(attempt, events=[delta("a")])
+    await ending[0]
+
+    assert (await Run.objects.aget(pk=run.pk)).status == "completed"
+    assert [event.type for event in await stored(run)][2:] == ["content_delta", "run_completed"]
+
+
+@pytest.mark.parametrize("since", [lifecycle.resume, lifecycle.cancel])
+async def test_begins_nothing_when_a_repeat_finds_that_the_run_has_rested(journal, begun, monkeypatch, since):
+    run, attempt = begun
+    really_commit, calls = journal_module.commit, []
+
+    def commit(items):
+        calls.append(items)
+        results = really_commit(items)
+        if len(calls) == 1:
+            since(run.pk)
+            raise OperationalError("the answer is lost")
+        return results
+
+    await in_thread(lifecycle.pause, run.pk)
+    monkeypatch.setattr(journal_module, "commit", commit)
+    with pytest.raises(Paused):
+        await journal.write(attempt, events=[delta("a")], at_safe_point=True)
 
 
 async def test_begins_once_when_the_answer_of_the_commit_is_lost(journal, alice, agent, monkeypatch):

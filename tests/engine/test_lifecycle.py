@@ -319,6 +319,30 @@ def test_lets_a_resumed_message_wait_for_its_turn(alice, agent, session):
     assert (waiting, jobs()) == ([str(first.pk)], [str(second.pk)])
 
 
+def test_gives_a_begun_run_its_session_back_before_one_that_has_not_begun(alice, agent, session):
+    first = start_now(alice, agent, session_id=session.pk)
+    second = start_now(alice, agent, session_id=session.pk)
+    apply(first, lifecycle.begin(uuid7()))
+    lifecycle.pause(first.pk)
+    apply(first, lifecycle.hand_back("worker_stopped"))
+    lifecycle.pause(second.pk)
+    before = jobs()
+    lifecycle.resume(first.pk)
+    lifecycle.resume(second.pk)
+
+    assert jobs()[len(before) :] == [str(first.pk)]
+
+
+def test_wakes_nobody_while_another_run_holds_the_session(alice, agent, session):
+    created = start_now(alice, agent, session_id=session.pk, start=False)
+    first = start_now(alice, agent, session_id=session.pk)
+    lifecycle.enqueue(created.pk)
+    third = start_now(alice, agent, session_id=session.pk)
+    lifecycle.cancel(third.pk)
+
+    assert jobs() == [str(first.pk)]
+
+
 def test_lets_sessions_go_beside_each_other(alice, agent, session, workspace):
     other = Session.objects.create(workspace=workspace, user=alice)
 
