@@ -23,17 +23,15 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from agentplatform.lib import bulk, queue
 from agentplatform.lib.errors import Conflict, NotFound
 from billing import ledger
-from runs import event_log
+from runs import event_log, turns
 from runs.events import Event, EventType, StoredEvent
-from runs.models import ACTIVE, IN_FLIGHT, TERMINAL, ErrorClass, Run, Session, Status
+from runs.models import IN_FLIGHT, TERMINAL, ErrorClass, Run, Status
 
-EXECUTE = "runs.execute"
 # A run that has lost so many workers is more likely their killer than their victim.
 MAX_LOSSES = 3
 
@@ -113,7 +111,7 @@ def write(
     bulk.execute([*before, *_update(states, now), *event_log.insertion(events)])
     for state in states:
         if state.is_terminal and state.session_id:
-            _hand_on(state.session_id, now)
+            turns.hand_on(state.session_id, now)
     return stored
 
 
@@ -133,7 +131,7 @@ def start(run: Run, *, queued: bool = True) -> list[StoredEvent]:
     with transaction.atomic(savepoint=False):
         if queued:
             run.last_seq = 1
-            run.job_id = _defer_on_turn(run.id, run.session_id, run.queue, run.priority)
+            run.job_id = turns.wake_on_turn(run.id, run.session_id, run.queue, run.priority)
         run.save(force_insert=True)
         bulk.execute(event_log.insertion([event] if queued else []))
     return [event] if queued else []
@@ -146,7 +144,7 @@ def enqueue(run_id: uuid.UUID) -> list[StoredEvent]:
             message = f"Only a run that is 'created' can be started; this one is {state.status!r}."
             raise Conflict(message, details={"status": state.status})
         state.status, state.queued_at = Status.QUEUED, now
-        state.job_id = _defer_on_turn(state.id, state.session_id, state.queue, state.priority)
+        state.job_id = turns.wake_on_turn(state.id, state.session_id, state.queue, state.priority)
         state.events.append(Event(EventType.RUN_QUEUED, {"run_id": str(state.id)}, now))
     return stored
 
@@ -208,7 +206,7 @@ def resume(run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
                 state.events.append(Event(EventType.RUN_RESUMED, {"run_id": str(state.id)}, now))
             case Status.PAUSED:
                 state.status, state.queued_at = Status.QUEUED, now
-                state.job_id = _defer_unless_held(state)
+                state.job_id = _wake_resumed(state)
                 state.events.append(Event(EventType.RUN_RESUMED, {"run_id": str(state.id)}, now))
             case other:
                 raise _impossible("resumed", other)
@@ -339,6 +337,13 @@ def count_usage(states: Iterable[RunState]) -> None:
         state.cost, state.unpriced_calls = totals.cost, totals.unpriced_calls
 
 
+def _wake_resumed(state: RunState) -> int | None:
+    """The job of a resumed run. One that has begun holds its session already; another may have to wait for it."""
+    if state.started_at is None:
+        return turns.wake_unless_held(state.id, state.session_id, state.queue, state.priority)
+    return turns.wake(state.id, state.queue, state.priority)
+
+
 def _queue_again(state: RunState, now: datetime, reason: str) -> None:
     """Keeps queue name and priority. The run holds its session already, so its turn is now.
 
@@ -348,52 +353,8 @@ def _queue_again(state: RunState, now: datetime, reason: str) -> None:
         come_to_rest(state, now)
         return
     state.status, state.queued_at, state.worker_id = Status.QUEUED, now, None
-    state.job_id = _defer(state.id, state.queue, state.priority)
+    state.job_id = turns.wake(state.id, state.queue, state.priority)
     state.events.append(Event(EventType.RUN_QUEUED, {"run_id": str(state.id), "reason": reason}, now))
-
-
-def _defer(run_id: uuid.UUID, queue_name: str, priority: int) -> int:
-    return queue.defer(EXECUTE, queue=queue_name, priority=priority, run_id=str(run_id))
-
-
-def _defer_on_turn(
-    run_id: uuid.UUID, session_id: uuid.UUID | None, queue_name: str, priority: int
-) -> int | None:
-    """The job of a run whose turn it is. A session's runs go one at a time; its row's lock keeps their order."""
-    if session_id is not None:
-        Session.objects.select_for_update().values_list("pk").get(pk=session_id)
-        if Run.objects.filter(session_id=session_id, status__in=ACTIVE).exclude(pk=run_id).exists():
-            return None
-    return _defer(run_id, queue_name, priority)
-
-
-def _defer_unless_held(state: RunState) -> int | None:
-    """The job of a run that comes back to its session: none while another run holds the session."""
-    if state.session_id is not None and state.started_at is None:
-        Session.objects.select_for_update().values_list("pk").get(pk=state.session_id)
-        if _holding(state.session_id).exclude(pk=state.id).exists():
-            return None
-    return _defer(state.id, state.queue, state.priority)
-
-
-def _holding(session_id: uuid.UUID) -> Any:
-    """The run that a session's others wait for: one that has begun, or is about to. The session's row is locked."""
-    has_turn = Q(started_at__isnull=False) | Q(job_id__isnull=False)
-    return Run.objects.filter(has_turn, session_id=session_id, status__in=ACTIVE)
-
-
-def _hand_on(session_id: uuid.UUID, now: datetime) -> None:
-    """Wakes the session's next queued run, in the transaction that ends the one before."""
-    Session.objects.select_for_update().filter(pk=session_id).update(updated_at=now)
-    if _holding(session_id).exists():
-        return
-    waiting = Run.objects.filter(session_id=session_id, status__in=ACTIVE).order_by("pk")
-    head = waiting.values_list("pk", "status", "queue", "priority").first()
-    if head is None:
-        return
-    run_id, status, queue_name, priority = head
-    if status == Status.QUEUED:
-        Run.objects.filter(pk=run_id).update(job_id=_defer(run_id, queue_name, priority))
 
 
 _WRITTEN = {

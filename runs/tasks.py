@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from agentplatform.lib import queue
 from agentplatform.lib.housekeeping import chore, remove
-from runs.lifecycle import EXECUTE
 from runs.models import IdempotencyKey
+from runs.turns import EXECUTE
 
 QUEUES = ["runs"]
 
