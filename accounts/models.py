@@ -6,7 +6,7 @@ from typing import Self
 
 from django.contrib.auth.models import AbstractUser
 from django.contrib.postgres.fields import ArrayField
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -46,6 +46,19 @@ class Workspace(models.Model):
         default="USD",
         validators=[currency_validator],
         db_comment="ISO 4217 code that costs are shown in",
+    )
+    max_concurrent_runs = models.PositiveIntegerField(
+        _("runs at once"),
+        null=True,
+        blank=True,
+        db_comment="Empty: as WORKSPACE_CONCURRENCY says; 0: no limit",
+    )
+    kept_checkpoints = models.PositiveIntegerField(
+        _("checkpoints kept"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        db_comment="Of each run the newest, besides those that somebody tagged or forked; empty: all",
     )
     members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)

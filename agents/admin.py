@@ -149,13 +149,16 @@ class ToolAdmin(ConfigurationAdmin):
         "workspace",
         "updated_at",
     ]
-    list_filter = ["tool_kind", "enabled", "workspace"]
+    list_filter = ["tool_kind", "requires_approval", "enabled", "workspace"]
+    autocomplete_fields = ["agent"]
     readonly_fields = ["headers", *ConfigurationAdmin.readonly_fields]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "tool_kind", "seen"]}),
         (_("Function"), {"fields": ["function"]}),
         (_("HTTP request"), {"fields": ["request", "headers", "new_secret_headers"]}),
+        (_("Agent"), {"fields": ["agent"]}),
         (_("Call"), {"fields": ["arguments_schema", "timeout_seconds", "idempotent"]}),
+        (_("Approval"), {"fields": ["requires_approval", "approval_timeout_seconds", "approval_default"]}),
         (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
     ]
 

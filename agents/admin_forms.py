@@ -20,7 +20,7 @@ from unfold.widgets import (
 
 from accounts.admin_base import TenantForm
 from agentplatform.lib.errors import Invalid
-from agents import validation
+from agents import tool_rules, validation
 from agents.models import Agent, ChatModel, Configuration, Tool
 from agents.providers.base import registry
 from agents.tools import functions
@@ -160,10 +160,23 @@ class ToolForm(ConfigurationForm):
             "tool_kind",
             "function",
             "request",
+            "agent",
             "arguments_schema",
             "timeout_seconds",
             "idempotent",
+            "requires_approval",
+            "approval_timeout_seconds",
+            "approval_default",
         ]
+        help_texts = {
+            "agent": "Kind Agent: whom the tool asks.",
+            "arguments_schema": "JSON Schema. Kind Function: its own, if left empty. Kind Agent: always one message.",
+            "timeout_seconds": "Of one call. Without effect on kind Agent: its runs have limits of their own.",
+            "idempotent": "May be called again after a crash.",
+            "requires_approval": "Each call waits until a person has approved it.",
+            "approval_timeout_seconds": "How long a call waits for a person. Empty: for ever.",
+            "approval_default": "What happens to a call for which nobody has decided in time.",
+        }
 
     def clean_request(self) -> Any:
         return self.cleaned_data["request"] or {}
@@ -182,14 +195,20 @@ class ToolForm(ConfigurationForm):
     def check(self, cleaned: Cleaned) -> None:
         stored, given = Tool.objects.filter(pk=self.instance.pk).first(), cleaned["new_secret_headers"]
         kept = [name for name in (stored.secret_headers if stored else {}) if name not in given]
-        validation.check_tool_name(cleaned["name"])
+        tool_rules.check_tool_name(cleaned["name"])
         for value in given.values():
             validation.check_secret_value("secret_headers", value or "")
-        names = [*kept, *given]
-        validation.check_tool(
-            cleaned["tool_kind"], cleaned["function"], cleaned["request"], cleaned["arguments_schema"], names
+        parts = tool_rules.ToolParts(
+            kind=cleaned["tool_kind"],
+            function=cleaned["function"],
+            request=cleaned["request"],
+            header_names=[*kept, *given],
+            arguments_schema=cleaned["arguments_schema"],
+            agent=cleaned["agent"],
         )
-        validation.check_headers_kept(stored, cleaned["request"], kept)
+        tool_rules.check_tool(parts, stored)
+        tool_rules.check_headers_kept(stored, cleaned["request"], kept)
+        cleaned["description"] = tool_rules.described(cleaned["description"], cleaned["agent"])
 
 
 class AgentForm(ConfigurationForm):
@@ -236,6 +255,7 @@ class AgentForm(ConfigurationForm):
     def check(self, cleaned: Cleaned) -> None:
         limits = {name: cleaned.get(name) for name in validation.BOUNDS}
         validation.check_bounds({name: value for name, value in limits.items() if value is not None})
+        tool_rules.check_agent_tools(self.instance, list(cleaned["tools"]))
 
     def clean(self) -> Cleaned:
         cleaned = super().clean()

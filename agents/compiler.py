@@ -17,7 +17,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from agents.providers.base import make
 from agents.specification import AgentSpecification, ModelSpecification, ToolSpecification
-from agents.tools.call import arguments_schema, call
+from agents.tools.call import arguments_schema, call, call_key
 
 Secrets = Mapping[uuid.UUID, str]
 
@@ -75,7 +75,7 @@ def _chat(model: ModelSpecification, secrets: Secrets) -> BaseChatModel:
 
 def _tool(tool: ToolSpecification, secrets: Secrets) -> BaseTool:
     async def run(**arguments: Any) -> tuple[str, Any]:
-        result = await call(tool, arguments, secrets)
+        result = await call(tool, arguments, secrets, call_key.get())
         return result.text, result.content
 
     return StructuredTool.from_function(

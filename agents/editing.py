@@ -40,7 +40,7 @@ def save(instance: Instance, actor: Actor | None, values: Mapping[str, Any]) -> 
 
 
 def delete(instance: Configuration, actor: Actor | None) -> None:
-    """Deletes it and keeps its versions. Raises Conflict, naming the agents and models that still use it."""
+    """Deletes it and keeps its versions. Raises Conflict, naming what still uses it."""
     with transaction.atomic(), _conflicts(instance):
         lock(instance)
         if users := users_of(instance):
@@ -107,6 +107,10 @@ def users_of(instance: Configuration) -> list[str]:
     if isinstance(instance, ChatModel):
         users += [
             f"model {name}" for name in instance.fallback_of.order_by("name").values_list("name", flat=True)
+        ]
+    if isinstance(instance, Agent):
+        users += [
+            f"tool {name}" for name in instance.tools_of.order_by("name").values_list("name", flat=True)
         ]
     return users
 

@@ -7,12 +7,14 @@ the request's time, so this is one written statement.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
 
 from agentplatform.lib.errors import InvalidConfig, NotFound
 from agentplatform.lib.ids import as_uuid
+from agents.models import Agent, ChatModel, Kind, Tool, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,10 @@ SELECT agent.id, agent.name, agent.enabled, agent.version_id, model.id, model.na
         WHERE link.agent_id = agent.id
     ),
     ARRAY(
-        SELECT tool.name FROM agents_agent_tools link JOIN agents_tool tool ON tool.id = link.tool_id
-        WHERE link.agent_id = agent.id AND NOT tool.enabled
+        SELECT CASE WHEN tool.enabled THEN asked.name ELSE tool.name END
+        FROM agents_agent_tools link JOIN agents_tool tool ON tool.id = link.tool_id
+        LEFT JOIN agents_agent asked ON asked.id = tool.agent_id
+        WHERE link.agent_id = agent.id AND NOT (tool.enabled AND COALESCE(asked.enabled, TRUE))
     )
 FROM agents_agent agent
 JOIN agents_chatmodel model ON model.id = agent.model_id
@@ -53,7 +57,8 @@ WHERE agent.workspace_id = %s AND {condition}
 def prepare(workspace_id: uuid.UUID, identifier: str | None) -> Launch:
     """The agent with this id or name, or the workspace's default one where none is named.
 
-    Raises NotFound, and InvalidConfig where the agent, its model or one of its tools is disabled.
+    Raises NotFound, and InvalidConfig where the agent, its model, one of its tools or an agent that one of them
+    asks is disabled.
     """
     condition, value = _condition(identifier)
     with connection.cursor() as cursor:
@@ -62,12 +67,35 @@ def prepare(workspace_id: uuid.UUID, identifier: str | None) -> Launch:
     if row is None:
         raise NotFound("Agent", identifier or "default")
     agent_id, name, enabled, version_id, model_id, model, model_enabled, model_version, currency, *parts = row
-    fallbacks, tools, disabled_tools = parts
+    fallbacks, tools, disabled = parts
     _require_enabled("agent", name, enabled)
     _require_enabled("model", model, model_enabled)
-    for tool in disabled_tools:
-        _require_enabled("tools", tool, False)
+    for part in disabled:
+        _require_enabled("tools", part, False)
     return Launch(agent_id, name, version_id, model_id, [model_version, *fallbacks, *tools], currency)
+
+
+def pins_on_model(pins: Iterable[uuid.UUID], model: ChatModel) -> list[uuid.UUID]:
+    """A run's pins with another model, and its fallbacks, as they are now in the place of its own."""
+    assert model.version_id
+    fallbacks = model.fallback_rows.filter(fallback__enabled=True).order_by("position", "id")
+    others = Version.objects.filter(pk__in=list(pins)).exclude(kind=Kind.MODEL)
+    return [
+        model.version_id,
+        *fallbacks.values_list("fallback__version_id", flat=True),
+        *others.values_list("pk", flat=True),
+    ]
+
+
+def require_usable(agent: Agent, model: ChatModel, pins: Iterable[uuid.UUID]) -> None:
+    """Raises InvalidConfig where something that a run of earlier versions needs has been disabled since."""
+    _require_enabled("agent", agent.name, agent.enabled)
+    _require_enabled("model", model.name, model.enabled)
+    used = Version.objects.filter(pk__in=list(pins), kind=Kind.TOOL).values("object_id")
+    for tool in Tool.objects.filter(pk__in=used).select_related("agent"):
+        _require_enabled("tools", tool.name, tool.enabled)
+        if tool.agent:
+            _require_enabled("tools", tool.agent.name, tool.agent.enabled)
 
 
 def _condition(identifier: str | None) -> tuple[str, bool | uuid.UUID | str]:

@@ -165,6 +165,11 @@ class Tool(Configuration):
     class ToolKind(models.TextChoices):
         FUNCTION = "function", _("Function")
         HTTP = "http", _("HTTP request")
+        AGENT = "agent", _("Agent")
+
+    class ApprovalDefault(models.TextChoices):
+        REJECT = "reject", _("Reject")
+        APPROVE = "approve", _("Approve")
 
     kind = Kind.TOOL
     resource = "Tool"
@@ -189,7 +194,29 @@ class Tool(Configuration):
         default=30, validators=[MinValueValidator(1), MaxValueValidator(600)]
     )
     idempotent = models.BooleanField(default=False, db_comment="May be called again after a crash")
-    requires_approval = models.BooleanField(default=False)
+    requires_approval = models.BooleanField(_("requires approval"), default=False)
+    approval_timeout_seconds = models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(31_536_000)],
+        db_comment="How long a call waits for a person; empty: for ever",
+    )
+    approval_default = models.CharField(
+        max_length=8,
+        choices=ApprovalDefault.choices,
+        default=ApprovalDefault.REJECT,
+        db_comment="What happens to a call for which nobody has decided in time",
+    )
+    # The string breaks no circle of imports: the agent's class stands below.
+    agent = models.ForeignKey(
+        "agents.Agent",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="tools_of",
+        verbose_name=_("agent"),
+        db_comment="kind agent: whom it asks",
+    )
 
     class Meta:
         verbose_name = _("tool")

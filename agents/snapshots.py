@@ -3,12 +3,14 @@
 model  {name, description, enabled, provider, model, base_url, api_key: {secret, hint} | null, parameters{},
         fallbacks[names], fallback_ids[]}
 tool   {name, description, enabled, kind, function, request{}, secret_headers{header: {secret, hint}},
-        arguments_schema{}, timeout_seconds, idempotent, requires_approval}
+        arguments_schema{}, timeout_seconds, idempotent, requires_approval, approval_timeout_seconds | null,
+        approval_default, agent: name | null, agent_id | null}
 agent  {name, description, enabled, model, model_id, system_prompt, tools[names], tool_ids[], memory{},
         knowledge[], config{}, tags[]}
 
 Names are for people, ids are what counts: a part that was renamed is still the same part. Which agent is the
-workspace's default is not part of a definition, or moving the flag would make versions of two agents.
+workspace's default is not part of a definition, or moving the flag would make versions of two agents. Versions
+of an earlier release may lack fields of a tool; these are what a new tool has.
 """
 
 from __future__ import annotations
@@ -51,7 +53,11 @@ def _model_definition(model: ChatModel) -> Definition:
 
 
 def _tool_definition(tool: Tool) -> Definition:
-    return {"kind": tool.tool_kind} | {name: getattr(tool, name) for name in TOOL_FIELDS}
+    return {
+        "kind": tool.tool_kind,
+        "agent": tool.agent.name if tool.agent else None,
+        "agent_id": str(tool.agent_id) if tool.agent_id else None,
+    } | {name: getattr(tool, name) for name in TOOL_FIELDS}
 
 
 def _agent_definition(agent: Agent) -> Definition:
@@ -73,10 +79,18 @@ def _apply_model(model: ChatModel, data: Definition) -> None:
 
 
 def _apply_tool(tool: Tool, data: Definition) -> None:
-    tool.tool_kind = data["kind"]
+    tool.tool_kind, new = data["kind"], Tool()
     for name in TOOL_FIELDS:
-        setattr(tool, name, data[name])
+        setattr(tool, name, data.get(name, getattr(new, name)))
+    tool.agent = _asked_agent(tool, data)
     tool.save()
+
+
+def _asked_agent(tool: Tool, data: Definition) -> Agent | None:
+    if not data.get("agent_id"):
+        return None
+    [agent] = _parts(Agent, tool, "agent", [data["agent_id"]], [data["agent"]])
+    return cast(Agent, agent)
 
 
 def _apply_agent(agent: Agent, data: Definition) -> None:
@@ -133,6 +147,8 @@ TOOL_FIELDS = (
     "timeout_seconds",
     "idempotent",
     "requires_approval",
+    "approval_timeout_seconds",
+    "approval_default",
 )
 AGENT_FIELDS = ("system_prompt", "memory", "knowledge", "config", "tags")
 _definitions: dict[str, Callable[[Any], Definition]] = {

@@ -70,6 +70,12 @@ class ToolSpecification:
     timeout_seconds: float = 30.0
     idempotent: bool = False
     requires_approval: bool = False
+    approval_timeout_seconds: int | None = None
+    """How long a call waits for a person; None: for ever."""
+    approval_default: str = Tool.ApprovalDefault.REJECT
+    """What happens to a call for which nobody has decided by then."""
+    agent: uuid.UUID | None = None
+    """Kind `agent`: the id of the agent that the tool asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,19 +100,27 @@ class AgentSpecification:
         headers = [secret for tool in self.tools for secret in tool.secret_headers.values()]
         return frozenset([*keys, *headers])
 
+    def tool(self, name: str) -> ToolSpecification | None:
+        """The tool of this name; None where the agent has none."""
+        return next((tool for tool in self.tools if tool.name == name), None)
+
 
 def load(
-    agent_version_id: uuid.UUID, pins: Iterable[uuid.UUID | str], config: Mapping[str, Any] | None = None
+    agent_version_id: uuid.UUID,
+    pins: Iterable[uuid.UUID | str],
+    config: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> AgentSpecification:
     """The specification of a run, in one query. `config` is the run's own and goes over the agent's.
 
+    So do `overrides`, `{"system_prompt"?, "model"?, "model_id"?}`; the pins then have a version of that model.
     Raises InvalidConfig where a pinned version is missing.
     """
     versions = Version.objects.in_bulk([agent_version_id, *(uuid.UUID(str(pin)) for pin in pins)])
     agent = versions.pop(agent_version_id, None)
     if agent is None:
         raise InvalidConfig(f"The agent's version {agent_version_id} does not exist any more.")
-    return parse_agent(agent, versions.values(), config)
+    return parse_agent(agent, versions.values(), config, overrides)
 
 
 def secret_values(workspace_id: uuid.UUID, ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, str]:
@@ -117,10 +131,13 @@ def secret_values(workspace_id: uuid.UUID, ids: Iterable[uuid.UUID]) -> dict[uui
 
 
 def parse_agent(
-    version: Version, parts: Iterable[Version], config: Mapping[str, Any] | None = None
+    version: Version,
+    parts: Iterable[Version],
+    config: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> AgentSpecification:
     """An agent's version with the versions of its parts. A fallback that is not among them is left out."""
-    data = version.data
+    data = {**version.data, **(overrides or {})}
     by_object = {(part.kind, str(part.object_id)): part for part in parts}
     limits = parse_config({**data["config"], **(config or {})})
     model = _part(by_object, Kind.MODEL, data["model_id"], data["model"])
@@ -167,7 +184,9 @@ def parse_model(version: Version, limits: AgentConfig) -> ModelSpecification:
 
 
 def parse_tool(version: Version) -> ToolSpecification:
+    """A tool's version. What versions of an earlier release do not know takes the default."""
     data = version.data
+    agent_id = data.get("agent_id")
     own = functions.registry.get(data["function"]) if data["kind"] == Tool.ToolKind.FUNCTION else None
     return ToolSpecification(
         version_id=version.pk,
@@ -180,8 +199,11 @@ def parse_tool(version: Version) -> ToolSpecification:
         secret_headers={name: uuid.UUID(entry["secret"]) for name, entry in data["secret_headers"].items()},
         arguments_schema=data["arguments_schema"] or (own.schema if own else {}),
         timeout_seconds=data["timeout_seconds"],
-        idempotent=data["idempotent"],
+        idempotent=data["idempotent"] or (own is not None and own.idempotent),
         requires_approval=data["requires_approval"],
+        approval_timeout_seconds=data.get("approval_timeout_seconds"),
+        approval_default=data.get("approval_default", Tool.ApprovalDefault.REJECT),
+        agent=uuid.UUID(agent_id) if agent_id else None,
     )
 
 

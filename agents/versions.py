@@ -79,7 +79,12 @@ def restore(version: Version, actor: Actor | None) -> Version:
 
 def diff(before: Version, after: Version) -> dict[str, dict[str, Any]]:
     """What differs: dotted path → {old, new}. None stands for absent too."""
-    old, new = dict(_flat(before.data)), dict(_flat(after.data))
+    return compare(before.data, after.data)
+
+
+def compare(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The same of any two definitions."""
+    old, new = dict(_flat(before)), dict(_flat(after))
     changed = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
     return {path: {"old": old.get(path), "new": new.get(path)} for path in changed}
 

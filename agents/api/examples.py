@@ -32,6 +32,7 @@ TOOL = {
     },
     "secret_headers": {"Authorization": "Bearer …"},
     "secret_header_hints": {"Authorization": "9xKe"},
+    "agent": None,
     "arguments_schema": {
         "type": "object",
         "properties": {"number": {"type": "string"}},
@@ -39,7 +40,9 @@ TOOL = {
     },
     "timeout_seconds": 30,
     "idempotent": True,
-    "requires_approval": False,
+    "requires_approval": True,
+    "approval_timeout_seconds": 86400,
+    "approval_default": "reject",
     "version": 1,
     "created_at": "2026-11-20T09:00:00Z",
     "updated_at": "2026-11-20T09:00:00Z",

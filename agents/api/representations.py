@@ -14,6 +14,7 @@ from django.db.models import F, OuterRef
 from agents.models import Agent, ChatModel, Fallback, Tool, Version
 from agents.snapshots import without_secret_ids
 from agents.tools import functions
+from agents.tools.schemas import MESSAGE_SCHEMA
 
 Json = dict[str, Any]
 
@@ -26,7 +27,7 @@ models = ChatModel.objects.annotate(
     key_hint=F("secret__hint"),
     fallback_names=ArraySubquery(FALLBACKS.values("fallback__name")),
 )
-tools = Tool.objects.annotate(version_number=VERSION_NUMBER)
+tools = Tool.objects.annotate(version_number=VERSION_NUMBER, agent_name=F("agent__name"))
 agents = Agent.objects.annotate(
     version_number=VERSION_NUMBER, model_name=F("model__name"), tool_names=ArraySubquery(TOOLS.values("name"))
 )
@@ -45,7 +46,7 @@ def model_json(model: Any) -> Json:
 
 
 def tool_json(tool: Any) -> Json:
-    """A row of `tools`. What a function's tool leaves empty is shown as the function has it."""
+    """A row of `tools`. What its kind says by itself is shown where the row leaves it empty."""
     registered = functions.registry.get(tool.function)
     return _common(tool) | {
         "description": tool.description or (registered.description if registered else ""),
@@ -53,11 +54,20 @@ def tool_json(tool: Any) -> Json:
         "function": tool.function,
         "request": tool.request or None,
         "secret_header_hints": {name: entry["hint"] for name, entry in tool.secret_headers.items()},
-        "arguments_schema": tool.arguments_schema or (registered.schema if registered else {}),
+        "agent": tool.agent_name,
+        "arguments_schema": tool.arguments_schema or _own_schema(tool, registered),
         "timeout_seconds": tool.timeout_seconds,
         "idempotent": tool.idempotent,
         "requires_approval": tool.requires_approval,
+        "approval_timeout_seconds": tool.approval_timeout_seconds,
+        "approval_default": tool.approval_default,
     }
+
+
+def _own_schema(tool: Any, registered: functions.Function | None) -> Json:
+    if tool.tool_kind == Tool.ToolKind.AGENT:
+        return MESSAGE_SCHEMA
+    return registered.schema if registered else {}
 
 
 def agent_json(agent: Any) -> Json:

@@ -1,4 +1,4 @@
-"""The JSON of models, tools and agents, field for field as the contract has it."""
+"""The JSON of models and agents, field for field as the contract has it. `tool_serializers` has that of tools."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from rest_framework import serializers
 
 from accounts.actor import Actor
 from agentplatform.lib.serializers import NamedRelatedField, StrictModelSerializer, StrictSerializer
-from agents import editing, validation
+from agents import editing, tool_rules, validation
 from agents.api import examples, representations
 from agents.api.fields import (
     AgentConfigSerializer,
-    HttpRequestSerializer,
     MemorySerializer,
     NameField,
     ObjectField,
@@ -133,87 +132,6 @@ class ChatModelSerializer(ConfigurationSerializer):
         return representations.model_json(instance)
 
 
-class ToolSerializer(ConfigurationSerializer):
-    rows = representations.tools
-    kind = serializers.ChoiceField(source="tool_kind", choices=Tool.ToolKind.choices)
-    function = serializers.CharField(
-        default="",
-        allow_blank=True,
-        max_length=100,
-        help_text="Kind `function`: its name in this installation.",
-    )
-    request = HttpRequestSerializer(
-        default=None, allow_null=True, help_text="Kind `http`: the request's template."
-    )
-    secret_headers = serializers.DictField(
-        child=serializers.CharField(allow_null=True, max_length=4000),
-        write_only=True,
-        required=False,
-        allow_null=True,
-        help_text="Header → value, stored encrypted and never shown. Left out: unchanged. A null value "
-        "removes a header, null itself all of them.",
-    )
-    secret_header_hints = serializers.DictField(
-        child=serializers.CharField(), read_only=True, help_text="Header → the value's last characters."
-    )
-    arguments_schema = ObjectField(
-        default=dict,
-        help_text="JSON Schema (Draft 2020-12) of the arguments. Kind `function`: its own, if left out.",
-    )
-    timeout_seconds = serializers.IntegerField(default=30, min_value=1, max_value=600)
-    idempotent = serializers.BooleanField(default=False, help_text="May be called again after a crash.")
-    requires_approval = serializers.BooleanField(default=False)
-
-    example = examples.TOOL
-
-    class Meta:
-        model = Tool
-        fields = [
-            *COMMON,
-            "kind",
-            "function",
-            "request",
-            "secret_headers",
-            "secret_header_hints",
-            "arguments_schema",
-            "timeout_seconds",
-            "idempotent",
-            "requires_approval",
-            *STAMPS,
-        ]
-
-    def validate_name(self, value: str) -> str:
-        validation.check_tool_name(value)
-        return super().validate_name(value)
-
-    def validate_requires_approval(self, value: bool) -> bool:
-        validation.check_approval(value)
-        return value
-
-    def validate_request(self, value: dict[str, Any] | None) -> dict[str, Any]:
-        return value or {}
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        given = attrs.get("secret_headers", {})
-        stored = getattr(self.instance, "secret_headers", {})
-        kept = [] if given is None else [name for name in stored if name not in given]
-        for name, value in (given or {}).items():
-            validation.check_secret_value(f"secret_headers.{name}", value or "")
-        request = self.after(attrs, "request", {})
-        validation.check_tool(
-            self.after(attrs, "tool_kind", ""),
-            self.after(attrs, "function", ""),
-            request,
-            self.after(attrs, "arguments_schema", {}),
-            [*kept, *(given or {})],
-        )
-        validation.check_headers_kept(self.instance, request, kept)
-        return attrs
-
-    def to_representation(self, instance: Tool) -> dict[str, Any]:
-        return representations.tool_json(instance)
-
-
 class AgentSerializer(ConfigurationSerializer):
     rows = representations.agents
     model = NamedRelatedField(queryset=ChatModel.objects.all(), help_text="Name or id of a model.")
@@ -256,6 +174,7 @@ class AgentSerializer(ConfigurationSerializer):
     def validate_tools(self, value: list[Tool]) -> list[Tool]:
         if len(value) > MAX_TOOLS:
             raise serializers.ValidationError(f"At most {MAX_TOOLS} tools.")
+        tool_rules.check_agent_tools(self.instance, value)
         return value
 
     def validate_tags(self, value: list[str]) -> list[str]:

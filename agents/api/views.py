@@ -10,12 +10,12 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer, Serializer
+from rest_framework.serializers import BaseSerializer
 
 from accounts.api.base import TenantModelViewSet
 from agentplatform.lib.errors import NotFound
 from agents import editing, trials, versions
-from agents.api import filters, representations, serializers
+from agents.api import filters, representations, serializers, tool_serializers
 from agents.models import Configuration
 
 WRITES = {"update", "partial_update", "destroy", "restore"}
@@ -57,12 +57,6 @@ class ConfigurationViewSet(TenantModelViewSet):
     @transaction.atomic
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         return super().destroy(request, *args, **kwargs)
-
-    def body_of(self, serializer_class: type[Serializer[Any]]) -> dict[str, Any]:
-        """The request's body, validated by a serializer that is not the resource's."""
-        serializer = serializer_class(data=self.request.data, context=self.get_serializer_context())
-        serializer.is_valid(raise_exception=True)
-        return serializer.validated_data
 
     def perform_create(self, serializer: BaseSerializer[Any]) -> None:
         serializer.save()
@@ -120,10 +114,10 @@ class ModelViewSet(ConfigurationViewSet):
 
 
 class ToolViewSet(ConfigurationViewSet):
-    """Tools that agents call: functions of this installation, or HTTP requests."""
+    """Tools that agents call: functions of this installation, HTTP requests, or other agents."""
 
     queryset = representations.tools
-    serializer_class = serializers.ToolSerializer
+    serializer_class = tool_serializers.ToolSerializer
     filterset_class = filters.ToolFilter
     permissions = permissions_for("tool", test="test:tool")
 
@@ -132,7 +126,8 @@ class ToolViewSet(ConfigurationViewSet):
     def test(self, request: Request, **kwargs: Any) -> Response:
         """Test a tool
 
-        Calls the tool for real and answers the latency and its result, or a classified error.
+        Calls the tool for real and answers the latency and its result, or a classified error. A tool that
+        asks an agent is not called: run the agent itself.
         """
         arguments = self.body_of(serializers.ToolTrialSerializer)["arguments"]
         return Response(serializers.TrialSerializer(trials.try_tool(self.get_object(), arguments)).data)

@@ -7,6 +7,7 @@ import inspect
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
@@ -17,11 +18,15 @@ from agents.specification import ToolSpecification
 from agents.tools import functions
 from agents.tools.base import ToolFault, ToolResult, result_of
 from agents.tools.http import call_http
-from agents.tools.schemas import check_arguments
+from agents.tools.schemas import MESSAGE_SCHEMA, check_arguments
 
 logger = logging.getLogger(__name__)
 Secrets = Mapping[uuid.UUID, str]
 Caller = Callable[[ToolSpecification, Mapping[str, Any], Secrets, str], Awaitable[ToolResult]]
+
+call_key: ContextVar[str] = ContextVar("call_key", default="")
+"""The key of the call that is being made. A graph calls its tools by itself, so whoever watches over its calls
+sets it around them; empty: the call has none."""
 
 
 async def call(
@@ -30,12 +35,17 @@ async def call(
     """Calls a tool within its time. Raises ToolFault whatever goes wrong, written for the model to read.
 
     `secrets` are the values of the spec's secrets by id. `key` is the same for every attempt of one call, so
-    that endpoints which know Idempotency-Key do it once.
+    that endpoints which know Idempotency-Key do it once. Another agent is asked by a run, never here.
     """
     check_arguments(arguments_schema(spec), arguments)
+    caller = callers.get(spec.kind)
+    if caller is None:
+        raise ToolFault(
+            f"The tool {spec.name!r} asks an agent, as a part of a run. To try it, run that agent."
+        )
     try:
         async with asyncio.timeout(spec.timeout_seconds):
-            return await callers[spec.kind](spec, arguments, secrets or {}, key)
+            return await caller(spec, arguments, secrets or {}, key)
     except TimeoutError as error:
         raise ToolFault(
             f"The tool did not finish within {spec.timeout_seconds:g} seconds.", retryable=True
@@ -44,6 +54,8 @@ async def call(
 
 def arguments_schema(spec: ToolSpecification) -> Mapping[str, Any]:
     """The JSON Schema of the tool's arguments; one without any where the tool says nothing."""
+    if spec.kind == Tool.ToolKind.AGENT:
+        return MESSAGE_SCHEMA
     return spec.arguments_schema or {"type": "object", "properties": {}}
 
 

@@ -33,13 +33,20 @@ class Function:
     description: str
     schema: Schema
     body: Callable[..., Any]
+    idempotent: bool = False
+    """May be called again when nobody knows whether it has been: it changes nothing."""
 
 
 registry: dict[str, Function] = {}
 
 
 def function(
-    name: str, description: str, required: tuple[str, ...] = (), **properties: Schema
+    name: str,
+    description: str,
+    required: tuple[str, ...] = (),
+    *,
+    idempotent: bool = False,
+    **properties: Schema,
 ) -> Callable[[Body], Body]:
     """Registers the decorated function under `name`. `properties` are the arguments' JSON Schemas."""
 
@@ -50,7 +57,7 @@ def function(
             "required": list(required),
             "additionalProperties": False,
         }
-        registry[name] = Function(name, description, schema, body)
+        registry[name] = Function(name, description, schema, body, idempotent)
         return body
 
     return register
@@ -63,6 +70,7 @@ DATE: Schema = {"type": "string", "description": "A date, YYYY-MM-DD."}
 @function(
     "calculator",
     "Calculates an arithmetic expression exactly, for example (17 * 23 + sqrt(16)) / 4.",
+    idempotent=True,
     required=("expression",),
     expression={
         "type": "string",
@@ -77,6 +85,7 @@ def calculator(expression: str) -> str:
 @function(
     "current_time",
     "Tells the current date and time.",
+    idempotent=True,
     timezone={
         "type": "string",
         "maxLength": 64,
@@ -98,6 +107,7 @@ def current_time(timezone: str = "UTC") -> dict[str, Any]:
 @function(
     "json_query",
     "Extracts values from JSON with a JMESPath expression, for example items[?price > `10`].name.",
+    idempotent=True,
     required=("data", "query"),
     data={"description": "The JSON value, or its text."},
     query={"type": "string", "minLength": 1, "maxLength": 1000, "description": "A JMESPath expression."},
@@ -109,6 +119,7 @@ def json_query(data: Any, query: str) -> Any:
 @function(
     "text_statistics",
     "Counts the characters, words, sentences and lines of a text.",
+    idempotent=True,
     required=("text",),
     text={"type": "string", "maxLength": 200_000},
 )
@@ -128,6 +139,7 @@ def text_statistics(text: str) -> dict[str, Any]:
 @function(
     "unit_convert",
     f"Converts a value between units of {', '.join(units_by_kind)}.",
+    idempotent=True,
     required=("value", "from_unit", "to_unit"),
     value={"type": "number"},
     from_unit={"type": "string", "description": "For example km, miles, kg, lb, °C, GB, hours."},
@@ -140,6 +152,7 @@ def unit_convert(value: float, from_unit: str, to_unit: str) -> dict[str, Any]:
 @function(
     "date_difference",
     "Counts the days, weeks and working days (Monday to Friday) from one date to another.",
+    idempotent=True,
     required=("start", "end"),
     start=DATE,
     end=DATE,

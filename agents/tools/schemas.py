@@ -18,6 +18,18 @@ from agents.tools.patterns import pattern_fault
 SCHEMA_LIMIT = 64_000
 """Characters that a schema may have."""
 MESSAGE_LIMIT = 300
+MESSAGE_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "message": {
+            "type": "string",
+            "description": "What the agent is to do, with everything that it has to know.",
+        }
+    },
+    "required": ["message"],
+    "additionalProperties": False,
+}
+"""The arguments of every tool of kind `agent`."""
 
 
 def check_arguments(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:

@@ -26,6 +26,10 @@ def http_spec(url: str, properties: tuple[str, ...] = (), **values: Any) -> Tool
     return tool_spec(kind="http", request=request, **{"arguments_schema": schema, **values})
 
 
+def agent_spec(**values: Any) -> ToolSpecification:
+    return tool_spec(kind="agent", agent=uuid.uuid4(), **values)
+
+
 def tool_spec(**values: Any) -> ToolSpecification:
     defaults = {"name": "tool", "description": "A tool."}
     return ToolSpecification(version_id=uuid.uuid4(), id=uuid.uuid4(), **{**defaults, **values})

@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from agents.models import Agent, ChatModel, Secret, Tool, Version
 from agents.versions import record
-from tests.factories import AgentFactory, ChatModelFactory, ToolFactory
+from tests.factories import AgentFactory, AgentToolFactory, ChatModelFactory, ToolFactory
 
 KEY = "sk-very-secret-key-7Qf2"
 HEADERS = f'{{"Authorization": "Bearer {KEY}"}}'
@@ -27,6 +27,7 @@ TOOL = {
     "request": '{"method": "GET", "url": "https://shop.example.com/orders"}',
     "arguments_schema": "{}",
     "timeout_seconds": 30,
+    "approval_default": "reject",
 }
 
 
@@ -206,10 +207,46 @@ def test_keeps_secret_headers_where_none_are_typed(admin, workspace):
         ({"arguments_schema": '{"type": "strin"}'}, "arguments_schema"),
         ({"new_secret_headers": "[1]"}, "new_secret_headers"),
         ({"function": "calculator"}, "function"),
+        ({"tool_kind": "agent", "request": "{}"}, "agent"),
+        ({"approval_timeout_seconds": 0}, "approval_timeout_seconds"),
+        ({"approval_default": "ignore"}, "approval_default"),
     ],
 )
 def test_says_which_field_of_a_tool_is_wrong(admin, workspace, values, field):
     assert field in errors_of(add(admin, "tool", {**TOOL, "workspace": workspace.pk, **values}))
+
+
+def test_adds_a_tool_that_requires_approval(admin, workspace):
+    wanted = {"requires_approval": "on", "approval_timeout_seconds": 60, "approval_default": "approve"}
+    add(admin, "tool", {**TOOL, "workspace": workspace.pk, **wanted})
+    data = Tool.objects.get().version.data
+    assert (data["requires_approval"], data["approval_timeout_seconds"], data["approval_default"]) == (
+        True,
+        60,
+        "approve",
+    )
+
+
+def agent_tool_data(agent, **values):
+    return {**TOOL, "name": "ask_helper", "tool_kind": "agent", "request": "{}", "agent": agent.pk, **values}
+
+
+def test_adds_a_tool_that_asks_an_agent(admin, workspace):
+    agent = AgentFactory(workspace=workspace, description="Knows all orders.")
+    add(admin, "tool", {**agent_tool_data(agent), "workspace": workspace.pk})
+    tool = Tool.objects.get()
+    assert (tool.agent, tool.description) == (agent, "Knows all orders.")
+
+
+def test_refuses_an_agent_of_another_workspace(admin, workspace, other_workspace):
+    stranger = AgentFactory(workspace=other_workspace)
+    assert "agent" in errors_of(add(admin, "tool", {**agent_tool_data(stranger), "workspace": workspace.pk}))
+
+
+def test_refuses_an_agent_the_tool_that_asks_it(admin, workspace):
+    agent = AgentFactory(workspace=workspace)
+    tool = AgentToolFactory(workspace=workspace, agent=agent)
+    assert "tools" in errors_of(change(admin, agent, agent_data(agent.model, tools=[str(tool.pk)])))
 
 
 def agent_data(model, **values):

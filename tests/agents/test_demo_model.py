@@ -8,6 +8,7 @@ from langchain_core.tools import StructuredTool
 
 from agents.providers.base import make
 from agents.tools.functions import registry
+from agents.tools.schemas import MESSAGE_SCHEMA
 from tests.agents.specs import model_spec
 
 
@@ -46,6 +47,26 @@ async def test_explains_itself_where_no_rule_fits(with_tools):
 
 async def test_answers_without_tools(model):
     assert "no tools" in (await model.ainvoke("What time is it?")).text
+
+
+async def test_asks_for_the_calculation_that_waits_for_a_person(model):
+    tools = [
+        {
+            "name": "approved_calculator",
+            "description": "Calculates",
+            "parameters": registry["calculator"].schema,
+        }
+    ]
+    assert await calls(model.bind_tools(tools), "What is 17 * 23?") == [
+        ("approved_calculator", {"expression": "17 * 23"})
+    ]
+
+
+async def test_hands_a_calculation_over_to_another_agent(model):
+    tools = [{"name": "ask_mathematician", "description": "Calculates", "parameters": MESSAGE_SCHEMA}]
+    assert await calls(model.bind_tools(tools), "What is 17 * 23?") == [
+        ("ask_mathematician", {"message": "What is 17 * 23?"})
+    ]
 
 
 @pytest.mark.parametrize("question", ["What time is it?", "what's the current date", "现在几点了？"])

@@ -7,9 +7,9 @@ import pytest
 from agentplatform.lib.errors import InvalidConfig, NotFound
 from agents.launch import prepare
 from agents.models import Secret
-from agents.specification import load, secret_values
+from agents.specification import load, parse_tool, secret_values
 from agents.versions import record
-from tests.factories import AgentFactory, ChatModelFactory, HttpToolFactory, ToolFactory
+from tests.factories import AgentFactory, AgentToolFactory, ChatModelFactory, HttpToolFactory, ToolFactory
 
 
 def specification_of(agent, **config):
@@ -125,6 +125,13 @@ def test_refuses_what_is_disabled(workspace, noun):
         specification_of(agent)
 
 
+def test_refuses_a_tool_that_asks_a_disabled_agent(workspace):
+    tool = AgentToolFactory(workspace=workspace, agent__name="expert", agent__enabled=False)
+    agent = AgentFactory(workspace=workspace, tools=[tool])
+    with pytest.raises(InvalidConfig, match="'expert' is disabled"):
+        prepare(workspace.pk, agent.name)
+
+
 def test_refuses_an_agent_whose_tool_was_deleted_behind_its_back(workspace):
     tool = ToolFactory(workspace=workspace, name="abacus")
     agent = AgentFactory(workspace=workspace, tools=[tool])
@@ -143,6 +150,31 @@ def test_fills_in_what_a_functions_tool_leaves_empty(workspace):
     agent = AgentFactory(workspace=workspace, tools=[ToolFactory(workspace=workspace, function="calculator")])
     [tool] = specification_of(agent).tools
     assert (tool.arguments_schema["required"], bool(tool.description)) == (["expression"], True)
+
+
+def test_knows_whom_a_tool_asks(workspace):
+    tool = AgentToolFactory(workspace=workspace)
+    [found] = specification_of(AgentFactory(workspace=workspace, tools=[tool])).tools
+    assert (found.kind, found.agent) == ("agent", tool.agent_id)
+
+
+def test_knows_what_a_tools_approvals_are(workspace):
+    wanted = {
+        "requires_approval": True,
+        "approval_timeout_seconds": 60,
+        "approval_default": "approve",
+    }
+    tool = ToolFactory(workspace=workspace, **wanted)
+    [found] = specification_of(AgentFactory(workspace=workspace, tools=[tool])).tools
+    assert {name: getattr(found, name) for name in wanted} == wanted
+
+
+def test_reads_a_tools_version_of_an_earlier_release(workspace):
+    version = ToolFactory(workspace=workspace).version
+    for name in ("approval_timeout_seconds", "approval_default", "agent", "agent_id"):
+        del version.data[name]
+    found = parse_tool(version)
+    assert (found.approval_timeout_seconds, found.approval_default, found.agent) == (None, "reject", None)
 
 
 def test_knows_the_secrets_that_it_needs(workspace, secret):

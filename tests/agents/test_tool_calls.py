@@ -11,7 +11,7 @@ from agents.tools import functions
 from agents.tools.base import ToolFault
 from agents.tools.call import call
 from agents.tools.schemas import schema_fault
-from tests.agents.specs import function_spec
+from tests.agents.specs import agent_spec, function_spec
 
 
 @pytest.fixture
@@ -52,6 +52,16 @@ async def test_checks_the_tools_own_schema_first():
 async def test_says_that_a_function_is_not_installed():
     with pytest.raises(ToolFault, match="no function 'gone'"):
         await call(function_spec("gone"), {})
+
+
+async def test_leaves_asking_an_agent_to_a_run():
+    with pytest.raises(ToolFault, match="asks an agent"):
+        await call(agent_spec(), {"message": "Hello"})
+
+
+async def test_refuses_an_agent_anything_but_a_message():
+    with pytest.raises(ToolFault, match="'message' is a required property"):
+        await call(agent_spec(), {})
 
 
 async def test_awaits_an_async_function(registered):

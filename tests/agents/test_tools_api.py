@@ -60,9 +60,9 @@ def test_creates_an_http_tool(client, workspace):
 
 def test_answers_all_fields_of_a_tool(client, tool):
     assert client.get("/tools/get_order").json().keys() == {
-        "id", "name", "description", "enabled", "kind", "function", "request", "secret_header_hints",
-        "arguments_schema", "timeout_seconds", "idempotent", "requires_approval", "version", "created_at",
-        "updated_at",
+        "id", "name", "description", "enabled", "kind", "function", "request", "secret_header_hints", "agent",
+        "arguments_schema", "timeout_seconds", "idempotent", "requires_approval", "approval_timeout_seconds",
+        "approval_default", "version", "created_at", "updated_at",
     }  # fmt: skip
 
 
@@ -143,6 +143,10 @@ def test_moves_to_another_server_with_new_secrets(client, tool):
         ({"secret_headers": {"X-Key": "a\nb"}}, "secret_headers.X-Key"),
         ({"timeout_seconds": 0}, "timeout_seconds"),
         ({"timeout_seconds": 601}, "timeout_seconds"),
+        ({"requires_approval": "perhaps"}, "requires_approval"),
+        ({"approval_timeout_seconds": 0}, "approval_timeout_seconds"),
+        ({"approval_timeout_seconds": 31_536_001}, "approval_timeout_seconds"),
+        ({"approval_default": "ignore"}, "approval_default"),
         ({"url": "https://example.com"}, "url"),
     ],
 )
@@ -164,6 +168,20 @@ def test_says_which_field_is_wrong(client, workspace, values, field):
 def test_says_what_does_not_go_with_a_function(client, workspace, values, field):
     response = client.post("/tools", {"name": "sums", "kind": "function", "function": "calculator", **values})
     assert (response.status_code, field in fields_of(response)) == (422, True)
+
+
+def test_waits_for_a_person_for_ever_and_then_rejects_unless_it_is_said(client, tool):
+    shown = client.get("/tools/get_order").json()
+    assert (shown["requires_approval"], shown["approval_timeout_seconds"], shown["approval_default"]) == (
+        False,
+        None,
+        "reject",
+    )
+
+
+def test_takes_a_deadline_for_approvals_and_what_happens_then(client, tool):
+    wanted = {"requires_approval": True, "approval_timeout_seconds": 3600, "approval_default": "approve"}
+    assert wanted.items() <= client.patch("/tools/get_order", wanted).json().items()
 
 
 def test_changes_a_secret_header_whatever_its_spelling(client, tool):

@@ -8,10 +8,10 @@ import pytest
 from django.db import connection, transaction
 
 from agentplatform.lib.errors import InvalidConfig, NotFound
-from agents.models import Secret, Tool, Version
+from agents.models import Agent, Secret, Tool, Version
 from agents.snapshots import definition
 from agents.versions import diff, hash_of, history, record, restore
-from tests.factories import AgentFactory, ChatModelFactory, HttpToolFactory, ToolFactory
+from tests.factories import AgentFactory, AgentToolFactory, ChatModelFactory, HttpToolFactory, ToolFactory
 
 
 def change(instance, **values):
@@ -101,7 +101,7 @@ def test_restores_as_a_new_version(workspace):
     assert (version.number, version.change) == (3, "restored")
 
 
-@pytest.mark.parametrize("kind", ["model", "tool", "agent"])
+@pytest.mark.parametrize("kind", ["model", "tool", "agent_tool", "agent"])
 def test_restores_what_it_recorded(workspace, kind):
     secret = Secret.objects.create(workspace=workspace, value="sk-very-secret", hint="cret")
     fallback = ChatModelFactory(workspace=workspace)
@@ -110,12 +110,43 @@ def test_restores_what_it_recorded(workspace, kind):
     )
     model = ChatModelFactory(workspace=workspace, secret=secret, fallbacks=[fallback])
     agent = AgentFactory(workspace=workspace, model=model, tools=[tool], tags=["a"], config={"max_steps": 3})
-    instance = {"model": model, "tool": tool, "agent": agent}[kind]
+    agent_tool = AgentToolFactory(workspace=workspace, approval_timeout_seconds=60)
+    instance = {"model": model, "tool": tool, "agent_tool": agent_tool, "agent": agent}[kind]
     before = instance.version
     change(instance, name="changed", enabled=False)
     record(instance, None, "updated")
     restore(before, None)
     assert definition(type(instance).objects.get(pk=instance.pk)) == before.data
+
+
+def test_restores_a_tool_of_an_earlier_release_with_the_defaults_of_what_it_did_not_know(workspace):
+    tool = AgentToolFactory(workspace=workspace, approval_timeout_seconds=60, approval_default="approve")
+    unknown = {"approval_timeout_seconds", "approval_default", "agent", "agent_id"}
+    version = tool.version
+    version.data = {name: value for name, value in version.data.items() if name not in unknown}
+    restore(version, None)
+    restored = Tool.objects.get(pk=tool.pk)
+    assert (restored.approval_timeout_seconds, restored.approval_default, restored.agent) == (
+        None,
+        "reject",
+        None,
+    )
+
+
+def test_holds_the_agent_of_a_tool_by_name_and_by_id(workspace):
+    tool = AgentToolFactory(workspace=workspace)
+    data = tool.version.data
+    assert (data["agent"], data["agent_id"]) == (tool.agent.name, str(tool.agent_id))
+
+
+def test_refuses_to_restore_a_tool_whose_agent_is_deleted(workspace):
+    tool = AgentToolFactory(workspace=workspace, agent__name="expert")
+    version = tool.version
+    change(tool, tool_kind="function", function="calculator", agent=None)
+    record(tool, None, "updated")
+    Agent.objects.filter(name="expert").delete()
+    with pytest.raises(InvalidConfig, match="expert"):
+        restore(version, None)
 
 
 def test_restores_relations(workspace):

@@ -1,161 +1,43 @@
-"""What happened: sessions, messages, runs, steps, events, checkpoints, and the workers that made them."""
+"""Runs, their events and steps, and the keys that keep a request from starting two."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, ClassVar
+from decimal import Decimal
+from typing import ClassVar
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import ProtectedError, Q
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from accounts.actor import Actor
-from accounts.tenancy import TenantModel, TenantQuerySet
+from accounts.tenancy import TenantModel
 from agentplatform.lib.ids import uuid7
 from agents.models import Agent, ChatModel, Version
 from runs.events import EventType
+from runs.models.ownership import RunQuerySet, protect_while_active
+from runs.models.states import ACTIVE, IN_FLIGHT, TERMINAL, Status
 
 
-class Status(models.TextChoices):
-    """Where a run stands. Only `runs.lifecycle` changes it."""
+class Relation(models.TextChoices):
+    """What a run is to its parent."""
 
-    CREATED = "created", _("Created")
-    QUEUED = "queued", _("Queued")
-    RUNNING = "running", _("Running")
-    PAUSING = "pausing", _("Pausing")
-    PAUSED = "paused", _("Paused")
-    WAITING = "waiting", _("Waiting")
-    COMPLETED = "completed", _("Completed")
-    FAILED = "failed", _("Failed")
-    CANCELLED = "cancelled", _("Cancelled")
-
-
-TERMINAL = (Status.COMPLETED, Status.FAILED, Status.CANCELLED)
-# In a worker's hands, or about to be.
-IN_FLIGHT = (Status.QUEUED, Status.RUNNING, Status.PAUSING)
-# Everything that has started and not ended: it holds its session, and what it refers to.
-ACTIVE = (*IN_FLIGHT, Status.PAUSED, Status.WAITING)
-
-
-class ErrorClass(models.TextChoices):
-    """Why a run failed."""
-
-    TIMEOUT = "timeout"
-    RATE_LIMITED = "rate_limited"
-    PROVIDER_UNAVAILABLE = "provider_unavailable"
-    PROVIDER_REJECTED = "provider_rejected"
-    AUTHENTICATION = "authentication"
-    TOOL_ERROR = "tool_error"
-    MAX_STEPS = "max_steps"
-    BUDGET_EXCEEDED = "budget_exceeded"
-    INVALID_CONFIGURATION = "invalid_configuration"
-    WORKER_LOST = "worker_lost"
-    INTERNAL = "internal"
-
-
-def protect_while_active(collector: Any, field: Any, runs: Any, using: str) -> None:
-    """on_delete: refuses while one of the runs has not ended, otherwise lets go of the finished ones."""
-    if active := list(runs.filter(status__in=(Status.CREATED, *ACTIVE))[:20]):
-        raise ProtectedError("Runs that have not ended use it.", set(active))
-    models.SET_NULL(collector, field, runs, using)
-
-
-protect_while_active.lazy_sub_objs = True  # type: ignore[attr-defined]
-
-
-class OwnedQuerySet(TenantQuerySet[Any]):
-    """Rows that belong to a user: others see them only with the permission `all_permission`."""
-
-    all_permission = ""
-
-    def visible_to(self, actor: Actor) -> OwnedQuerySet:
-        rows = super().visible_to(actor)
-        return rows if actor.may(self.all_permission) else rows.filter(user_id=actor.user_id)
-
-
-class SessionQuerySet(OwnedQuerySet):
-    all_permission = "read:all-sessions"
-
-
-class RunQuerySet(OwnedQuerySet):
-    all_permission = "read:all-runs"
-
-
-class Session(TenantModel):
-    """A conversation. It is the LangGraph thread of its runs: its id is their `thread_id`."""
-
-    resource = "Session"
-
-    user = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        null=True,
-        on_delete=models.SET_NULL,
-        related_name="+",
-        verbose_name=_("user"),
-    )
-    end_user = models.CharField(
-        _("end user"), max_length=200, blank=True, db_comment="The client's own user, free text"
-    )
-    agent = models.ForeignKey(
-        Agent,
-        null=True,
-        blank=True,
-        on_delete=models.SET_NULL,
-        related_name="sessions",
-        verbose_name=_("agent"),
-    )
-    title = models.CharField(_("name"), max_length=100, default="New session", db_column="name")
-    named_by_person = models.BooleanField(
-        default=False, db_comment="An automatic name never replaces a person's"
-    )
-    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
-    updated_at = models.DateTimeField(_("updated at"), auto_now=True)
-
-    objects: ClassVar[SessionQuerySet] = SessionQuerySet.as_manager()  # type: ignore[assignment]
-
-    class Meta:
-        verbose_name = _("session")
-        verbose_name_plural = _("sessions")
-        ordering = ["-id"]
-        indexes = [
-            models.Index(fields=["workspace", "-id"], name="session_newest"),
-            models.Index(fields=["user", "-id"], name="session_of_user"),
-        ]
-        db_table_comment = "Conversations"
-
-    def __str__(self) -> str:
-        return self.title
-
-
-class Worker(models.Model):
-    """A process that executes runs. Its row goes when it stops well; a lapsed beat means that it was lost."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    host = models.CharField(_("host"), max_length=255)
-    pid = models.PositiveIntegerField(_("pid"))
-    concurrency = models.PositiveIntegerField(_("concurrency"))
-    started_at = models.DateTimeField(_("started at"), auto_now_add=True)
-    beat_at = models.DateTimeField(_("beat at"), db_comment="By the database's clock")
-    draining = models.BooleanField(_("draining"), default=False)
-
-    class Meta:
-        verbose_name = _("worker")
-        verbose_name_plural = _("workers")
-        ordering = ["started_at"]
-        db_table_comment = "Live worker processes"
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.pid}"
+    RETRY = "retry", _("Retry")
+    RESTORE = "restore", _("Restored")
+    FORK = "fork", _("Fork")
+    CHILD = "child", _("Child")
 
 
 class Run(TenantModel):
     """One execution of an agent.
 
-    `input` is `{"messages": [{"role", "content"}]}`; `limits` `{"timeout": s, "max_steps"}`; `config` overrides the
-    agent's for this run; `error` `{"class", "message"}`. `attempt` fences: the journal writes only for the
-    current one. `journal_position` is the last journal entry committed for it, so that a repeated flush is seen.
+    `input` is `{"messages": [{"role", "content"}], "replaces"?}`, where a fork's messages may replace the `last_query`
+    or `all` of those in the checkpoint that it starts from; `limits` `{"timeout": s, "max_steps", "max_tokens",
+    "max_cost"}`; `config` overrides the agent's for this run; `error` `{"class", "message"}`. `attempt` fences: the
+    journal writes only for the current one. `journal_position` is the last journal entry committed for it, so that
+    a repeated flush is seen. Tokens and cost are the run's own; those of the runs that its tools have started are
+    beside them (`child_…`).
     """
 
     resource = "Run"
@@ -196,7 +78,7 @@ class Run(TenantModel):
         models.UUIDField(), default=list, db_comment="Versions of model, fallbacks and tools that it runs"
     )
     session = models.ForeignKey(
-        Session,
+        "runs.Session",
         null=True,
         on_delete=protect_while_active,
         related_name="runs",
@@ -220,6 +102,25 @@ class Run(TenantModel):
     parent = models.ForeignKey(
         "self", null=True, on_delete=models.SET_NULL, related_name="children", verbose_name=_("parent")
     )
+    relation = models.CharField(
+        _("relation"),
+        max_length=8,
+        choices=Relation.choices,
+        blank=True,
+        db_comment="What it is to its parent",
+    )
+    source_checkpoint = models.ForeignKey(
+        "runs.Checkpoint",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="descendants",
+        verbose_name=_("source checkpoint"),
+    )
+    description = models.TextField(_("description"), blank=True, db_comment="Why it was forked")
+    depth = models.PositiveSmallIntegerField(
+        default=0, db_comment="How many runs it is nested in, as an agent called by an agent"
+    )
+    has_children = models.BooleanField(default=False, db_comment="One of its tools has started a run")
 
     input = models.JSONField(_("input"), default=dict)
     input_query = models.TextField(blank=True, db_comment="The text of the last input message")
@@ -227,6 +128,11 @@ class Run(TenantModel):
     error = models.JSONField(null=True)
     config = models.JSONField(_("config"), default=dict)
     limits = models.JSONField(_("limits"), default=dict)
+    overrides = models.JSONField(
+        _("overrides"),
+        default=dict,
+        db_comment="A fork's {system_prompt?, model?, model_id?} over its agent's version",
+    )
     metadata = models.JSONField(_("metadata"), default=dict)
     tags = ArrayField(models.CharField(max_length=50), default=list, verbose_name=_("tags"))
     currency = models.CharField(max_length=3, default="USD")
@@ -237,6 +143,9 @@ class Run(TenantModel):
     worker_id = models.UUIDField(
         _("worker"), null=True, db_comment="The worker that has it in hand; workers come and go, so no key"
     )
+    held_back = models.BooleanField(
+        default=False, db_comment="Waits because its workspace has as many runs under way as it may have"
+    )
     losses = models.PositiveSmallIntegerField(
         _("losses"), default=0, db_comment="How many workers it has lost"
     )
@@ -246,6 +155,20 @@ class Run(TenantModel):
     output_tokens = models.PositiveBigIntegerField(default=0)
     cost = models.DecimalField(max_digits=24, decimal_places=12, default=0)
     unpriced_calls = models.PositiveIntegerField(default=0, db_comment="Model calls without a known price")
+    child_input_tokens = models.PositiveBigIntegerField(
+        default=0, db_comment="Of the runs that its tools have started"
+    )
+    child_output_tokens = models.PositiveBigIntegerField(default=0)
+    child_cost = models.DecimalField(max_digits=24, decimal_places=12, default=0)
+    child_unpriced_calls = models.PositiveIntegerField(default=0)
+    active_seconds = models.FloatField(
+        default=0, db_comment="In workers' hands, without the attempt under way; what `limits.timeout` counts"
+    )
+    attempt_started_at = models.DateTimeField(null=True)
+
+    pruned_to = models.PositiveIntegerField(
+        null=True, db_comment="How many of its checkpoints were kept when it was last pruned"
+    )
 
     created_at = models.DateTimeField(_("created at"))
     queued_at = models.DateTimeField(_("queued at"), null=True)
@@ -270,17 +193,39 @@ class Run(TenantModel):
             models.Index(fields=["agent", "status", "-id"], name="run_of_agent"),
             # A session's history, and whose turn it is.
             models.Index(fields=["session", "id"], name="run_of_session", condition=Q(session__isnull=False)),
+            models.Index(
+                fields=["session", "id"],
+                name="run_in_session",
+                condition=Q(session__isnull=False, status__in=[*ACTIVE]),
+            ),
             # The sweep, the queue's depth, what may not be deleted.
             models.Index(
                 fields=["status", "queued_at"], name="run_active", condition=Q(status__in=[*IN_FLIGHT])
             ),
             models.Index(fields=["worker_id"], name="run_in_hand", condition=Q(worker_id__isnull=False)),
             models.Index(fields=["model"], name="run_of_model", condition=~Q(status__in=[*TERMINAL])),
+            # Whom the sweep may have to wake.
+            models.Index(
+                fields=["id"], name="run_waits_for_child", condition=Q(status="waiting", has_children=True)
+            ),
+            # Who is let in next where a workspace's runs are limited.
+            models.Index(
+                fields=["workspace", "-priority", "id"], name="run_held_back", condition=Q(held_back=True)
+            ),
+            # Whose checkpoints are pruned next.
+            models.Index(
+                fields=["workspace", "pruned_to"], name="run_to_prune", condition=Q(status__in=[*TERMINAL])
+            ),
         ]
         db_table_comment = "Executions of agents"
 
     def __str__(self) -> str:
         return f"{self.agent_name} {self.id}"
+
+    @property
+    def is_branch(self) -> bool:
+        """Whether its thread begins as a copy of another run's."""
+        return self.relation in (Relation.FORK, Relation.RESTORE)
 
     @property
     def thread_id(self) -> str:
@@ -289,7 +234,17 @@ class Run(TenantModel):
 
     @property
     def total_tokens(self) -> int:
-        return self.input_tokens + self.output_tokens
+        """Its own and its children's."""
+        return self.input_tokens + self.output_tokens + self.child_input_tokens + self.child_output_tokens
+
+    @property
+    def total_cost(self) -> Decimal:
+        return self.cost + self.child_cost
+
+    @property
+    def has_unpriced_calls(self) -> bool:
+        """Whether a price is missing, so that its cost is not known."""
+        return bool(self.unpriced_calls or self.child_unpriced_calls)
 
     @property
     def duration(self) -> float:
@@ -365,116 +320,6 @@ class RunStep(models.Model):
 
     def __str__(self) -> str:
         return f"{self.step_num} {self.type}"
-
-
-class Message(models.Model):
-    """A message of a session, as people see the conversation."""
-
-    resource = "Message"
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    session = models.ForeignKey(Session, on_delete=models.CASCADE, related_name="messages", db_index=False)
-    run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="messages")
-    source = models.CharField(max_length=100, db_comment="user, or the agent's name")
-    content = models.TextField(blank=True)
-    type = models.CharField(max_length=32, default="text")
-    thought = models.TextField(blank=True)
-    models_usage = models.JSONField(null=True, db_comment="{input_tokens, output_tokens}")
-    metadata = models.JSONField(default=dict)
-    created_at = models.DateTimeField()
-
-    class Meta:
-        ordering = ["id"]
-        indexes = [models.Index(fields=["session", "id"], name="message_of_session")]
-        db_table_comment = "Messages of sessions"
-
-    def __str__(self) -> str:
-        return f"{self.source}: {self.content[:50]}"
-
-
-class Checkpoint(models.Model):
-    """The full state of a thread after a superstep, as LangGraph saves it; large values are CheckpointBlobs.
-
-    Not a foreign key to anything but its run: pending writes may come before their checkpoint.
-    """
-
-    resource = "Checkpoint"
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    thread_id = models.CharField(max_length=255, db_comment="Session id, or run id where there is no session")
-    namespace = models.CharField(
-        max_length=255, blank=True, db_comment="LangGraph's checkpoint_ns; empty: the root graph"
-    )
-    checkpoint_id = models.CharField(max_length=64, db_comment="LangGraph's id, ordered by time")
-    parent_checkpoint_id = models.CharField(max_length=64, blank=True)
-    run = models.ForeignKey(Run, null=True, on_delete=models.CASCADE, related_name="checkpoints")
-    step_num = models.PositiveIntegerField(default=0, db_comment="The run's step after which it was taken")
-    checkpoint = models.JSONField()
-    metadata = models.JSONField(default=dict)
-    description = models.TextField(blank=True)
-    created_at = models.DateTimeField()
-
-    class Meta:
-        ordering = ["-checkpoint_id"]
-        constraints = [
-            models.UniqueConstraint(
-                fields=["thread_id", "namespace", "checkpoint_id"], name="checkpoint_once"
-            )
-        ]
-        db_table_comment = "States of threads, as LangGraph checkpoints"
-
-    def __str__(self) -> str:
-        return self.checkpoint_id
-
-
-class CheckpointBlob(models.Model):
-    """The value of one channel of a thread at one version, serialised by LangGraph's strict msgpack."""
-
-    id = models.BigAutoField(primary_key=True)
-    thread_id = models.CharField(max_length=255)
-    namespace = models.CharField(max_length=255, blank=True)
-    channel = models.CharField(max_length=255)
-    version = models.CharField(max_length=64)
-    type = models.CharField(max_length=32)
-    blob = models.BinaryField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["thread_id", "namespace", "channel", "version"], name="checkpoint_blob_once"
-            )
-        ]
-        db_table_comment = "Channel values of checkpoints"
-
-    def __str__(self) -> str:
-        return f"{self.channel} {self.version}"
-
-
-class CheckpointWrite(models.Model):
-    """A write of a task that has finished inside a superstep that has not."""
-
-    id = models.BigAutoField(primary_key=True)
-    thread_id = models.CharField(max_length=255)
-    namespace = models.CharField(max_length=255, blank=True)
-    checkpoint_id = models.CharField(max_length=64)
-    task_id = models.CharField(max_length=64)
-    task_path = models.CharField(max_length=512, blank=True)
-    index = models.IntegerField()
-    channel = models.CharField(max_length=255)
-    type = models.CharField(max_length=32)
-    blob = models.BinaryField()
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["thread_id", "namespace", "checkpoint_id", "task_id", "index"],
-                name="checkpoint_write_once",
-            )
-        ]
-        db_table_comment = "Pending writes of checkpoints"
-
-    def __str__(self) -> str:
-        return f"{self.channel} of {self.task_id}"
 
 
 class IdempotencyKey(models.Model):

@@ -1,0 +1,50 @@
+"""What happened: sessions, messages, runs, steps, events, checkpoints, approvals, and the workers that made them.
+
+Beside them: schedules, which start runs, and webhooks, which tell of them.
+"""
+
+from runs.models.approvals import Approval, ApprovalQuerySet, ToolCall
+from runs.models.checkpoints import Checkpoint, CheckpointBlob, CheckpointQuerySet, CheckpointWrite
+from runs.models.ownership import OwnedQuerySet, RunQuerySet, SessionQuerySet, protect_while_active
+from runs.models.runs import IdempotencyKey, Relation, Run, RunEvent, RunPayload, RunStep
+from runs.models.schedules import Schedule, ScheduleQuerySet
+from runs.models.sessions import Message, Session
+from runs.models.states import ACTIVE, AT_REST, IN_FLIGHT, TERMINAL, UNDER_WAY, ErrorClass, Status
+from runs.models.webhooks import DeliveryQuerySet, Webhook, WebhookDelivery
+from runs.models.workers import Worker, WorkerQuerySet
+
+__all__ = [
+    "ACTIVE",
+    "AT_REST",
+    "IN_FLIGHT",
+    "TERMINAL",
+    "UNDER_WAY",
+    "Approval",
+    "ApprovalQuerySet",
+    "Checkpoint",
+    "CheckpointBlob",
+    "CheckpointQuerySet",
+    "CheckpointWrite",
+    "DeliveryQuerySet",
+    "ErrorClass",
+    "IdempotencyKey",
+    "Message",
+    "OwnedQuerySet",
+    "Relation",
+    "Run",
+    "RunEvent",
+    "RunPayload",
+    "RunQuerySet",
+    "RunStep",
+    "Schedule",
+    "ScheduleQuerySet",
+    "Session",
+    "SessionQuerySet",
+    "Status",
+    "ToolCall",
+    "Webhook",
+    "WebhookDelivery",
+    "Worker",
+    "WorkerQuerySet",
+    "protect_while_active",
+]
