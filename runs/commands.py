@@ -17,11 +17,15 @@ from django.utils import timezone
 from accounts.actor import Actor
 from agentplatform.lib.errors import Invalid, NotFound, PermissionDenied
 from agentplatform.lib.ids import uuid7
+from agentplatform.lib.locks import lock_name
 from agentplatform.lib.text import storable
 from agents.launch import Launch, prepare
 from runs import lifecycle
+from runs.control import controllable
 from runs.events import StoredEvent
-from runs.models import IdempotencyKey, Message, Run, Session, Status
+from runs.models import IdempotencyKey, Message, Relation, Run, Session, Status
+from runs.queueing import multitask
+from runs.queueing.multitask import Strategy
 
 NEW_SESSION = "New session"
 
@@ -40,15 +44,25 @@ class RunRequest:
     tags: tuple[str, ...] = ()
     priority: int = 0
     start: bool = True
+    retry_of: uuid.UUID | None = None
+    """The run that it tries again, its parent."""
+    multitask_strategy: Strategy | None = None
+    """What becomes of the session's runs that have not ended; None: nobody has said, as `enqueue`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A run and the events it has; `repeated` when an idempotency key has found an earlier one."""
+    """A run and the events it has; `repeated` when an idempotency key has found an earlier one.
+
+    `message` is what it answers, as its session keeps it. `others` are the events of runs that had to make way for
+    it: whoever starts a run announces them too.
+    """
 
     run: Run
     events: list[StoredEvent]
     repeated: bool = False
+    message: Message | None = None
+    others: list[StoredEvent] = field(default_factory=list)
 
 
 def start_run(
@@ -56,8 +70,8 @@ def start_run(
 ) -> Started:
     """Creates a run and, unless asked not to, queues it.
 
-    Raises PermissionDenied, NotFound (agent, session), InvalidConfig (something that it needs is disabled) and,
-    when the key was used for another request, Invalid.
+    Raises PermissionDenied, NotFound (agent, session), InvalidConfig (something that it needs is disabled), Conflict
+    (it may not wait for the session's other runs) and, when the key was used for another request, Invalid.
     """
     actor.require("execute:agent")
     with transaction.atomic():
@@ -66,12 +80,15 @@ def start_run(
         session = _session(actor, request)
         launch = prepare(actor.workspace_id, _agent_identifier(request, session))
         run = _new_run(actor, request, launch, session, run_id or uuid7())
+        others = _make_way(actor, session, request)
         events = lifecycle.start(run, queued=request.start)
+        message = None
         if session is not None:
-            _record_message(session, run)
+            multitask.check_place(run, request.multitask_strategy)
+            message = _record_message(session, run)
         if idempotency_key:
             _remember(actor, idempotency_key, request, run)
-        return Started(run, events)
+        return Started(run, events, message=message, others=others)
 
 
 def cancel_run(actor: Actor, run_id: uuid.UUID, reason: str = "") -> list[StoredEvent]:
@@ -86,19 +103,24 @@ def pause_run(actor: Actor, run_id: uuid.UUID) -> tuple[Status, list[StoredEvent
     return lifecycle.pause(run_id)
 
 
-def resume_run(actor: Actor, run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
-    """Lets a paused run that the actor may control go on; its status now. Raises as `pause_run` does."""
+def resume_run(
+    actor: Actor, run_id: uuid.UUID, limits: Mapping[str, Any] | None = None
+) -> tuple[Status, list[StoredEvent]]:
+    """Lets a paused run that the actor may control go on; its status now. `limits` go over the run's own.
+
+    Raises as `pause_run` does, Conflict too where the run has used up a limit that is not raised.
+    """
     controllable(actor, run_id)
-    return lifecycle.resume(run_id)
+    return lifecycle.resume(run_id, limits)
 
 
-def enqueue_run(actor: Actor, run_id: uuid.UUID) -> list[StoredEvent]:
-    """Starts a run that was created with `start: false`."""
+def enqueue_run(actor: Actor, run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
+    """Starts a run that was created with `start: false`; its status now. Raises as `pause_run` does."""
     controllable(actor, run_id)
     return lifecycle.enqueue(run_id)
 
 
-def retry_run(actor: Actor, run_id: uuid.UUID) -> Started:
+def retry_run(actor: Actor, run_id: uuid.UUID, idempotency_key: str = "") -> Started:
     """A new run with the same input, of the agent as it is now, linked to the old one as its parent."""
     old = controllable(actor, run_id)
     actor.require("execute:agent")
@@ -114,21 +136,10 @@ def retry_run(actor: Actor, run_id: uuid.UUID) -> Started:
         metadata=old.metadata,
         tags=tuple(old.tags),
         priority=old.priority,
+        retry_of=old.pk,
+        multitask_strategy=Strategy.ENQUEUE,
     )
-    with transaction.atomic():
-        started = start_run(actor, request)
-        Run.objects.filter(pk=started.run.pk).update(parent=old)
-        started.run.parent_id = old.pk
-    return started
-
-
-def controllable(actor: Actor, run_id: uuid.UUID) -> Run:
-    """The run, if the actor may steer it: its own with `control:run`, others' with `control:all-runs`."""
-    run: Run = Run.objects.named(actor, run_id)
-    actor.require("control:run")
-    if run.user_id != actor.user_id and not actor.may("control:all-runs"):
-        raise PermissionDenied("This run belongs to somebody else; steering it needs 'control:all-runs'.")
-    return run
+    return start_run(actor, request, idempotency_key=idempotency_key)
 
 
 def _session(actor: Actor, request: RunRequest) -> Session | None:
@@ -140,6 +151,13 @@ def _session(actor: Actor, request: RunRequest) -> Session | None:
             "This session belongs to somebody else; writing to it needs 'write:all-sessions'."
         )
     return session
+
+
+def _make_way(actor: Actor, session: Session | None, request: RunRequest) -> list[StoredEvent]:
+    """A run that is only created takes no place in its session yet, and nobody makes way for it."""
+    if session is None or not request.start:
+        return []
+    return multitask.make_way(actor, session.pk, request.multitask_strategy)
 
 
 def _agent_identifier(request: RunRequest, session: Session | None) -> str | None:
@@ -174,13 +192,15 @@ def _new_run(
         metadata=storable(dict(request.metadata)),
         tags=list(request.tags),
         priority=request.priority,
+        parent_id=request.retry_of,
+        relation=Relation.RETRY if request.retry_of else "",
         currency=launch.currency,
     )
 
 
-def _record_message(session: Session, run: Run) -> None:
+def _record_message(session: Session, run: Run) -> Message:
     """The user's message, and the session's automatic name from its first one."""
-    Message.objects.create(
+    message = Message.objects.create(
         session=session, run=run, source="user", content=run.input_query, created_at=run.created_at
     )
     changes: dict[str, Any] = {"updated_at": run.created_at}
@@ -189,6 +209,7 @@ def _record_message(session: Session, run: Run) -> None:
     if session.agent_id is None:
         changes["agent_id"] = run.agent_id
     Session.objects.filter(pk=session.pk).update(**changes)
+    return message
 
 
 def automatic_name(text: str) -> str:
@@ -204,10 +225,7 @@ def automatic_name(text: str) -> str:
 
 def _earlier(actor: Actor, key: str, request: RunRequest) -> Run | None:
     """The run that this key has made before. Two requests at once wait for each other on the key's lock."""
-    with transaction.get_connection().cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{actor.workspace_id}{actor.key}{key}"]
-        )
+    lock_name(f"{actor.workspace_id}{actor.key}{key}")
     since = timezone.now() - IdempotencyKey.LIFETIME
     keys = IdempotencyKey.objects.filter(workspace_id=actor.workspace_id, actor=actor.key, key=key)
     keys.filter(created_at__lt=since).delete()

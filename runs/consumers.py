@@ -1,12 +1,12 @@
 """`/ws/runs/{id}/?after=<seq>`: a run's events over WebSocket, and commands to it.
 
-Frames from the server are event envelopes (`runs.events`), and `{"action", "ok", "error"?}` as answers to commands
-`{"action": "pause"}`, `{"action": "resume"}`, `{"action": "cancel", "reason"?}` and `{"action": "ping"}`. The
-socket says who it is by a `ticket` in the query, by the headers of the REST API, or by the admin's session
-cookie (then its Origin must be ours).
+Frames from the server are event envelopes (`runs.events`), and `{"action", "ok", …}` as answers to the commands in
+`runs.socket_commands`, with `"error": {"type", "message", "details"?}` to those that are refused. The socket says
+who it is by a `ticket` in the query, by the headers of the REST API, or by the admin's session cookie (then its
+Origin must be ours).
 
-Close codes: 1000 the run has ended; 1012 the server restarts, reconnect with `after`; 4400 malformed; 4401 not
-signed in, or the credential has ended; 4403 not permitted; 4404 no such run.
+Close codes: 1000 the run has ended; 1012 the server restarts or its database is away, reconnect with `after`; 4400
+malformed; 4401 not signed in, or the credential has ended; 4403 not permitted; 4404 no such run.
 """
 
 from __future__ import annotations
@@ -28,21 +28,28 @@ from django.http.cookie import parse_cookie
 from accounts import authentication
 from accounts.actor import Actor
 from agentplatform.lib.concurrency import in_thread
+from agentplatform.lib.error_format import DATABASE_ERRORS, as_platform_error
 from agentplatform.lib.errors import Invalid, NotAuthenticated, NotFound, PermissionDenied, PlatformError
 from agentplatform.lib.ids import as_uuid
+from agentplatform.lib.json import dumps
 from runs import live
-from runs.commands import cancel_run, pause_run, resume_run
 from runs.follow import Follower
 from runs.models import Run
+from runs.socket_commands import obey
 
 logger = structlog.get_logger(__name__)
 
 # How often a socket asks whether its credential and role still stand.
 RECHECK_SECONDS = 30.0
-LONGEST_REASON = 500
-COMMANDS = "send 'pause', 'resume', 'cancel' or 'ping'"
 ENDED, RESTART, MALFORMED, UNAUTHENTICATED, FORBIDDEN, MISSING = 1000, 1012, 4400, 4401, 4403, 4404
-close_code_by_status = {401: UNAUTHENTICATED, 403: FORBIDDEN, 404: MISSING, 422: MALFORMED}
+close_code_by_status = {
+    401: UNAUTHENTICATED,
+    403: FORBIDDEN,
+    404: MISSING,
+    422: MALFORMED,
+    503: RESTART,
+}
+REFUSALS = (PlatformError, *DATABASE_ERRORS)
 
 
 async def refuse_unknown_socket(scope: Any, receive: Any, send: Any) -> None:
@@ -65,7 +72,7 @@ class RunConsumer(AsyncWebsocketConsumer):
             after = _after(self.scope)
             self.actor = await in_thread(_authenticate, self.scope, self.run_id)
             await in_thread(_visible_run, self.actor, self.run_id)
-        except PlatformError as error:
+        except REFUSALS as error:
             await self.refuse(error)
             return
         self.tasks = (
@@ -73,8 +80,9 @@ class RunConsumer(AsyncWebsocketConsumer):
             asyncio.create_task(self._recheck()),
         )
 
-    async def refuse(self, error: PlatformError) -> None:
-        await self.close(close_code_by_status.get(error.status_code, MALFORMED), error.message[:120])
+    async def refuse(self, error: Exception) -> None:
+        told = _as_platform_error(error)
+        await self.close(close_code_by_status.get(told.status_code, MALFORMED), told.message[:120])
 
     async def disconnect(self, code: int) -> None:
         for task in self.tasks:
@@ -88,31 +96,12 @@ class RunConsumer(AsyncWebsocketConsumer):
         try:
             command = _command(text_data)
             action = command["action"]
-            await self._obey(command)
-            answer: dict[str, Any] = {"action": action, "ok": True}
-        except PlatformError as error:
-            answer = {
-                "action": action,
-                "ok": False,
-                "error": {"type": error.error_type, "message": error.message},
-            }
-        await self.send(orjson.dumps(answer).decode())
-
-    async def _obey(self, command: dict[str, Any]) -> None:
-        match command["action"]:
-            case "ping":
-                return
-            case "pause":
-                _, events = await in_thread(pause_run, self.actor, self.run_id)
-                live.announce(events)
-            case "resume":
-                _, events = await in_thread(resume_run, self.actor, self.run_id)
-                live.announce(events)
-            case "cancel":
-                events = await in_thread(cancel_run, self.actor, self.run_id, _reason(command))
-                live.announce(events)
-            case other:
-                raise Invalid({"action": f"{other!r} is not a command; {COMMANDS}."})
+            told, events = await in_thread(obey, self.actor, self.run_id, command)
+            live.announce(events)
+            answer = {"action": action, "ok": True, **told}
+        except REFUSALS as error:
+            answer = {"action": action, "ok": False, "error": _told(error)}
+        await self.send(dumps(answer).decode())
 
     async def _follow(self, after: int) -> None:
         follower = Follower(self.run_id, after)
@@ -138,6 +127,9 @@ class RunConsumer(AsyncWebsocketConsumer):
             except PlatformError as error:
                 await self.refuse(error)
                 return
+            except DATABASE_ERRORS as error:
+                # Nobody can say, so it is asked again.
+                logger.warning("socket_not_rechecked", run_id=str(self.run_id), error=str(error))
 
 
 def _still_permitted(scope: dict[str, Any], actor: Actor, run_id: uuid.UUID) -> Actor:
@@ -230,8 +222,14 @@ def _command(text: str | None) -> dict[str, Any]:
     return command
 
 
-def _reason(command: dict[str, Any]) -> str:
-    reason = command.get("reason", "")
-    if not isinstance(reason, str) or len(reason) > LONGEST_REASON:
-        raise Invalid({"reason": f"Send a text of at most {LONGEST_REASON} characters, or leave it out."})
-    return reason
+def _told(error: Exception) -> dict[str, Any]:
+    refusal = _as_platform_error(error)
+    told = {"type": refusal.error_type, "message": refusal.message}
+    return told if refusal.details is None else {**told, "details": refusal.details}
+
+
+def _as_platform_error(error: Exception) -> PlatformError:
+    """One of REFUSALS in the platform's words."""
+    told = as_platform_error(error)
+    assert isinstance(told, PlatformError)
+    return told

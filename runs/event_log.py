@@ -98,6 +98,18 @@ def read(run_id: uuid.UUID, after: int, limit: int = PAGE) -> list[StoredEvent]:
     return [StoredEvent(*row) for row in rows]
 
 
+def seq_of_checkpoint(run_id: uuid.UUID, checkpoint_id: uuid.UUID) -> int:
+    """Up to which `seq` the run's events tell how it came to a checkpoint; 0 where none tells of it."""
+    told = RunEvent.objects.filter(run_id=run_id, type=EventType.CHECKPOINT_CREATED)
+    event = told.filter(data__checkpoint_id=str(checkpoint_id)).first()
+    return valid_until(event) if event else 0
+
+
+def valid_until(checkpoint_event: RunEvent) -> int:
+    """A run that was set back stands at an earlier place than the event that says so."""
+    return int(checkpoint_event.data.get("supersedes_after_seq", checkpoint_event.seq))
+
+
 def last_checkpoint(run_id: uuid.UUID) -> RunEvent | None:
     """The run's last `checkpoint_created` event: what a new attempt goes on from."""
     return RunEvent.objects.filter(run_id=run_id, type=EventType.CHECKPOINT_CREATED).order_by("-seq").first()

@@ -7,6 +7,7 @@ Every event has `run_id`, `seq` (1, 2, 3 … per run, without holes), `attempt`,
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -92,9 +93,21 @@ class Delta(TypedDict):
 
 
 class ToolCallStarted(TypedDict):
+    """`child_run_id` where the tool is an agent: the run that does the work."""
+
     tool: str
     args: dict[str, Any]
     call_id: str
+    child_run_id: NotRequired[str]
+
+
+class ToolCallProgress(TypedDict):
+    """How far a call has come; of an agent as a tool: the status that its run is in."""
+
+    tool: str
+    call_id: str
+    child_run_id: str
+    status: str
 
 
 class ToolCallCompleted(TypedDict):
@@ -136,8 +149,12 @@ class StepCompleted(TypedDict):
 
 
 class CheckpointCreated(TypedDict):
+    """`restored_from`: the run was set back to that checkpoint; what came after `supersedes_after_seq` is void."""
+
     checkpoint_id: str
     step: int
+    restored_from: NotRequired[str]
+    supersedes_after_seq: NotRequired[int]
 
 
 class Retrying(TypedDict):
@@ -150,10 +167,61 @@ class Retrying(TypedDict):
     model: str
 
 
+class ApprovalRequired(TypedDict):
+    """A tool call waits for a person; `kind` is `tool_call` or `unknown_effect`, `deadline` may be null."""
+
+    approval_id: str
+    kind: str
+    tool: str
+    args: dict[str, Any]
+    call_id: str
+    deadline: str | None
+
+
+class ApprovalResolved(TypedDict):
+    """`status` is `approved`, `edited` or `rejected`; `decided_by` is empty where the deadline has decided."""
+
+    approval_id: str
+    status: str
+    decided_by: str
+    reason: str
+
+
 class RunSteered(TypedDict):
-    """Somebody pauses or resumes the run, or it has come to rest."""
+    """Somebody pauses or resumes the run."""
 
     run_id: str
+
+
+class RunPaused(TypedDict):
+    """It has come to rest.
+
+    With `reason` `budget_exceeded`, `limit` says which, `value` how high it is, `used` how much is used; with
+    `restored`, the run was set back to a checkpoint.
+    """
+
+    run_id: str
+    reason: NotRequired[str]
+    limit: NotRequired[str]
+    value: NotRequired[Any]
+    used: NotRequired[Any]
+
+
+class BudgetWarning(TypedDict):
+    """Most of one of the run's limits is used."""
+
+    run_id: str
+    limit: str
+    value: Any
+    used: Any
+
+
+class RunWaiting(TypedDict):
+    """For so many approvals, and for these runs that its tools have started."""
+
+    run_id: str
+    approvals: int
+    children: list[str]
 
 
 class RunCompleted(TypedDict):
@@ -181,15 +249,20 @@ shape_by_type: dict[EventType, type] = {
     EventType.CONTENT_DELTA: Delta,
     EventType.THOUGHT_DELTA: Delta,
     EventType.TOOL_CALL_STARTED: ToolCallStarted,
+    EventType.TOOL_CALL_PROGRESS: ToolCallProgress,
     EventType.TOOL_CALL_COMPLETED: ToolCallCompleted,
     EventType.TOOL_CALL_FAILED: ToolCallFailed,
+    EventType.APPROVAL_REQUIRED: ApprovalRequired,
+    EventType.APPROVAL_RESOLVED: ApprovalResolved,
     EventType.USAGE_RECORDED: UsageRecorded,
     EventType.STEP_COMPLETED: StepCompleted,
     EventType.CHECKPOINT_CREATED: CheckpointCreated,
     EventType.RETRYING: Retrying,
     EventType.RUN_PAUSING: RunSteered,
-    EventType.RUN_PAUSED: RunSteered,
+    EventType.RUN_PAUSED: RunPaused,
+    EventType.RUN_WAITING: RunWaiting,
     EventType.RUN_RESUMED: RunSteered,
+    EventType.BUDGET_WARNING: BudgetWarning,
     EventType.RUN_COMPLETED: RunCompleted,
     EventType.RUN_FAILED: RunFailed,
     EventType.RUN_CANCELLED: RunCancelled,
@@ -236,6 +309,14 @@ class StoredEvent:
             "timestamp": self.timestamp,
         }
         return f'{orjson.dumps(head).decode()[:-1]},"data":{self.data}}}'
+
+
+def by_run(events: Iterable[StoredEvent]) -> dict[uuid.UUID, list[StoredEvent]]:
+    """The events of several runs, apart, each run's in their order."""
+    found: defaultdict[uuid.UUID, list[StoredEvent]] = defaultdict(list)
+    for event in events:
+        found[event.run_id].append(event)
+    return found
 
 
 def rebuild_text(events: Iterable[StoredEvent]) -> str:

@@ -18,7 +18,7 @@ import structlog
 from django.conf import settings
 
 from agentplatform.lib.concurrency import in_thread
-from runs.events import StoredEvent
+from runs.events import StoredEvent, by_run
 from runs.models import Run
 
 logger = structlog.get_logger(__name__)
@@ -192,10 +192,9 @@ def hub() -> Hub:
 
 
 def announce(events: Sequence[StoredEvent]) -> None:
-    """Publishes committed events of one run from synchronous code. Where it can't, followers find them in the table."""
-    if not events:
-        return
-    for loop, known in list(_hubs.items()):
+    """Publishes committed events from synchronous code. Where it can't, followers find them in the table."""
+    for loop, known in list(_hubs.items()) if events else ():
         if loop.is_running():
-            loop.call_soon_threadsafe(known.publish, events[0].run_id, list(events))
+            for run_id, batch in by_run(events).items():
+                loop.call_soon_threadsafe(known.publish, run_id, batch)
             return

@@ -22,7 +22,8 @@ from django.views.i18n import set_language
 from accounts.actor import Actor
 from accounts.authentication import actor_from_session
 from agentplatform.lib.errors import NotFound, PlatformError
-from runs.commands import controllable
+from runs.approvals import may_decide
+from runs.control import controllable
 from runs.models import TERMINAL, Run
 
 # Stricter than the admin's: everything on this page is a file of ours.
@@ -66,6 +67,7 @@ def page_data(actor: Actor, run: Run) -> dict[str, Any]:
         "title": f"{run.agent_name} · {settings.APP_NAME}",
         "status": run.status,
         "may_steer": run.status not in TERMINAL and may_control(actor, run),
+        "may_decide": run.status not in TERMINAL and may_decide(actor, run),
         "language": get_language(),
         "texts": texts(),
     }
@@ -110,10 +112,29 @@ def texts() -> dict[str, str]:
         "run_queued": _("Back in the queue:"),
         "attempt_started": _("A worker went on from the last checkpoint, attempt"),
         "run_paused": _("Paused."),
+        "run_paused_budget_exceeded": _("Paused, because its budget of {limit} is spent: {used} of {value}."),
+        "limit_max_tokens": _("tokens"),
+        "limit_max_cost": _("money"),
+        "limit_timeout": _("seconds"),
+        "run_paused_restored": _("Set back to a checkpoint."),
+        "run_waiting": _("Waits for a run that one of its tools has started."),
         "run_resumed": _("Resumed."),
-        "budget_warning": _("Budget warning:"),
-        "approval_required": _("Waits for an approval."),
-        "approval_resolved": _("The approval was decided."),
+        "budget_warning": _("Most of its budget of {limit} is used: {used} of {value}."),
+        "approval_pending": _("waits for a person"),
+        "approval_approved": _("approved by {by}"),
+        "approval_edited": _("changed and approved by {by}"),
+        "approval_rejected": _("rejected by {by}"),
+        "nobody": _("the deadline"),
+        "unknown_effect": _(
+            "A worker was lost during this call. Nobody knows whether it has had its effect."
+        ),
+        "deadline": _("To be decided by {time}."),
+        "too_large": _("Its arguments are too large to be decided here. Use the inbox of the admin."),
+        "approve": _("Approve"),
+        "edit": _("Edit"),
+        "reject": _("Reject"),
+        "no_json": _("That is no JSON:"),
+        "child_run": _("Watch its run"),
         "unpriced": _("without a price"),
     }
 

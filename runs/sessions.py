@@ -13,14 +13,15 @@ from accounts.actor import Actor
 from agentplatform.lib.errors import NotFound
 from agents.models import Agent
 from runs.commands import RunRequest, Started, start_run
-from runs.models import Checkpoint, CheckpointBlob, CheckpointWrite, Message, Session, SessionQuerySet
+from runs.models import Checkpoint, CheckpointBlob, CheckpointWrite, Session, SessionQuerySet
+from runs.queueing.multitask import Strategy
 
 USER, TEXT = "user", "text"
 
 
 def with_state(sessions: SessionQuerySet) -> SessionQuerySet:
     """Sessions with `agent_state`: the newest checkpoint of their thread, None before the first."""
-    heads = Checkpoint.objects.filter(thread_id=Cast(OuterRef("pk"), CharField()), namespace="")
+    heads = Checkpoint.objects.of_people().automatic().filter(thread_id=Cast(OuterRef("pk"), CharField()))
     state = JSONObject(checkpoint_id="id", run_id="run_id", step_num="step_num", saved_at="created_at")
     return sessions.annotate(agent_state=Subquery(heads.order_by("-checkpoint_id").values(state=state)[:1]))
 
@@ -69,15 +70,19 @@ def say(
     *,
     source: str = USER,
     kind: str = TEXT,
+    strategy: Strategy | None = None,
     run_id: uuid.UUID,
 ) -> Started:
     """Puts a message into a conversation and starts the run that answers it. Raises as `start_run` does."""
-    request = RunRequest(messages=[{"role": "user", "content": content}], session_id=session_id)
+    message = {"role": "user", "content": content}
+    request = RunRequest([message], session_id=session_id, multitask_strategy=strategy)
     if (source, kind) == (USER, TEXT):
         return start_run(actor, request, run_id=run_id)
     with transaction.atomic():
         started = start_run(actor, request, run_id=run_id)
-        Message.objects.filter(run_id=run_id).update(source=source, type=kind)
+        assert started.message
+        started.message.source, started.message.type = source, kind
+        started.message.save(update_fields=["source", "type"])
         return started
 
 

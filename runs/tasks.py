@@ -1,25 +1,69 @@
-"""The jobs and the chore of this room."""
+"""The jobs and the chores of this room."""
 
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 
+from django.db import transaction
 from django.utils import timezone
 
 from agentplatform.lib import queue
+from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.housekeeping import chore, remove
-from runs.models import IdempotencyKey
-from runs.turns import EXECUTE
+from agentplatform.lib.ids import first_uuid7_at
+from runs import lifecycle, live
+from runs.history import retention
+from runs.models import IdempotencyKey, WebhookDelivery
+from runs.queueing import turns
+from runs.queueing.turns import EXECUTE, HAND_ON, QUEUE, TEND
+from runs.webhooks import outbox, sending
 
-QUEUES = ["runs"]
+QUEUES = [QUEUE, outbox.QUEUE]
+# How long a message to a webhook, and what became of it, can be looked at.
+DELIVERIES_KEPT = timedelta(days=30)
 
 
-@queue.task(name=EXECUTE, queue="runs", pass_context=True)
+@queue.task(name=EXECUTE, queue=QUEUE, pass_context=True)
 async def execute(context: queue.JobContext, run_id: str) -> None:
     """Wakes this worker's executor for a run."""
     await context.additional_context["executor"].execute(uuid.UUID(run_id))
 
 
+@queue.task(name=TEND, queue=QUEUE)
+async def tend(run_id: str) -> None:
+    """Looks after a run among whose children something has happened."""
+    live.announce(await in_thread(lifecycle.tend, uuid.UUID(run_id)))
+
+
+@queue.task(name=HAND_ON, queue=QUEUE)
+async def hand_on(session_id: str) -> None:
+    """Wakes a session's next run, if it was not to be had when the one before ended."""
+    await in_thread(_hand_on, uuid.UUID(session_id))
+
+
+def _hand_on(session_id: uuid.UUID) -> None:
+    with transaction.atomic():
+        turns.hand_on(session_id, timezone.now())
+
+
+@queue.task(name=outbox.SEND, queue=outbox.QUEUE)
+async def send_webhook(delivery_id: str, webhook_id: str, attempts: int) -> None:
+    """Makes an attempt to deliver a message to a webhook."""
+    await sending.send(uuid.UUID(delivery_id), uuid.UUID(webhook_id), attempts)
+
+
 @chore
 def remove_old_idempotency_keys() -> bool:
     return remove(IdempotencyKey.objects.filter(created_at__lt=timezone.now() - IdempotencyKey.LIFETIME))
+
+
+@chore
+def prune_checkpoints() -> bool:
+    return retention.prune_some()
+
+
+@chore
+def remove_old_deliveries() -> bool:
+    oldest = first_uuid7_at(timezone.now() - DELIVERIES_KEPT)
+    return remove(WebhookDelivery.objects.filter(pk__lt=oldest))

@@ -35,14 +35,16 @@ from agentplatform.lib.errors import (
 )
 from agentplatform.lib.ids import as_uuid, uuid7
 from agentplatform.lib.schema import failures
+from runs import live
 from runs.api.representations import message_json, session_json
-from runs.api.serializers import ChatAnswerSerializer, ChatSerializer, run_request
+from runs.api.serializers import ChatAnswerSerializer, ChatRestSerializer, ChatSerializer, run_request
 from runs.api.session_serializers import SessionChatAnswerSerializer, SessionChatSerializer
 from runs.api.streams import STREAMED
+from runs.approvals import pending_of
 from runs.commands import Started, start_run
-from runs.events import EventType, StoredEvent
+from runs.events import TERMINAL_EVENTS, EventType, StoredEvent
 from runs.follow import Follower
-from runs.models import ErrorClass, Message, RunPayload, Session
+from runs.models import ErrorClass, Run, RunPayload, Session, Status
 from runs.sessions import say, with_state
 from runs.sse import EventStream, stream_response
 
@@ -55,6 +57,10 @@ MAY_PASS = {
     ErrorClass.RATE_LIMITED,
     ErrorClass.WORKER_LOST,
 }
+
+RESTS = {EventType.RUN_WAITING, EventType.RUN_PAUSED}
+# What takes a run from one state to another.
+MOVES = {*RESTS, EventType.RUN_RESUMED, EventType.RUN_QUEUED, *TERMINAL_EVENTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +82,8 @@ class Chat:
     responses={
         (200, "application/json"): ChatAnswerSerializer,
         (200, "text/event-stream"): OpenApiTypes.STR,
-        **failures(402, 404),
+        (202, "application/json"): ChatRestSerializer,
+        **failures(402, 404, 409),
     },
     examples=[STREAMED],
 )
@@ -85,8 +92,9 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
 
     Runs the agent on a message. Streamed, the answer is the run's events as they happen; a failure is
     `run_failed`, then `error`. With `stream: false` it is one document when the run has ended, and a failed
-    run is an HTTP error that names the run: 503 where a repeat may help, 402, 422 or 500. The run goes on
-    should the connection break; follow it by its id.
+    run is an HTTP error that names the run: 503 where a repeat may help, 402, 422 or 500. Where the run comes to
+    rest before, because a person has to decide something or it was paused, it is 202 and says what for. The run
+    goes on should the connection break; follow it by its id.
     """
     run_id = uuid7()
     follower = Follower(run_id)
@@ -94,7 +102,7 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
         begun = await in_thread(_begin_chat, request, run_id)
         _bind_to_logs(begun)
         if not begun.streamed:
-            return await _whole_answer(request, follower, begun.started.events)
+            return await _whole_answer(request, follower, begun.started)
     except BaseException:
         follower.close()
         raise
@@ -110,7 +118,7 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     responses={
         (200, "text/event-stream"): OpenApiTypes.STR,
         (202, "application/json"): SessionChatAnswerSerializer,
-        **failures(402, 404),
+        **failures(402, 404, 409),
     },
     examples=[STREAMED],
 )
@@ -137,7 +145,9 @@ async def session_chat(request: HttpRequest, pk: str) -> HttpResponseBase:
 def _begin_chat(request: HttpRequest, run_id: uuid.UUID) -> Chat:
     actor = _chatting_actor(request)
     values = validated(ChatSerializer, read_json(request))
-    return Chat(actor, start_run(actor, run_request(values), run_id=run_id), values["stream"])
+    started = start_run(actor, run_request(values), run_id=run_id)
+    live.announce(started.others)
+    return Chat(actor, started, values["stream"])
 
 
 def _begin_session_chat(request: HttpRequest, pk: str, run_id: uuid.UUID) -> Chat:
@@ -145,12 +155,23 @@ def _begin_session_chat(request: HttpRequest, pk: str, run_id: uuid.UUID) -> Cha
     values = validated(SessionChatSerializer, read_json(request))
     if (key := as_uuid(pk)) is None:
         raise NotFound("Session", pk)
-    started = say(actor, key, values["content"], source=values["source"], kind=values["type"], run_id=run_id)
+    started = say(
+        actor,
+        key,
+        values["content"],
+        source=values["source"],
+        kind=values["type"],
+        strategy=values.get("multitask_strategy"),
+        run_id=run_id,
+    )
+    live.announce(started.others)
     if values["stream"]:
         return Chat(actor, started, streamed=True)
+    assert started.message
     session = with_state(Session.objects.select_related("agent")).get(pk=key)
-    message = Message.objects.get(run_id=run_id)
-    answer = {"run_id": str(run_id), "session": session_json(session), "message": message_json(message)}
+    # The message is not read again: a later one may have taken it back already.
+    message = message_json(started.message)
+    answer = {"run_id": str(run_id), "session": session_json(session), "message": message}
     return Chat(actor, started, streamed=False, answer=answer)
 
 
@@ -167,20 +188,39 @@ def _bind_to_logs(begun: Chat) -> None:
     structlog.contextvars.bind_contextvars(run_id=str(begun.started.run.pk))
 
 
-async def _whole_answer(
-    request: HttpRequest, follower: Follower, known: list[StoredEvent]
-) -> HttpResponseBase:
-    """The run's answer, or the error that its failure is."""
-    last = known[-1]
-    async for batch in follower.batches(known):
-        last = batch[-1] if batch else last
+async def _whole_answer(request: HttpRequest, follower: Follower, started: Started) -> HttpResponseBase:
+    """The run's answer, the error that its failure is, or why there is none for now."""
+    last = await _last_move(follower, started.events)
     data = orjson.loads(last.data)
     if "payload_id" in data:
         data = await in_thread(_payload, data["payload_id"])
     if last.type == EventType.RUN_COMPLETED:
         metrics = {name: data["metrics"][name] for name in ("total_tokens", "duration")}
         return json_answer({"run_id": str(last.run_id), "response": data["response"], "metrics": metrics})
+    if last.type in RESTS:
+        return json_answer(await in_thread(_rest, started.run, last.type, data), HTTPStatus.ACCEPTED)
     return error_response(request, _failure(last, data))
+
+
+async def _last_move(follower: Follower, known: list[StoredEvent]) -> StoredEvent:
+    """What ends the run, or lets it rest; what it has done last where the server stops before."""
+    last = known[-1]
+    try:
+        async for batch in follower.batches(known):
+            last = next((event for event in reversed(batch) if event.type in MOVES), last)
+            if last.type in RESTS:
+                break
+    finally:
+        follower.close()
+    return last
+
+
+def _rest(run: Run, event_type: str, data: dict[str, Any]) -> dict[str, Any]:
+    """What a chat is answered whose run rests."""
+    head = {"run_id": str(run.pk)}
+    if event_type == EventType.RUN_WAITING:
+        return {**head, "status": Status.WAITING, "approval_ids": [str(key) for key in pending_of(run)]}
+    return {**head, "status": Status.PAUSED} | {name: data[name] for name in ("reason",) if name in data}
 
 
 def _payload(payload_id: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 Json = dict[str, Any]
 
 RUN = "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e"
+APPROVAL = "01934d6e-9f52-7a8b-8c1d-6e7f8091a2b3"
 SESSION = "01934d6e-8b2d-7d63-8e6f-3a9b2c4d5e6f"
 
 METRICS: Json = {
@@ -17,6 +18,7 @@ METRICS: Json = {
     "duration": 1.42,
     "cost": "0.000214",
     "currency": "USD",
+    "children": None,
 }
 RUN_ITEM: Json = {
     "id": RUN,
@@ -25,6 +27,9 @@ RUN_ITEM: Json = {
     "user_id": "customer-81",
     "session_id": SESSION,
     "parent_id": None,
+    "relation": "",
+    "source_checkpoint_id": None,
+    "description": "",
     "status": "completed",
     "attempt": 1,
     "error": None,
@@ -60,6 +65,24 @@ WHOLE_RUN: Json = RUN_ITEM | {
     "config": {"temperature": 0.1},
     "limits": {"timeout": 60},
     "metadata": {"order": 1204},
+}
+APPROVAL_OBJECT: Json = {
+    "id": APPROVAL,
+    "run_id": RUN,
+    "agent": "shop-assistant",
+    "kind": "tool_call",
+    "status": "pending",
+    "tool": "refund_order",
+    "call_id": "call_7f3a",
+    "step": 2,
+    "arguments": {"order": 1204, "amount": "49.90"},
+    "edited_arguments": None,
+    "reason": "",
+    "deadline": "2026-11-22T10:30:00Z",
+    "default": "reject",
+    "decided_by": "",
+    "created_at": "2026-11-21T10:30:00Z",
+    "decided_at": None,
 }
 MESSAGE_OBJECT: Json = {
     "id": "01934d6e-9c3e-7e74-9f70-4bac3d5e6f70",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -12,10 +13,13 @@ from agentplatform.lib.async_views import validated
 from agentplatform.lib.json import dumps
 from agentplatform.lib.serializers import StrictSerializer
 from agents.api.fields import NumberField, ObjectField
+from runs.queueing.multitask import Strategy
 
 MAX_MESSAGE = 1_000_000
 MAX_MESSAGES = 1000
 MAX_METADATA_BYTES = 64 * 1024
+MOST_TOKENS = 10**12
+COST_DIGITS, COST_PLACES = 24, 12
 ROLES = ("user", "assistant", "system")
 
 
@@ -46,15 +50,35 @@ class AgentField(serializers.CharField):
         super().__init__(required=False, allow_null=True, max_length=100, help_text=help_text)
 
 
-class SessionField(serializers.UUIDField):
-    def __init__(self) -> None:
-        super().__init__(required=False, allow_null=True, help_text="The conversation that it goes on with.")
+class IdField(serializers.UUIDField):
+    """An id, as a text only: Django REST framework makes one of a number, too."""
 
     def to_internal_value(self, data: Any) -> UUID:
-        """Texts only: Django REST framework makes an id of a number, too."""
         if not isinstance(data, str):
             self.fail("invalid", value=data)
         return super().to_internal_value(data)
+
+
+class SessionField(IdField):
+    def __init__(self) -> None:
+        super().__init__(required=False, allow_null=True, help_text="The conversation that it goes on with.")
+
+
+class StrategyField(serializers.ChoiceField):
+    """What becomes of the session's runs that have not ended."""
+
+    def __init__(self) -> None:
+        help_text = (
+            "What becomes of the session's runs that have not ended: `enqueue` (the default) waits for them, `reject` "
+            "answers 409, `interrupt` cancels them, `rollback` also takes back what they have added. Without it, a "
+            "session that waits for an approval answers 409 with the approval's id. Without a session, no effect."
+        )
+        super().__init__(
+            choices=[strategy.value for strategy in Strategy], required=False, help_text=help_text
+        )
+
+    def to_internal_value(self, data: Any) -> Strategy:
+        return Strategy(super().to_internal_value(data))
 
 
 class EndUserField(serializers.CharField):
@@ -125,14 +149,41 @@ class InputField(serializers.Field[Any, Any, Any, Any]):
         return [dict(message) for message in validated(ConversationSerializer, data)["messages"]]
 
 
-class LimitsSerializer(StrictSerializer):
-    """What ends a run however far it has come."""
+class CostField(serializers.DecimalField):
+    """Money, sent as a text or a number and kept as plain decimal text, as JSON would make a float of it."""
 
+    def __init__(self, **options: Any) -> None:
+        least = Decimal(1).scaleb(-COST_PLACES)
+        super().__init__(max_digits=COST_DIGITS, decimal_places=COST_PLACES, min_value=least, **options)
+
+    def run_validation(self, data: Any = serializers.empty) -> str:
+        return f"{super().run_validation(data).normalize():f}"
+
+
+class LimitsSerializer(StrictSerializer):
+    """A run's budget. Those of tokens, cost and time are enforced before each model call: the run then pauses with
+    the reason `budget_exceeded`, and can be resumed with a higher one. What its tools' runs use counts too.
+    """
+
+    max_tokens = serializers.IntegerField(
+        required=False, min_value=1, max_value=MOST_TOKENS, help_text="Input and output, of all model calls."
+    )
+    max_cost = CostField(
+        required=False,
+        help_text="In the workspace's currency. Calls without a price use it up, unless max_tokens is set too.",
+    )
     timeout = NumberField(
-        required=False, min_value=0.1, max_value=86_400, help_text="Seconds of the whole run. Default: 600."
+        required=False,
+        min_value=0.1,
+        max_value=86_400,
+        help_text="Seconds that workers have the run in hand. When they are over, a model call is broken off, and a "
+        "tool call comes to its end first. Without it an attempt fails after 600 seconds, with the class timeout.",
     )
     max_steps = serializers.IntegerField(
-        required=False, min_value=1, max_value=500, help_text="Model calls. The agent's own limit holds too."
+        required=False,
+        min_value=1,
+        max_value=500,
+        help_text="Model calls; a run that needs more fails. The agent's own limit holds too.",
     )
 
 

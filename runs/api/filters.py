@@ -1,4 +1,4 @@
-"""What lists of runs and sessions can be narrowed by."""
+"""What lists of runs, approvals and sessions can be narrowed by."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from django.db.models import QuerySet, Subquery
 from django_filters import rest_framework as filters
 
 from accounts.permissions import acting
+from agentplatform.lib.filtering import BooleanFilter
 from agentplatform.lib.ids import as_uuid, first_uuid7_at
 from agents.models import Agent
-from runs.models import Run, Session, Status
+from runs.models import Approval, Relation, Run, Schedule, Session, Status, Webhook, WebhookDelivery
 
 # Ids grow with time, so their index finds a time range; they are made a moment before the row's own time, and
 # clocks of machines differ.
@@ -49,16 +50,60 @@ class RunFilter(ByAgent):
         choices=Status.choices, distinct=False, label="May be given several times."
     )
     tag = filters.CharFilter(method="with_tag", label="Runs with this tag.")
+    parent_id = filters.UUIDFilter(label="Id of the run that they were made from.")
+    relation = filters.ChoiceFilter(choices=Relation.choices, label="What they are to that run.")
 
     class Meta:
         model = Run
-        fields = ["agent_id", "user_id", "session_id", "status", "tag", "created_after", "created_before"]
+        fields = [
+            *("agent_id", "user_id", "session_id", "status", "tag", "parent_id", "relation"),
+            *("created_after", "created_before"),
+        ]
 
     def with_tag(self, queryset: QuerySet[Any], _: str, value: str) -> QuerySet[Any]:
         return queryset.filter(tags__contains=[value])
+
+
+class ApprovalFilter(filters.FilterSet):
+    status = filters.MultipleChoiceFilter(
+        choices=Approval.Status.choices, distinct=False, label="May be given several times. Default: all."
+    )
+    kind = filters.ChoiceFilter(choices=Approval.Kind.choices, label="Why a person is asked.")
+    run_id = filters.UUIDFilter(label="Id of the run that waits.")
+    tool = filters.CharFilter(label="Name of the tool.")
+
+    class Meta:
+        model = Approval
+        fields = ["status", "kind", "run_id", "tool"]
 
 
 class SessionFilter(ByAgent):
     class Meta:
         model = Session
         fields = ["agent_id", "user_id", "created_after", "created_before"]
+
+
+class ScheduleFilter(ByAgent):
+    enabled = BooleanFilter()
+
+    class Meta:
+        model = Schedule
+        fields = ["agent_id", "user_id", "enabled", "created_after", "created_before"]
+
+
+class WebhookFilter(filters.FilterSet):
+    enabled = BooleanFilter()
+
+    class Meta:
+        model = Webhook
+        fields = ["enabled"]
+
+
+class DeliveryFilter(filters.FilterSet):
+    status = filters.ChoiceFilter(choices=WebhookDelivery.Status.choices, label="What became of them.")
+    type = filters.CharFilter(label="Type of the event.")
+    run_id = filters.UUIDFilter(label="Id of the run that they tell of.")
+
+    class Meta:
+        model = WebhookDelivery
+        fields = ["status", "type", "run_id"]

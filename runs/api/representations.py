@@ -1,4 +1,4 @@
-"""The JSON of runs, steps, sessions and messages, written out: a list of them is asked for all the time."""
+"""The JSON of runs, steps, approvals, sessions and messages, written out: a list of them is asked for all the time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from runs.models import Message, Run, RunStep, Session
+from runs.history.checkpoints import State
+from runs.models import Approval, Checkpoint, Message, Run, RunStep, Session
 
 Json = dict[str, Any]
 
@@ -38,6 +39,9 @@ def _head(run: Run) -> Json:
         "user_id": run.end_user,
         "session_id": _id(run.session_id),
         "parent_id": _id(run.parent_id),
+        "relation": run.relation,
+        "source_checkpoint_id": _id(run.source_checkpoint_id),
+        "description": run.description,
         "status": run.status,
         "attempt": run.attempt,
         "error": run.error,
@@ -55,16 +59,33 @@ def _head(run: Run) -> Json:
 
 
 def metrics_json(run: Run) -> Json:
-    """`duration` in seconds; `cost` a plain decimal, null while one of the run's calls has no price."""
+    """`duration` in seconds; `cost` a plain decimal, null while one of the run's calls has no price.
+
+    Tokens and cost are those of the run and of the runs that its tools have started; `children` is the part of
+    the latter, null where there are none.
+    """
     return {
         "total_tokens": run.total_tokens,
-        "input_tokens": run.input_tokens,
-        "output_tokens": run.output_tokens,
+        "input_tokens": run.input_tokens + run.child_input_tokens,
+        "output_tokens": run.output_tokens + run.child_output_tokens,
         "total_steps": run.total_steps,
         "duration": run.duration,
-        "cost": None if run.unpriced_calls else f"{Decimal(run.cost).normalize():f}",
+        "cost": _cost(run.total_cost, run.has_unpriced_calls),
         "currency": run.currency,
+        "children": _children_json(run) if run.has_children else None,
     }
+
+
+def _children_json(run: Run) -> Json:
+    return {
+        "input_tokens": run.child_input_tokens,
+        "output_tokens": run.child_output_tokens,
+        "cost": _cost(run.child_cost, bool(run.child_unpriced_calls)),
+    }
+
+
+def _cost(amount: Decimal, is_unknown: bool) -> str | None:
+    return None if is_unknown else f"{Decimal(amount).normalize():f}"
 
 
 def step_json(step: RunStep) -> Json:
@@ -78,6 +99,31 @@ def step_json(step: RunStep) -> Json:
         "metrics": step.metrics,
         "started_at": step.started_at,
         "finished_at": step.finished_at,
+    }
+
+
+def checkpoint_json(checkpoint: Checkpoint) -> Json:
+    """A checkpoint in a list."""
+    return {
+        "id": str(checkpoint.pk),
+        "step_num": checkpoint.step_num,
+        "description": checkpoint.description,
+        "tags": checkpoint.tags,
+        "manual": checkpoint.manual,
+        "created_at": checkpoint.created_at,
+        "message_count": checkpoint.message_count,
+        "total_tokens": checkpoint.total_tokens,
+    }
+
+
+def state_json(state: State) -> Json:
+    return checkpoint_json(state.checkpoint) | {
+        "run_id": _id(state.checkpoint.run_id),
+        "parent_id": _id(state.parent_id),
+        "status": state.status,
+        "messages": state.messages,
+        "metrics": state.metrics,
+        "agent_config": state.agent_config,
     }
 
 
@@ -106,6 +152,28 @@ def message_json(message: Message) -> Json:
         "models_usage": message.models_usage,
         "metadata": message.metadata,
         "created_at": message.created_at,
+    }
+
+
+def approval_json(approval: Approval) -> Json:
+    """Needs `run` loaded, as far as `agent_name`."""
+    return {
+        "id": str(approval.pk),
+        "run_id": str(approval.run_id),
+        "agent": approval.run.agent_name,
+        "kind": approval.kind,
+        "status": approval.status,
+        "tool": approval.tool,
+        "call_id": approval.call_id,
+        "step": approval.step,
+        "arguments": approval.arguments,
+        "edited_arguments": approval.edited,
+        "reason": approval.reason,
+        "deadline": approval.deadline,
+        "default": approval.default,
+        "decided_by": approval.decided_by,
+        "created_at": approval.created_at,
+        "decided_at": approval.decided_at,
     }
 
 

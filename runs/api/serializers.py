@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from agentplatform.lib.serializers import StrictModelSerializer, StrictSerializer
 from agents.api.fields import AgentConfigSerializer
-from runs.api.examples import EVENT, RUN, RUN_ITEM, WHOLE_RUN
+from runs.api.examples import APPROVAL, EVENT, RUN, RUN_ITEM, WHOLE_RUN
 from runs.api.fields import (
     AgentField,
     EndUserField,
@@ -16,6 +16,7 @@ from runs.api.fields import (
     LimitsSerializer,
     MetadataField,
     SessionField,
+    StrategyField,
     TextField,
 )
 from runs.api.representations import run_item_json
@@ -45,6 +46,7 @@ class RunRequestSerializer(StrictSerializer):
         default=0, min_value=-100, max_value=100, help_text="Higher ones go first."
     )
     limits = LimitsSerializer(default=dict)
+    multitask_strategy = StrategyField()
     start = serializers.BooleanField(
         default=True, help_text="False: the run is `created` and waits for /start."
     )
@@ -79,6 +81,7 @@ def run_request(values: dict[str, Any]) -> RunRequest:
         tags=tuple(dict.fromkeys(values.get("tags", ()))),
         priority=values.get("priority", 0),
         start=values.get("start", True),
+        multitask_strategy=values.get("multitask_strategy"),
     )
 
 
@@ -89,6 +92,7 @@ class ChatSerializer(StrictSerializer):
     message = TextField()
     user_id = EndUserField()
     session_id = SessionField()
+    multitask_strategy = StrategyField()
     stream = serializers.BooleanField(
         default=True, help_text="False: one JSON answer when the run has ended."
     )
@@ -106,6 +110,19 @@ class ChatMetricsSerializer(StrictSerializer):
     duration = serializers.FloatField(help_text="Seconds.")
 
 
+class ChatRestSerializer(StrictSerializer):
+    """A chat whose run rests: it goes on once somebody has decided, or has resumed it."""
+
+    run_id = serializers.UUIDField()
+    status = serializers.CharField(help_text="waiting, or paused.")
+    approval_ids = serializers.ListField(
+        child=serializers.UUIDField(), required=False, help_text="`waiting`: what a person has to decide."
+    )
+    reason = serializers.CharField(required=False, help_text="`paused`: budget_exceeded, where it is that.")
+
+    example = {"run_id": RUN, "status": "waiting", "approval_ids": [APPROVAL]}
+
+
 class ChatAnswerSerializer(StrictSerializer):
     """The answer of a chat that is not streamed."""
 
@@ -120,7 +137,15 @@ class ChatAnswerSerializer(StrictSerializer):
     }
 
 
+class ChildMetricsSerializer(StrictSerializer):
+    input_tokens = serializers.IntegerField()
+    output_tokens = serializers.IntegerField()
+    cost = serializers.CharField(allow_null=True)
+
+
 class RunMetricsSerializer(ChatMetricsSerializer):
+    """Of the run and of the runs that its tools have started."""
+
     input_tokens = serializers.IntegerField()
     output_tokens = serializers.IntegerField()
     total_steps = serializers.IntegerField()
@@ -128,6 +153,9 @@ class RunMetricsSerializer(ChatMetricsSerializer):
         allow_null=True, help_text="A decimal; null while one of its calls has no price."
     )
     currency = serializers.CharField()
+    children = ChildMetricsSerializer(
+        allow_null=True, help_text="The part of the runs that its tools have started; null: there are none."
+    )
 
 
 class RunErrorSerializer(StrictSerializer):
@@ -144,6 +172,11 @@ class RunItemSerializer(StrictModelSerializer):
 
     agent = serializers.CharField(source="agent_name", help_text="The agent's name when the run was made.")
     user_id = serializers.CharField(source="end_user", help_text="The client's own end user.")
+    relation = serializers.CharField(help_text="What it is to its parent: fork, restore, retry, child.")
+    source_checkpoint_id = serializers.UUIDField(
+        allow_null=True, help_text="The checkpoint of its parent that it goes on from."
+    )
+    description = serializers.CharField(help_text="Why it was forked.")
     error = RunErrorSerializer(allow_null=True)
     metrics = RunMetricsSerializer()
     started_by = serializers.CharField(source="username", help_text="Who started it, as called then.")
@@ -224,6 +257,12 @@ class PayloadSerializer(StrictSerializer):
     data = serializers.DictField()  # type: ignore[assignment]
 
     example = {"id": RUN, "run_id": RUN, "data": {"tool": "get_order", "result": "…"}}
+
+
+class ResumeSerializer(StrictSerializer):
+    limits = LimitsSerializer(required=False, help_text="Over the run's own; what is left out stays.")
+
+    example = {"limits": {"max_cost": "0.50", "max_tokens": 200_000}}
 
 
 class CancelSerializer(StrictSerializer):

@@ -9,7 +9,7 @@ from rest_framework import serializers
 from agentplatform.lib.serializers import NamedRelatedField, StrictModelSerializer, StrictSerializer
 from agents.models import Agent
 from runs.api.examples import MESSAGE_OBJECT, RUN, SESSION_OBJECT
-from runs.api.fields import EndUserField, TextField
+from runs.api.fields import EndUserField, StrategyField, TextField
 from runs.api.representations import message_json, session_json
 from runs.models import Message, Session
 
@@ -73,6 +73,7 @@ class SessionChatSerializer(StrictSerializer):
         default="user", max_length=100, help_text="Who speaks, for people who read it."
     )
     type = serializers.CharField(default="text", max_length=32)
+    multitask_strategy = StrategyField()
     stream = serializers.BooleanField(default=False, help_text="True: the run's events as they happen.")
 
     example = {"source": "user", "content": "What is 17 * 23?", "type": "text"}

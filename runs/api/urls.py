@@ -3,19 +3,44 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from runs.api.approval_views import ApprovalViewSet, RunApprovalsViewSet
 from runs.api.chat import chat, session_chat
+from runs.api.checkpoint_views import CheckpointViewSet, RunHistoryViewSet
+from runs.api.queue_views import QueueViewSet, WorkerViewSet
+from runs.api.schedule_views import ScheduleViewSet
 from runs.api.session_views import SessionViewSet
 from runs.api.streams import stream, wait
 from runs.api.views import RunViewSet
+from runs.api.webhook_views import DeliveryViewSet, WebhookViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("runs", RunViewSet, basename="run")
+router.register("approvals", ApprovalViewSet, basename="approval")
 router.register("sessions", SessionViewSet, basename="session")
+router.register("checkpoints", CheckpointViewSet, basename="checkpoint")
+router.register("workers", WorkerViewSet, basename="worker")
+router.register("schedules", ScheduleViewSet, basename="schedule")
+router.register("webhooks", WebhookViewSet, basename="webhook")
 
 urlpatterns = [
     path("chat", chat, name="chat"),
+    path("queue", QueueViewSet.as_view({"get": "figures"}), name="queue"),
+    path("queue/requeue", QueueViewSet.as_view({"post": "requeue"}), name="queue-requeue"),
+    path("runs/<str:pk>/approvals", RunApprovalsViewSet.as_view({"get": "list"}), name="run-approvals"),
+    path(
+        "runs/<str:pk>/checkpoints",
+        RunHistoryViewSet.as_view({"get": "checkpoints", "post": "keep"}),
+        name="run-checkpoints",
+    ),
+    path("runs/<str:pk>/lineage", RunHistoryViewSet.as_view({"get": "lineage"}), name="run-lineage"),
     path("runs/<str:pk>/wait", wait, name="run-wait"),
     path("runs/<str:pk>/stream", stream, name="run-stream"),
     path("sessions/<str:pk>/chat", session_chat, name="session-chat"),
+    path("webhooks/<str:pk>/deliveries", DeliveryViewSet.as_view({"get": "list"}), name="webhook-deliveries"),
+    path(
+        "webhooks/<str:pk>/deliveries/<str:delivery_id>/replay",
+        DeliveryViewSet.as_view({"post": "replay"}),
+        name="webhook-delivery-replay",
+    ),
     *router.urls,
 ]

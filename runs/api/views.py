@@ -48,8 +48,10 @@ PAYLOAD_ID = OpenApiParameter(
 )
 LIST_FIELDS = (
     *("id", "agent_id", "agent_name", "end_user", "session_id", "parent_id", "status", "attempt", "error"),
+    *("relation", "source_checkpoint_id", "description"),
     *("tags", "priority", "username", "api_key_name", "input_tokens", "output_tokens", "total_steps"),
     *("cost", "unpriced_calls", "currency"),
+    *("has_children", "child_input_tokens", "child_output_tokens", "child_cost", "child_unpriced_calls"),
     *("created_at", "queued_at", "started_at", "finished_at", "updated_at"),
 )
 
@@ -99,7 +101,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
     @extend_schema(
         request=serializers.RunRequestSerializer,
         parameters=[IDEMPOTENCY_KEY],
-        responses={202: serializers.RunSerializer, **failures(404)},
+        responses={202: serializers.RunSerializer, **failures(404, 409)},
     )
     def create(self, request: Request) -> Response:
         """Start a run
@@ -110,7 +112,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
         """
         asked = serializers.run_request(validated(serializers.RunRequestSerializer, request.data))
         started = commands.start_run(self.actor, asked, idempotency_key=idempotency_key(request))
-        live.announce(started.events)
+        live.announce([*started.others, *started.events])
         steps = last_steps(started.run.pk) if started.repeated else []
         return Response(run_json(started.run, steps), status=202)
 
@@ -156,11 +158,13 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
     def start(self, request: Request, pk: str) -> Response:
         """Start a created run
 
-        One that was made with `start: false`; any other answers 409.
+        One that was made with `start: false`. One that is queued or running is left alone; one that rests, or has
+        ended, answers 409.
         """
         run = self.get_object()
-        live.announce(commands.enqueue_run(self.actor, run.pk))
-        return done(run.pk, Status.QUEUED, "The run is queued.")
+        status, events = commands.enqueue_run(self.actor, run.pk)
+        live.announce(events)
+        return done(run.pk, status, f"The run is {status}.")
 
     @extend_schema(request=None, responses=serializers.VerbSerializer)
     @action(detail=True, methods=["post"])
@@ -176,16 +180,19 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
         live.announce(events)
         return done(run.pk, status, f"The run is {status}.")
 
-    @extend_schema(request=None, responses=serializers.VerbSerializer)
+    @extend_schema(request=serializers.ResumeSerializer, responses=serializers.VerbSerializer)
     @action(detail=True, methods=["post"])
     def resume(self, request: Request, pk: str) -> Response:
         """Resume a paused run
 
-        Any worker goes on from its last checkpoint. One that is queued or running anyway is left alone; one that
-        has not been started, or has ended, answers 409.
+        Any worker goes on from its last checkpoint, with `limits` over the run's own. One that is queued or running
+        anyway is left alone. One that has not been started, waits for a person or has ended answers 409; so does
+        one that has used up a limit which is not raised, and `details` say which: `{status, reason, limit, value,
+        used}`.
         """
+        limits = validated(serializers.ResumeSerializer, request.data).get("limits")
         run = self.get_object()
-        status, events = commands.resume_run(self.actor, run.pk)
+        status, events = commands.resume_run(self.actor, run.pk, limits)
         live.announce(events)
         return done(run.pk, status, f"The run is {status}.")
 
@@ -202,15 +209,20 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
         live.announce(commands.cancel_run(self.actor, run.pk, reason))
         return done(run.pk, Status.CANCELLED, "The run is cancelled.")
 
-    @extend_schema(request=None, responses={202: serializers.VerbSerializer})
+    @extend_schema(
+        request=None,
+        parameters=[IDEMPOTENCY_KEY],
+        responses={202: serializers.VerbSerializer, **failures(422)},
+    )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:
         """Retry a run
 
         Makes a new run with the same input, of the agent as it is now, linked to this one as its parent. The
-        answer's `run_id` is the new run's.
+        answer's `run_id` is the new run's. A repeat with the same `Idempotency-Key` returns the same one.
         """
-        started = commands.retry_run(self.actor, self.get_object().pk)
+        run = self.get_object()
+        started = commands.retry_run(self.actor, run.pk, idempotency_key(request))
         live.announce(started.events)
         return done(started.run.pk, started.run.status, "A new run with the same input is queued.", code=202)
 

@@ -26,12 +26,12 @@ from langgraph.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.base import Checkpoint as State
-from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
 from agentplatform.lib import bulk
 from agentplatform.lib.concurrency import in_thread
 from runs.engine.journal import Journal
 from runs.engine.recorder import Recorder
+from runs.engine.states import EMPTY, strict_serializer
 from runs.models import Checkpoint, CheckpointBlob, CheckpointWrite
 
 RECORDER = "__recorder"
@@ -43,7 +43,7 @@ class CheckpointSaver(BaseCheckpointSaver[str]):
     """Asynchronous only: graphs run on the worker's event loop."""
 
     def __init__(self, journal: Journal) -> None:
-        super().__init__(serde=JsonPlusSerializer(allowed_msgpack_modules=None))
+        super().__init__(serde=strict_serializer())
         self.journal = journal
 
     # --- writing ---
@@ -81,6 +81,8 @@ class CheckpointSaver(BaseCheckpointSaver[str]):
             step_num=recorder.step if recorder else 0,
             checkpoint={**checkpoint, "channel_values": inline},
             metadata=get_serializable_checkpoint_metadata(config, metadata),
+            message_count=len(checkpoint["channel_values"].get("messages") or ()),
+            total_tokens=recorder.tokens if recorder else 0,
             created_at=timezone.now(),
         )
         if recorder:
@@ -117,7 +119,7 @@ class CheckpointSaver(BaseCheckpointSaver[str]):
         ]
         recorder: Recorder | None = place.get(RECORDER)
         if recorder:
-            recorder.append_rows(rows)
+            recorder.hold_writes(rows)
         else:
             await self.journal.write_rows(rows)
 
@@ -129,7 +131,7 @@ class CheckpointSaver(BaseCheckpointSaver[str]):
     def _blob(
         self, thread_id: str, namespace: str, channel: str, version: str, values: dict[str, Any]
     ) -> bulk.Row:
-        content = self._dump(values[channel]) if channel in values else {"type": "empty", "blob": b""}
+        content = self._dump(values[channel]) if channel in values else {"type": EMPTY, "blob": b""}
         place = {"thread_id": thread_id, "namespace": namespace}
         return bulk.row(CheckpointBlob, **place, channel=channel, version=version, **content)
 
@@ -148,7 +150,7 @@ class CheckpointSaver(BaseCheckpointSaver[str]):
 
     def _find(self, config: RunnableConfig) -> CheckpointTuple | None:
         place = config["configurable"]
-        rows = Checkpoint.objects.filter(
+        rows = Checkpoint.objects.automatic().filter(
             thread_id=place["thread_id"], namespace=place.get("checkpoint_ns", "")
         )
         if checkpoint_id := get_checkpoint_id(config):
@@ -165,7 +167,7 @@ class CheckpointSaver(BaseCheckpointSaver[str]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """Checkpoints, newest first, read in pages."""
-        rows = Checkpoint.objects.order_by("-checkpoint_id")
+        rows = Checkpoint.objects.automatic().order_by("-checkpoint_id")
         if config:
             place = config["configurable"]
             rows = rows.filter(thread_id=place["thread_id"])
@@ -220,7 +222,7 @@ class CheckpointSaver(BaseCheckpointSaver[str]):
             )
         found = {
             (blob.thread_id, blob.namespace, blob.channel, blob.version): blob
-            for blob in CheckpointBlob.objects.filter(wanted).exclude(type="empty")
+            for blob in CheckpointBlob.objects.filter(wanted).exclude(type=EMPTY)
         }
 
         def values(row: Checkpoint) -> dict[str, Any]:
@@ -309,9 +311,8 @@ def _prune(thread_ids: list[str], strategy: str) -> None:
             for table in TABLES:
                 table.objects.filter(thread_id__in=thread_ids).delete()
             return
-        heads = Checkpoint.objects.filter(thread_id__in=thread_ids).order_by(
-            "thread_id", "namespace", "-checkpoint_id"
-        )
+        heads = Checkpoint.objects.automatic().filter(thread_id__in=thread_ids)
+        heads = heads.order_by("thread_id", "namespace", "-checkpoint_id")
         for head in heads.distinct("thread_id", "namespace"):
             _keep_only(head)
 

@@ -13,9 +13,10 @@ import structlog
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, RemoveMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphRecursionError
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from psycopg_pool import PoolTimeout
 
 from agentplatform.lib import bulk
@@ -23,16 +24,19 @@ from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import PlatformError
 from agentplatform.lib.ids import uuid7
 from agents.compiler import CompiledAgent, compile_agent
+from agents.models import Tool
 from agents.specification import AgentSpecification, load, secret_values
 from runs import lifecycle
+from runs.engine import tool_calls
 from runs.engine.checkpointer import RECORDER, CheckpointSaver
-from runs.engine.faults import RunFault
+from runs.engine.faults import RunFault, TimeIsUp
 from runs.engine.flush import Attempt
-from runs.engine.journal import Fenced, Journal, Paused
+from runs.engine.journal import Fenced, HandedBack, Journal, Paused
 from runs.engine.messages import from_json, text_of, thought_of
 from runs.engine.middleware import DeltaHandler, RunMiddleware
+from runs.engine.recall import answers_to_open_calls, recall
 from runs.engine.recorder import Recorder
-from runs.models import Checkpoint, ErrorClass, Message, Run, RunStep
+from runs.models import ErrorClass, Message, Run
 
 logger = structlog.get_logger(__name__)
 
@@ -47,6 +51,8 @@ class Executor:
     def __init__(self, journal: Journal, worker_id: uuid.UUID) -> None:
         self.journal = journal
         self.worker_id = worker_id
+        self.draining = False
+        """Set when the worker is about to stop: runs are handed back at their next safe point."""
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saver = CheckpointSaver(journal)
         self._middleware = RunMiddleware()
@@ -68,11 +74,13 @@ class Executor:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         with structlog.contextvars.bound_contextvars(run_id=str(run_id), workspace=str(run.workspace_id)):
-            await self._attempt(Recorder(self.journal, run, attempt))
+            recorder = Recorder(self.journal, run, attempt, self.execute, lambda: self.draining)
+            await self._attempt(recorder)
 
     def _give_back(self, taking: asyncio.Future[tuple[Run, Attempt]]) -> None:
         if not taking.cancelled() and taking.exception() is None:
-            self.journal.append(taking.result()[1], transition=lifecycle.hand_back("worker_stopped"))
+            attempt = taking.result()[1]
+            self.journal.append(attempt, transition=lifecycle.hand_back("worker_stopped"), is_last=True)
 
     @property
     def running(self) -> int:
@@ -85,14 +93,19 @@ class Executor:
             task.cancel()
 
     async def _attempt(self, recorder: Recorder) -> None:
-        run = recorder.run
         try:
-            async with asyncio.timeout(run.limits.get("timeout") or RUN_TIMEOUT_SECONDS):
-                recorder.agent = await self._agent(run)
-                answer = await self._drive(recorder)
-            await recorder.end(lifecycle.finish(text_of(answer)), _message_rows(recorder, answer))
+            recorder.agent = await self._agent(recorder.run)
+            async with asyncio.timeout(_longest_attempt(recorder)):
+                state = await self._drive(recorder)
+            if interrupts := state.get("__interrupt__"):
+                await tool_calls.park(recorder, [one.value for one in interrupts])
+            else:
+                answer = _answer(state["messages"])
+                await recorder.end(lifecycle.finish(text_of(answer)), _message_rows(recorder, answer))
         except (Fenced, Paused):
             recorder.abandon()
+        except HandedBack:
+            recorder.abandon(lifecycle.hand_back("worker_stopped"))
         except asyncio.CancelledError:
             # By a person, whose `cancel` has ended the run already and fences this; or by the worker's stop.
             recorder.abandon(lifecycle.hand_back("worker_stopped"))
@@ -102,12 +115,12 @@ class Executor:
 
     async def _end_badly(self, recorder: Recorder, error: Exception) -> None:
         try:
-            await recorder.end(_failure(recorder.run, error))
+            await recorder.end(_failure(recorder.run, error), badly=True)
         except (Fenced, Paused):
             recorder.abandon()
 
-    async def _drive(self, recorder: Recorder) -> AIMessage:
-        """Feeds the graph the input, or lets it go on from the checkpoint that an earlier attempt has left."""
+    async def _drive(self, recorder: Recorder) -> dict[str, Any]:
+        """The graph's last state. It gets the input, or goes on from what an earlier attempt or its source has left."""
         run = recorder.run
         config: RunnableConfig = {
             "configurable": {"thread_id": run.thread_id, RECORDER: recorder},
@@ -116,22 +129,31 @@ class Executor:
             "recursion_limit": RECURSION_LIMIT,
         }
         graph = recorder.agent.graph.copy(update={"checkpointer": self._saver})
-        resumes = run.attempt > 1 and await in_thread(_resume, run, recorder)
-        feed = None if resumes else {"messages": await self._input(run)}
-        state = await graph.ainvoke(feed, config, context=recorder, durability="sync")
-        return _answer(state["messages"])
+        if run.attempt > 1 or run.is_branch:
+            recorder.remember(await in_thread(recall, run))
+        feed = None if recorder.past.has_checkpoint else {"messages": await self._input(run)}
+        state: dict[str, Any] = await graph.ainvoke(feed, config, context=recorder, durability="sync")
+        return state
 
     async def _input(self, run: Run) -> list[BaseMessage]:
         messages = [from_json(message) for message in run.input["messages"]]
-        if run.session_id is None:
+        if run.session_id is None and not run.is_branch:
             return messages
         head = await self._saver.aget_tuple({"configurable": {"thread_id": run.thread_id}})
-        past = head.checkpoint["channel_values"].get("messages", []) if head else []
-        return [*_close_open_calls(past), *messages]
+        if head is None:
+            return messages
+        past = head.checkpoint["channel_values"].get("messages", [])
+        match run.input.get("replaces"):
+            case "all":
+                return [RemoveMessage(REMOVE_ALL_MESSAGES), *messages]
+            case "last_query":
+                return [RemoveMessage(REMOVE_ALL_MESSAGES), *_before_last_query(past), *messages]
+        return [*await in_thread(answers_to_open_calls, past, head.metadata.get("run_id")), *messages]
 
     async def _agent(self, run: Run) -> CompiledAgent:
         """The run's compiled agent. Versions are immutable, so what is kept is never stale."""
-        key = (run.agent_version_id, tuple(run.pins), orjson.dumps(run.config, option=orjson.OPT_SORT_KEYS))
+        changes = orjson.dumps([run.config, run.overrides], option=orjson.OPT_SORT_KEYS)
+        key = (run.agent_version_id, tuple(run.pins), changes)
         if agent := self._agents.get(key):
             self._agents.move_to_end(key)
             return agent
@@ -145,27 +167,20 @@ class Executor:
 
 def _load(run: Run) -> tuple[AgentSpecification, Mapping[uuid.UUID, str]]:
     assert run.agent_version_id is not None
-    specification = load(run.agent_version_id, run.pins, run.config)
+    specification = load(run.agent_version_id, run.pins, run.config, run.overrides)
     return specification, secret_values(run.workspace_id, specification.secret_ids)
 
 
-def _resume(run: Run, recorder: Recorder) -> bool:
-    """Whether an earlier attempt has left a checkpoint; counts the model calls made up to it."""
-    recorder.model_steps = RunStep.objects.filter(run_id=run.id, type=RunStep.StepType.MODEL).count()
-    return Checkpoint.objects.filter(run_id=run.id).exists()
+def _longest_attempt(recorder: Recorder) -> float | None:
+    """Seconds; None where the run has a limit of its own, or waits for other agents, whose runs have theirs."""
+    asks_agents = any(tool.kind == Tool.ToolKind.AGENT for tool in recorder.agent.specification.tools)
+    return None if asks_agents or recorder.run.limits.get("timeout") else RUN_TIMEOUT_SECONDS
 
 
-def _close_open_calls(past: list[BaseMessage]) -> list[BaseMessage]:
-    """Answers for tool calls that a run before left open when it was cancelled; providers refuse gaps."""
-    answered = {message.tool_call_id for message in past if isinstance(message, ToolMessage)}
-    last = next((message for message in reversed(past) if isinstance(message, AIMessage)), None)
-    return [
-        ToolMessage(
-            "The call was cancelled before it gave a result.", tool_call_id=call["id"], status="error"
-        )
-        for call in (last.tool_calls if last else ())
-        if call["id"] not in answered
-    ]
+def _before_last_query(past: list[BaseMessage]) -> list[BaseMessage]:
+    """The conversation up to the last message of its user, which is left out."""
+    queries = [place for place, message in enumerate(past) if isinstance(message, HumanMessage)]
+    return past[: queries[-1]] if queries else []
 
 
 def _answer(messages: list[BaseMessage]) -> AIMessage:
@@ -201,11 +216,11 @@ def _failure(run: Run, error: Exception) -> lifecycle.Transition:
             return lifecycle.hand_back("database_unavailable")
         case RunFault():
             return lifecycle.fail(error.error_class, error.message)
+        case TimeIsUp():
+            return lifecycle.time_is_up()
         case TimeoutError():
-            seconds = run.limits.get("timeout") or RUN_TIMEOUT_SECONDS
-            return lifecycle.fail(
-                ErrorClass.TIMEOUT, f"The run has not ended within its {seconds:g} seconds."
-            )
+            message = f"The run has not ended within its {RUN_TIMEOUT_SECONDS:g} seconds."
+            return lifecycle.fail(ErrorClass.TIMEOUT, message)
         case GraphRecursionError():
             return lifecycle.fail(ErrorClass.MAX_STEPS, "The agent has not come to an end.")
     logger.error("run_failed_unexpectedly", exc_info=error)

@@ -1,4 +1,4 @@
-"""Why a run can't go on, with its class; the executor turns it into `run_failed`."""
+"""Why a run can't go on; the executor turns it into the run's end, or its rest."""
 
 from __future__ import annotations
 
@@ -12,3 +12,7 @@ class RunFault(Exception):
         super().__init__(message)
         self.error_class = error_class
         self.message = message
+
+
+class TimeIsUp(Exception):
+    """The run's own `timeout` is over in the middle of a model call; it rests until it gets more."""

@@ -12,7 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from enum import Enum
+from typing import Any
 
 from django.db import models, transaction
 from django.utils import timezone
@@ -23,11 +25,22 @@ from billing.models import UsageRecord
 from runs import event_log, lifecycle
 from runs.events import DELTAS, Event, EventType, StoredEvent
 from runs.lifecycle import RunState, Transition
-from runs.models import Checkpoint, CheckpointBlob, CheckpointWrite, Message, Run, RunStep, Status
+from runs.models import (
+    UNDER_WAY,
+    Approval,
+    Checkpoint,
+    CheckpointBlob,
+    CheckpointWrite,
+    Message,
+    Run,
+    RunStep,
+    Status,
+    ToolCall,
+)
+from runs.queueing.admission import Admission, Decision
 
 # Characters of one delta event: however they are escaped, it stays below what is stored apart.
 LONGEST_DELTA = 8_000
-UNDER_WAY = (Status.RUNNING, Status.PAUSING)
 # What a run that pauses instead does not begin with.
 ANNOUNCEMENTS = frozenset({EventType.STEP_STARTED, EventType.TOOL_CALL_STARTED})
 
@@ -55,6 +68,11 @@ class Tally:
         """Without calls that are about to be made: an entry is opened and committed before its call."""
         return [record for record in self.usage if record.entry == "settled"]
 
+    @property
+    def opens_call(self) -> bool:
+        """Whether a model is about to be called."""
+        return any(record.entry == "opened" for record in self.usage)
+
     def add_to(self, state: RunState) -> None:
         state.total_steps += self.steps
         for record in self.usage:
@@ -73,10 +91,21 @@ class Entry:
     position: int = 0
     events: list[Event] = field(default_factory=list)
     rows: list[bulk.Row] = field(default_factory=list)
+    claims: list[bulk.Row] = field(default_factory=list)
+    """Rows that say what is about to happen; not written where it does not."""
     tally: Tally = field(default_factory=Tally)
     transition: Transition | None = None
+    ends_badly: bool = False
+    """Its transition is written even where an earlier entry was lost."""
+    is_last: bool = False
+    """The attempt writes nothing after it."""
     at_safe_point: bool = False
     """A step is about to begin: a run that is to pause pauses here, and what was about to happen does not."""
+
+    def without_announcements(self) -> list[Event]:
+        """What has happened, without what the step that is about to begin has announced."""
+        step = self.events[-1].step if self.events else 0
+        return [event for event in self.events if event.step != step or event.type not in ANNOUNCEMENTS]
 
     def add_event(self, event: Event) -> None:
         """Appends; a delta that follows one of its kind is joined to it, so load makes fewer, larger events."""
@@ -106,11 +135,11 @@ class Begin:
 class Outcome(Enum):
     COMMITTED = "committed"
     BLOCKED = "blocked"
-    """The run's row is in other hands; the entry waits for the next flush."""
+    """The run's row is in other hands, or its workspace's admission is; the entry waits for the next flush."""
     PAUSED = "paused"
     """The run was to pause and now rests; what the entry had done before was written."""
     FENCED = "fenced"
-    """The attempt is not the run's any more, or the run has ended; nothing but usage was written."""
+    """The attempt is not the run's any more, or the run has ended or is held back; nothing but usage was written."""
 
 
 @dataclass(slots=True)
@@ -140,8 +169,9 @@ class _Flush:
             if missing
             else set()
         )
+        self.admission = Admission()
         self.changed: dict[uuid.UUID, RunState] = {}
-        self.accepted: list[Entry] = []
+        self.rows: list[bulk.Row] = []
         self.usage: list[UsageRecord] = []
         self.late: set[uuid.UUID] = set()
         self.begun: list[uuid.UUID] = []
@@ -150,7 +180,7 @@ class _Flush:
         results = [self._take(item) for item in self.items]
         statements = [
             *ledger.appending(self.usage),
-            *_inserting(row for entry in self.accepted for row in entry.rows),
+            *_inserting(self.rows),
         ]
         if self.late:
             bulk.execute(statements)
@@ -168,7 +198,7 @@ class _Flush:
     def _take(self, item: Entry | Begin) -> Result:
         key = _run_id(item)
         if key is None:
-            self.accepted.append(item)  # type: ignore[arg-type]
+            self.rows.extend(item.rows)  # type: ignore[union-attr]
             return Result(Outcome.COMMITTED)
         state = self.states.get(key)
         if state is None:
@@ -183,6 +213,13 @@ class _Flush:
             return Result(Outcome.COMMITTED, event_log.read(state.id, state.last_seq - 1))
         if state.status != Status.QUEUED:
             return Result(Outcome.FENCED)
+        match Decision.ADMITTED if state.is_child else self.admission.decide(state.workspace_id):
+            case Decision.POSTPONED:
+                return Result(Outcome.BLOCKED)
+            case Decision.HELD_BACK:
+                lifecycle.hold_back(state)
+                self.changed[state.id] = state
+                return Result(Outcome.FENCED)
         lifecycle.begin(item.worker_id)(state, self.now)
         self.changed[state.id] = state
         self.begun.append(state.id)
@@ -193,45 +230,69 @@ class _Flush:
         assert attempt is not None
         is_current = state.attempt == attempt.number
         is_repeated = is_current and entry.position <= state.journal_position
-        may_write = is_current and state.status in UNDER_WAY
-        rests = entry.at_safe_point and may_write and state.status == Status.PAUSING
+        if is_current and not is_repeated and state.status in UNDER_WAY:
+            return self._accept(entry, state)
         # A call that is not going to be made has not been opened; one that a repeat speaks of is written already.
-        goes_ahead = may_write and not is_repeated and not rests
-        self.usage.extend(
-            entry.tally.usage if goes_ahead or not entry.at_safe_point else entry.tally.settled()
-        )
+        self.usage.extend(entry.tally.settled() if entry.at_safe_point else entry.tally.usage)
         if is_repeated:
             # Whatever has happened to the run since: what was about to begin must not any more.
             is_over = entry.at_safe_point and state.status not in UNDER_WAY
             events = event_log.read(state.id, attempt.last_seq)
             return Result(Outcome.PAUSED if is_over else Outcome.COMMITTED, events)
-        if not may_write:
-            self._come_late(entry, state)
-            return Result(Outcome.FENCED)
+        self._come_late(entry, state)
+        return Result(Outcome.FENCED)
+
+    def _accept(self, entry: Entry, state: RunState) -> Result:
         state.journal_position = entry.position
-        state.events.extend(event for event in entry.events if not (rests and event.type in ANNOUNCEMENTS))
+        tokens, cost = state.total_tokens, state.total_cost
         entry.tally.add_to(state)
-        if rests:
-            lifecycle.come_to_rest(state, self.now)
-        elif entry.transition:
-            entry.transition(state, self.now)
         self.changed[state.id] = state
-        self.accepted.append(entry)
-        return Result(Outcome.PAUSED if rests else Outcome.COMMITTED)
+        self.rows.extend(entry.rows)
+        if entry.at_safe_point and (why := self._why_it_rests(entry, state)) is not None:
+            self.usage.extend(entry.tally.settled())
+            state.events.extend(entry.without_announcements())
+            self._warn(state, tokens, cost)
+            lifecycle.come_to_rest(state, self.now, **why)
+            return Result(Outcome.PAUSED)
+        self.usage.extend(entry.tally.usage)
+        self.rows.extend(entry.claims)
+        state.events.extend(entry.events)
+        self._warn(state, tokens, cost)
+        if entry.transition:
+            entry.transition(state, self.now)
+        return Result(Outcome.COMMITTED)
+
+    def _warn(self, state: RunState, tokens_before: int, cost_before: Decimal) -> None:
+        for nearing in lifecycle.nearly_exceeded(state, tokens_before, cost_before):
+            state.add_event(EventType.BUDGET_WARNING, self.now, **nearing.figures)
+
+    def _why_it_rests(self, entry: Entry, state: RunState) -> dict[str, Any] | None:
+        """At a safe point: it is to pause, or a model call would go over its limits. None: it goes on."""
+        if state.status == Status.PAUSING:
+            return {}
+        if not entry.tally.opens_call:
+            return None
+        excess = lifecycle.exceeded(state, self.now) or lifecycle.exceeded_above(state, self.now)
+        return excess.data if excess else None
 
     def _come_late(self, entry: Entry, state: RunState) -> None:
-        """A fenced attempt's money still counts for its run, and a cancelled run is in nobody's hands any more."""
+        """A fenced attempt's money still counts for its run.
+
+        With its last entry a cancelled run is in nobody's hands any more; should that never come, the run is found
+        in the hands of a lost worker, and what the attempt has left open is settled.
+        """
         if entry.tally.usage:
             self.late.add(state.id)
-        if state.is_terminal and entry.attempt and state.attempt == entry.attempt.number and state.worker_id:
+        is_its_worker = entry.attempt and state.attempt == entry.attempt.number and state.worker_id
+        if state.is_terminal and entry.is_last and is_its_worker:
             state.worker_id = None
             self.changed[state.id] = state
 
     def _count_late_usage(self) -> None:
-        """Taken from the ledger, so that a repeated flush counts once."""
-        states = [self.states[run_id] for run_id in self.late]
-        lifecycle.count_usage(states)
-        self.changed.update({state.id: state for state in states})
+        """Taken from the ledger, so that a repeated flush, and what a sweep has settled before, counts once."""
+        changed = lifecycle.count_usage(self.states[run_id] for run_id in self.late)
+        self.changed.update({state.id: state for state in changed})
+        lifecycle.tell_parents(changed)
 
 
 def _run_id(item: Entry | Begin) -> uuid.UUID | None:
@@ -253,6 +314,10 @@ _CONFLICTS: dict[type[models.Model], bulk.Conflict] = {
         ("thread_id", "namespace", "checkpoint_id"), ("parent_checkpoint_id", "checkpoint", "metadata")
     ),
     CheckpointBlob: _KEEP,
+    Approval: _KEEP,
+    ToolCall: bulk.Conflict(
+        ("run_id", "step_num", "call_id"), ("attempt", "status", "message", "finished_at")
+    ),
 }
 
 

@@ -9,7 +9,6 @@ under load many runs share each. `await journal.write(...)` returns after the co
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import threading
 import time
 import uuid
@@ -18,11 +17,10 @@ from dataclasses import dataclass, field
 from typing import TypedDict, Unpack
 
 import structlog
-from django.db import InterfaceError, OperationalError, connection
-from psycopg_pool import PoolTimeout
 
 from agentplatform.lib import bulk
 from billing.models import UsageRecord
+from runs.engine.connection import CONNECTION_FAULTS, be_bounded, release
 from runs.engine.flush import Attempt, Begin, Entry, Outcome, Result, commit
 from runs.events import Event, StoredEvent
 from runs.lifecycle import Transition
@@ -33,8 +31,9 @@ logger = structlog.get_logger(__name__)
 # Seconds that a flush waits for company when another has just ended: fewer, fuller transactions under load.
 GATHER_SECONDS = 0.002
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
-CONNECTION_FAULTS = (OperationalError, InterfaceError, PoolTimeout)
 
+# Of what an attempt writes, of a wish to begin, of rows that belong to no run.
+Key = tuple[uuid.UUID, int] | uuid.UUID | int
 Publish = Callable[[uuid.UUID, list[StoredEvent]], None]
 
 
@@ -44,6 +43,10 @@ class Fenced(Exception):
 
 class Paused(Exception):
     """The run was to pause and now rests at its last checkpoint; the attempt is over."""
+
+
+class HandedBack(Exception):
+    """The worker stops: it begins nothing more, and another goes on from the last checkpoint."""
 
 
 @dataclass(slots=True)
@@ -61,10 +64,13 @@ class Part(TypedDict, total=False):
 
     events: Iterable[Event]
     rows: Iterable[bulk.Row]
+    claims: Iterable[bulk.Row]
     usage: Sequence[UsageRecord]
     steps: int
     transition: Transition | None
     at_safe_point: bool
+    is_last: bool
+    ends_badly: bool
 
 
 class Journal:
@@ -74,7 +80,7 @@ class Journal:
         self._publish = publish
         self._loop = asyncio.get_running_loop()
         self._arrived = threading.Condition()
-        self._open: dict[uuid.UUID | int, _Pending] = {}
+        self._open: dict[Key, _Pending] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
@@ -92,20 +98,24 @@ class Journal:
     def append(self, attempt: Attempt, **part: Unpack[Part]) -> _Pending:
         """Adds to what the attempt writes with the next flush. Everything of one call commits together."""
         with self._arrived:
-            pending = self._open.get(attempt.run_id)
+            # By attempt: an old one of the same run may still have its last words to say.
+            key = (attempt.run_id, attempt.number)
+            pending = self._open.get(key)
             if pending is None:
-                pending = self._open[attempt.run_id] = _Pending(Entry(attempt))
+                pending = self._open[key] = _Pending(Entry(attempt))
                 self._arrived.notify()
             entry = pending.item
             assert isinstance(entry, Entry)
-            if attempt.failure is None:
-                for event in part.get("events", ()):
-                    entry.add_event(event)
-                entry.rows.extend(part.get("rows", ()))
+            for event in part.get("events", ()):
+                entry.add_event(event)
+            entry.rows.extend(part.get("rows", ()))
+            entry.claims.extend(part.get("claims", ()))
             entry.tally.usage.extend(part.get("usage", ()))
             entry.tally.steps += part.get("steps", 0)
             entry.transition = part.get("transition") or entry.transition
+            entry.ends_badly = entry.ends_badly or part.get("ends_badly", False)
             entry.at_safe_point = entry.at_safe_point or part.get("at_safe_point", False)
+            entry.is_last = entry.is_last or part.get("is_last", False)
             return pending
 
     def submit(self, attempt: Attempt, **part: Unpack[Part]) -> asyncio.Future[Result]:
@@ -119,17 +129,18 @@ class Journal:
         return future
 
     async def write(self, attempt: Attempt, **part: Unpack[Part]) -> list[StoredEvent]:
-        """Like `submit`, and returns after the commit. After a failure only an end (`transition`) is still written."""
-        if attempt.failure and part.get("transition") is None:
+        """Like `submit`, and returns after the commit. After a lost entry only an end that `ends_badly` is written."""
+        result = await self.submit(attempt, **part)
+        if attempt.failure and not part.get("ends_badly"):
             raise attempt.failure
-        return (await self.submit(attempt, **part)).events
+        return result.events
 
     async def write_rows(self, rows: Sequence[bulk.Row]) -> None:
         """Rows that belong to no run: not fenced."""
         pending = _Pending(Entry(None, rows=list(rows)))
         await self._hand_in(pending, id(pending))
 
-    async def _hand_in(self, pending: _Pending, key: uuid.UUID | int) -> Result:
+    async def _hand_in(self, pending: _Pending, key: Key) -> Result:
         future: asyncio.Future[Result] = self._loop.create_future()
         pending.waiters.append(future)
         with self._arrived:
@@ -151,9 +162,9 @@ class Journal:
     # --- the thread ---
 
     def _work(self) -> None:
-        blocked: dict[uuid.UUID | int, _Pending] = {}
+        blocked: dict[Key, _Pending] = {}
         try:
-            _limit_lock_waits()
+            be_bounded()
             while batch := self._take(blocked):
                 blocked = self._flush(batch)
                 time.sleep(GATHER_SECONDS)
@@ -161,9 +172,9 @@ class Journal:
             logger.exception("The journal's thread has ended; no run of this worker can go on.")
             raise
         finally:
-            _release_connection()
+            release()
 
-    def _take(self, blocked: dict[uuid.UUID | int, _Pending]) -> dict[uuid.UUID | int, _Pending]:
+    def _take(self, blocked: dict[Key, _Pending]) -> dict[Key, _Pending]:
         """All that has come in, after what an earlier flush had to leave; waits for something to do."""
         with self._arrived:
             while not (self._open or blocked or self._stopping):
@@ -178,10 +189,11 @@ class Journal:
                 blocked[key] = pending
         return blocked
 
-    def _flush(self, batch: dict[uuid.UUID | int, _Pending]) -> dict[uuid.UUID | int, _Pending]:
+    def _flush(self, batch: dict[Key, _Pending]) -> dict[Key, _Pending]:
         """Commits the batch, tells who waits, and answers what has to wait for the next flush."""
         for pending in batch.values():
             _count(pending.item)
+            _leave_out(pending.item)
         outcomes = self._commit(list(batch.values()))
         blocked = {}
         done = []
@@ -213,7 +225,7 @@ class Journal:
             try:
                 return commit([pending.item for pending in batch])
             except CONNECTION_FAULTS as error:
-                _release_connection()
+                release()
                 for pending in batch:
                     pending.repeated = True
                     if isinstance(pending.item, Begin):
@@ -226,7 +238,7 @@ class Journal:
                     "The journal can't reach the database and tries again.", error=str(error), delay=delay
                 )
                 time.sleep(delay)
-                _limit_lock_waits()
+                be_bounded()
 
     def _settle(self, done: list[tuple[_Pending, Result | Exception]]) -> None:
         for pending, outcome in done:
@@ -242,19 +254,6 @@ class Journal:
                     waiter.set_exception(error)
                 else:
                     waiter.set_result(outcome)  # type: ignore[arg-type]
-
-
-def _limit_lock_waits() -> None:
-    """A session that somebody else holds must not hold up every run of this worker."""
-    with contextlib.suppress(*CONNECTION_FAULTS), connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '1s'")
-
-
-def _release_connection() -> None:
-    """Whoever gets the connection from the pool next waits for locks as long as ever."""
-    with contextlib.suppress(*CONNECTION_FAULTS), connection.cursor() as cursor:
-        cursor.execute("RESET lock_timeout")
-    connection.close()
 
 
 def _error(outcome: Result | Exception) -> Exception | None:
@@ -276,10 +275,13 @@ def _join(earlier: _Pending, later: _Pending) -> None:
     for event in second.events:
         first.add_event(event)
     first.rows.extend(second.rows)
+    first.claims.extend(second.claims)
     first.tally.usage.extend(second.tally.usage)
     first.tally.steps += second.tally.steps
     first.transition = second.transition or first.transition
     first.at_safe_point = first.at_safe_point or second.at_safe_point
+    first.ends_badly = first.ends_badly or second.ends_badly
+    first.is_last = first.is_last or second.is_last
     earlier.waiters.extend(later.waiters)
 
 
@@ -288,6 +290,15 @@ def _count(item: Entry | Begin) -> None:
     if isinstance(item, Entry) and item.attempt and not item.position:
         item.attempt.position += 1
         item.position = item.attempt.position
+
+
+def _leave_out(item: Entry | Begin) -> None:
+    """Nothing may follow a lost entry but money, and an end that says so."""
+    if isinstance(item, Entry) and item.attempt and item.attempt.failure:
+        item.events.clear()
+        item.rows.clear()
+        item.claims.clear()
+        item.transition = item.transition if item.ends_badly else None
 
 
 def _uncount(item: Entry | Begin) -> None:

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages.tool import tool_call
+
+from runs.models import ToolCall
+
+# Characters of a call's id that rows keep.
+LONGEST_KEY = 200
 
 role_by_type = {
     "human": "user",
@@ -15,7 +22,6 @@ role_by_type = {
 }
 message_by_role: dict[str, type[BaseMessage]] = {
     "user": HumanMessage,
-    "assistant": AIMessage,
     "system": SystemMessage,
 }
 
@@ -63,6 +69,39 @@ def as_json(message: BaseMessage) -> dict[str, Any]:
     return shown
 
 
+def key_of(call_id: str) -> str:
+    """A call's id as rows have it: some providers put whole signatures into theirs, and want them back as they are."""
+    return call_id if len(call_id) <= LONGEST_KEY else hashlib.sha256(call_id.encode()).hexdigest()
+
+
+def tool_message(call: ToolCall, call_id: str) -> ToolMessage:
+    """The answer of a call that was done, as it was; `call_id` is the call's as the model has given it."""
+    assert call.message
+    return ToolMessage(
+        content=call.message["content"],
+        artifact=call.message["artifact"],
+        status=call.message["status"],
+        tool_call_id=call_id,
+        name=call.tool,
+    )
+
+
 def from_json(data: dict[str, Any]) -> BaseMessage:
-    """A message of a run's input: `{"role": "user" | "assistant" | "system", "content": text}`."""
-    return message_by_role[data["role"]](content=data["content"])
+    """A message of the shape that `as_json` writes."""
+    match data["role"]:
+        case "assistant":
+            thought = data.get("thought")
+            return AIMessage(
+                content=data["content"],
+                tool_calls=[tool_call(**call) for call in data.get("tool_calls", ())],
+                additional_kwargs={"reasoning_content": thought} if thought else {},
+            )
+        case "tool":
+            return ToolMessage(
+                content=data["content"],
+                tool_call_id=data["tool_call_id"],
+                name=data.get("name"),
+                status=data.get("status", "success"),
+            )
+        case role:
+            return message_by_role[role](content=data["content"])

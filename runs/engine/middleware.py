@@ -8,12 +8,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 from uuid import UUID
 
-import structlog
 from django.utils import timezone
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
 from langchain_core.callbacks import AsyncCallbackHandler
@@ -26,17 +25,16 @@ from agentplatform.lib.ids import uuid7
 from agentplatform.lib.text import storable
 from agents.compiler import CompiledModel
 from agents.providers.faults import ProviderFault, classify
-from agents.tools.base import MOST_LEVELS, ToolFault, is_too_deep
+from agents.tools.base import MOST_LEVELS, is_too_deep
 from billing import ledger
 from billing.models import Outcome
-from runs.engine.faults import RunFault
-from runs.engine.journal import Fenced, Paused
-from runs.engine.messages import as_json, content_of, text_of, thought_of
+from runs.engine import tool_calls
+from runs.engine.faults import RunFault, TimeIsUp
+from runs.engine.journal import Fenced, HandedBack, Paused
+from runs.engine.messages import as_json, text_of, thought_of
 from runs.engine.recorder import Recorder
 from runs.events import EventType
 from runs.models import ErrorClass, RunStep
-
-logger = structlog.get_logger(__name__)
 
 BACKOFF_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
@@ -78,7 +76,7 @@ class DeltaHandler(AsyncCallbackHandler, _StreamingCallbackHandler):
 
 
 class RunMiddleware(AgentMiddleware[Any, Any]):
-    """Meters, times out, retries and falls back around model calls; reports and contains tool calls."""
+    """Meters, times out, retries and falls back around model calls; `tool_calls` looks after those of tools."""
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse]]
@@ -91,43 +89,33 @@ class RunMiddleware(AgentMiddleware[Any, Any]):
             raise RunFault(ErrorClass.MAX_STEPS, message)
         recorder.model_steps += 1
         recorder.enter_step(RunStep.StepType.MODEL, "model")
-        fault: ProviderFault | None = None
-        for model in recorder.agent.models:
-            for retry in range(config.retries + 1):
-                if fault:
-                    await _wait_before_repeat(recorder, model, fault, retry)
-                try:
-                    return await _call(recorder, model, request, handler)
-                except ProviderFault as error:
-                    fault = error
-                if not fault.retryable:
-                    break
-        assert fault is not None
-        raise RunFault(ErrorClass(fault.error_class), fault.message)
+        return await _ask(recorder, request, handler)
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Any]]
     ) -> ToolMessage | Any:
-        recorder = cast(Recorder, request.runtime.context)
-        call = request.tool_call
-        # Its neighbours may be at work already; pausing would break them off.
-        is_first = not recorder.is_in_step(RunStep.StepType.TOOL)
-        step = recorder.enter_step(RunStep.StepType.TOOL, "tools")
-        head = {"tool": call["name"], "call_id": call["id"]}
-        await recorder.announce(
-            EventType.TOOL_CALL_STARTED, {"args": call["args"], **head}, at_safe_point=is_first
-        )
-        started = time.monotonic()
-        message = await _contain(handler, request)
-        duration = round(time.monotonic() - started, 3)
-        step.messages.append(as_json(message))
-        if message.status == "error":
-            recorder.emit(EventType.TOOL_CALL_FAILED, {**head, "error": message.text, "duration": duration})
-        else:
-            recorder.emit(
-                EventType.TOOL_CALL_COMPLETED, {**head, "result": content_of(message), "duration": duration}
-            )
-        return message
+        return await tool_calls.make(cast(Recorder, request.runtime.context), request, handler)
+
+
+async def _ask(
+    recorder: Recorder,
+    request: ModelRequest[Any],
+    handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse]],
+) -> ModelResponse:
+    """The answer of the agent's model or of the first of its fallbacks that gives one."""
+    fault: ProviderFault | None = None
+    for model in recorder.agent.models:
+        for retry in range(recorder.agent.specification.config.retries + 1):
+            if fault:
+                await _wait_before_repeat(recorder, model, fault, retry)
+            try:
+                return await _call(recorder, model, request, handler)
+            except ProviderFault as error:
+                fault = error
+            if not fault.retryable:
+                break
+    assert fault is not None
+    raise RunFault(ErrorClass(fault.error_class), fault.message)
 
 
 async def _call(
@@ -141,7 +129,6 @@ async def _call(
     call_id = uuid7()
     await ledger.prefetch(context.workspace_id, context.provider, context.model)
     estimate = ledger.Tokens(input=ledger.estimate_tokens(sum(len(item.text) for item in request.messages)))
-    await recorder.open_usage(ledger.opened(context, call_id, estimate, timezone.now()))
     recorder.delta_characters = 0
 
     def settle(outcome: Outcome, tokens: ledger.Tokens) -> None:
@@ -153,12 +140,18 @@ async def _call(
         return ledger.Tokens(input=estimate.input, output=written) if written else ledger.Tokens()
 
     try:
-        async with _within(recorder, model.specification.timeout):
-            response = await handler(request.override(model=model.chat))
+        await recorder.open_usage(ledger.opened(context, call_id, estimate, timezone.now()))
     except asyncio.CancelledError:
+        # It may have been written, and nobody else would settle it.
+        settle(Outcome.CANCELLED, ledger.Tokens())
+        raise
+    try:
+        async with _within_run(recorder), _within(recorder, model.specification.timeout):
+            response = await handler(request.override(model=model.chat))
+    except (asyncio.CancelledError, TimeIsUp):
         settle(Outcome.CANCELLED, partial())
         raise
-    except (Fenced, Paused, RunFault):
+    except (Fenced, Paused, HandedBack, RunFault):
         raise
     except Exception as error:
         fault = classify(error)
@@ -192,7 +185,11 @@ def _report(
 
 
 def _clean_calls(answer: AIMessage) -> None:
-    """Rids the arguments of tool calls of what neither a checkpoint nor the next request can hold."""
+    """Rids tool calls of what neither a checkpoint nor the next request can hold, and gives each an id of its own.
+
+    By its id a call is approved, claimed and answered: two with one id would share a person's decision.
+    """
+    taken: set[str] = set()
     for call in answer.tool_calls:
         if is_too_deep(call["args"]):
             levels = f"nested more than {MOST_LEVELS} levels deep"
@@ -200,6 +197,23 @@ def _clean_calls(answer: AIMessage) -> None:
                 ErrorClass.PROVIDER_UNAVAILABLE, f"The model calls a tool with arguments that are {levels}."
             )
         call["args"] = storable(call["args"])
+        call_id = call["id"]
+        if not call_id or call_id in taken:
+            call_id = call["id"] = f"call_{uuid7().hex}"
+        taken.add(call_id)
+
+
+@asynccontextmanager
+async def _within_run(recorder: Recorder) -> AsyncIterator[None]:
+    """Limits the time to what is left of the run's own."""
+    limit = asyncio.timeout(recorder.seconds_left)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if limit.expired():
+            raise TimeIsUp from error
+        raise
 
 
 @asynccontextmanager
@@ -244,24 +258,3 @@ async def _wait_before_repeat(
         },
     )
     await asyncio.sleep(delay)
-
-
-async def _contain(
-    handler: Callable[[ToolCallRequest], Awaitable[Any]], request: ToolCallRequest
-) -> ToolMessage:
-    """A tool's failure is the model's to deal with, never the run's end."""
-    try:
-        message = await handler(request)
-        if isinstance(message, ToolMessage):
-            return message
-        text = f"The tool {request.tool_call['name']!r} answered in a form that is not supported."
-    except (Fenced, Paused, RunFault):
-        raise
-    except ToolFault as fault:
-        text = fault.message
-    except Exception as error:
-        logger.warning("tool_call_failed", tool=request.tool_call["name"], error=repr(error)[:500])
-        text = f"The tool {request.tool_call['name']!r} failed: {type(error).__name__}."
-    return ToolMessage(
-        content=text, tool_call_id=request.tool_call["id"], name=request.tool_call["name"], status="error"
-    )

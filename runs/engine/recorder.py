@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 
@@ -23,7 +24,8 @@ from agents.specification import ModelSpecification
 from billing.ledger import CallContext
 from billing.models import UsageRecord
 from runs.engine.flush import LONGEST_DELTA, Attempt
-from runs.engine.journal import Journal
+from runs.engine.journal import HandedBack, Journal
+from runs.engine.recall import Recollection
 from runs.events import Event, EventType, StoredEvent
 from runs.lifecycle import Transition
 from runs.models import Run, RunStep
@@ -40,19 +42,36 @@ class Step:
     messages: list[dict[str, Any]] = field(default_factory=list)
     response: str = ""
     metrics: dict[str, Any] = field(default_factory=dict)
+    has_effects: bool = False
+    """Something of it has begun, so that it is no safe point any more."""
 
 
 class Recorder:
-    """One attempt's voice. `step` is the number of the step under way, or of the last one."""
+    """One attempt's voice. `step` is the number of the step under way, or of the last one.
+
+    `execute_child` executes a run beside this one; `is_draining` says that the worker is about to stop.
+    """
 
     agent: CompiledAgent
     """Set by the executor once it is built."""
 
-    def __init__(self, journal: Journal, run: Run, attempt: Attempt) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        run: Run,
+        attempt: Attempt,
+        execute_child: Callable[[UUID], Coroutine[Any, Any, None]],
+        is_draining: Callable[[], bool],
+    ) -> None:
         self.run = run
         self.step = run.total_steps
         self.model_steps = 0
-        self.starts_empty_thread = run.session_id is None and attempt.number == 1
+        self.past = Recollection()
+        self.execute_child = execute_child
+        self.is_draining = is_draining
+        self.starts_empty_thread = run.session_id is None and not run.is_branch and attempt.number == 1
+        self.tokens = run.input_tokens + run.output_tokens
+        self._began_at = time.monotonic()
         self.delta_seen_at = time.monotonic()
         self.delta_characters = 0
         self.waits_for_journal = False
@@ -62,38 +81,53 @@ class Recorder:
         self._open: Step | None = None
         self._events: list[Event] = []
         self._usage: list[UsageRecord] = []
+        self._writes: list[bulk.Row] = []
         self._delta: asyncio.Future[Any] | None = None
+
+    @property
+    def attempt(self) -> int:
+        return self._attempt.number
+
+    def remember(self, past: Recollection) -> None:
+        """Goes on with what earlier attempts have left: a step of which some calls have ended is still open."""
+        self.past = past
+        self.model_steps = past.model_steps
+        if messages := past.messages:
+            self.enter_step(RunStep.StepType.TOOL, "tools").messages.extend(messages)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until the run's own `timeout`, counted while workers have it in hand; None: it has no such limit."""
+        if not (limit := self.run.limits.get("timeout")):
+            return None
+        return limit - self.run.active_seconds - (time.monotonic() - self._began_at)
 
     # --- steps ---
 
-    def is_in_step(self, kind: RunStep.StepType) -> bool:
-        """Whether a step of this kind is under way."""
-        return self._open is not None and self._open.type == kind
-
     def enter_step(self, kind: RunStep.StepType, node: str) -> Step:
         """Begins a step, or goes on with the one of this kind that is under way (parallel tool calls)."""
-        if self.is_in_step(kind):
-            assert self._open
+        if self._open is not None and self._open.type == kind:
             return self._open
         self.step += 1
         self._open = Step(self.step, kind, node, timezone.now())
         # With what the step begins with, which may turn out not to happen.
-        self._hold(EventType.STEP_STARTED, {"step": self.step, "type": kind.value})
+        self.hold(EventType.STEP_STARTED, {"step": self.step, "type": kind.value})
         return self._open
 
     def save_checkpoint(self, checkpoint: bulk.Row, blobs: Sequence[bulk.Row], *, ends_step: bool) -> None:
         """Hands in a checkpoint, and with it the step that it ends. Does not wait: effects do."""
         self.starts_empty_thread = False
-        rows = [checkpoint, *blobs]
+        rows = [checkpoint, *blobs, *self.take_writes()]
         steps = 0
         if ends_step and self._open:
             rows.append(self._end_step(self._open))
             steps = 1
-            self._hold(
+            self.hold(
                 EventType.CHECKPOINT_CREATED,
                 {"checkpoint_id": str(checkpoint.values["id"]), "step": self.step},
             )
             self._open = None
+            self.past.calls.clear()
         self._journal.append(
             self._attempt, events=self._take_events(), rows=rows, usage=self._take_usage(), steps=steps
         )
@@ -101,7 +135,7 @@ class Recorder:
     def _end_step(self, step: Step) -> bulk.Row:
         finished_at = timezone.now()
         duration = round((finished_at - step.started_at).total_seconds(), 3)
-        self._hold(
+        self.hold(
             EventType.STEP_COMPLETED, {"step": step.number, "type": step.type.value, "duration": duration}
         )
         return bulk.row(
@@ -120,10 +154,10 @@ class Recorder:
 
     # --- events ---
 
-    def emit(self, kind: EventType, data: dict[str, Any]) -> None:
-        """Writes an event with the next flush; does not wait."""
-        self._hold(kind, data)
-        self._journal.append(self._attempt, events=self._take_events())
+    def emit(self, kind: EventType, data: dict[str, Any], rows: Iterable[bulk.Row] = ()) -> None:
+        """Writes an event, and rows that belong to it, with the next flush; does not wait."""
+        self.hold(kind, data)
+        self._journal.append(self._attempt, events=self._take_events(), usage=self._take_usage(), rows=rows)
 
     async def delta(self, kind: EventType, text: str) -> None:
         """A piece of the model's answer or thought has come in.
@@ -144,15 +178,26 @@ class Recorder:
                 self.waits_for_journal = False
             self.delta_seen_at = time.monotonic()
         for start in range(0, len(text), LONGEST_DELTA):
-            self._hold(kind, {"content": text[start : start + LONGEST_DELTA]})
-        self._delta = self._journal.submit(self._attempt, events=self._take_events())
+            self.hold(kind, {"content": text[start : start + LONGEST_DELTA]})
+        self._delta = self._journal.submit(
+            self._attempt, events=self._take_events(), usage=self._take_usage()
+        )
         self._delta.add_done_callback(_look_at)
 
-    def append_rows(self, rows: Iterable[bulk.Row]) -> None:
-        """Rows that commit with the next flush; does not wait."""
-        self._journal.append(self._attempt, rows=rows)
+    def hold_writes(self, rows: Iterable[bulk.Row]) -> None:
+        """What a task has written, to commit with the checkpoint that its step ends with.
 
-    def _hold(self, kind: EventType, data: dict[str, Any]) -> None:
+        Ahead of it they would make the next attempt leave the task out, and with it the step's row and usage. Nothing
+        is lost with them: tool calls that have ended are in their own ledger.
+        """
+        self._writes.extend(rows)
+
+    def take_writes(self) -> list[bulk.Row]:
+        writes, self._writes = self._writes, []
+        return writes
+
+    def hold(self, kind: EventType, data: dict[str, Any]) -> None:
+        """An event that commits with whatever is written next."""
         node = self._open.node if self._open else ""
         number = self._open.number if self._open else 0
         self._events.append(Event(kind, data, timezone.now(), number, node))
@@ -186,23 +231,40 @@ class Recorder:
         )
 
     async def open_usage(self, record: UsageRecord) -> None:
-        """Commits that a model call is about to be made, and everything before it. Raises Paused instead."""
+        """Commits that a model is about to be called, and everything before. Raises Paused or HandedBack instead."""
+        self._go_no_further_than_here()
         await self._journal.write(
-            self._attempt, events=self._take_events(), usage=[record], at_safe_point=True
+            self._attempt,
+            events=self._take_events(),
+            # What a call before it has used, that broke off: it counts for the limits already.
+            usage=[*self._take_usage(), record],
+            at_safe_point=True,
         )
 
-    async def announce(self, kind: EventType, data: dict[str, Any], *, at_safe_point: bool) -> None:
-        """Commits that something with an effect is about to happen, and everything before it.
+    async def announce(self, step: Step, kind: EventType, data: dict[str, Any], claim: bulk.Row) -> None:
+        """Commits that something with an effect is about to happen, `claim` says what, and everything before it.
 
-        At a safe point, where nothing of the step has happened yet, it raises Paused instead if the run is to pause.
+        At a safe point, where nothing of the step has happened yet, it raises Paused instead if the run is to
+        pause, or HandedBack if the worker is to stop.
         """
-        self._hold(kind, data)
-        await self._journal.write(self._attempt, events=self._take_events(), at_safe_point=at_safe_point)
+        if is_first := not step.has_effects:
+            self._go_no_further_than_here()
+        # Its neighbours may be at work from now on; pausing would break them off.
+        step.has_effects = True
+        self.hold(kind, data)
+        await self._journal.write(
+            self._attempt, events=self._take_events(), claims=[claim], at_safe_point=is_first
+        )
+
+    def _go_no_further_than_here(self) -> None:
+        if self.is_draining():
+            raise HandedBack
 
     def settle_usage(self, record: UsageRecord) -> None:
         """Holds what a model call has used, to commit with its step."""
         self._usage.append(record)
-        self._hold(
+        self.tokens += record.input_tokens + record.output_tokens
+        self.hold(
             EventType.USAGE_RECORDED,
             {
                 "usage_id": str(record.id),
@@ -223,20 +285,30 @@ class Recorder:
 
     # --- the end ---
 
-    async def end(self, transition: Transition, rows: Sequence[bulk.Row] = ()) -> list[StoredEvent]:
-        """Commits the run's last words together with its new status."""
+    async def end(
+        self, transition: Transition, rows: Sequence[bulk.Row] = (), *, badly: bool = False
+    ) -> list[StoredEvent]:
+        """Commits the run's last words together with its new status. Raises what the database said of earlier ones,
+        unless it ends `badly`.
+        """
         return await self._journal.write(
             self._attempt,
             events=self._take_events(),
             usage=self._take_usage(),
             rows=rows,
             transition=transition,
+            ends_badly=badly,
         )
 
     def abandon(self, transition: Transition | None = None) -> None:
         """The attempt is given up: leaves what is held to the journal without waiting for it."""
         self._journal.append(
-            self._attempt, events=self._take_events(), usage=self._take_usage(), transition=transition
+            self._attempt,
+            events=self._take_events(),
+            usage=self._take_usage(),
+            transition=transition,
+            ends_badly=True,
+            is_last=True,
         )
 
 

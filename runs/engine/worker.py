@@ -15,6 +15,7 @@ from agents.providers import base as providers
 from runs.engine.executor import Executor
 from runs.engine.heartbeat import Heartbeat, mark_draining
 from runs.engine.journal import Journal
+from runs.engine.sweep import Sweeper
 from runs.live import hub
 from runs.tasks import QUEUES
 
@@ -39,11 +40,12 @@ class Worker:
         self._heartbeat = Heartbeat(
             self.id,
             self.concurrency,
-            publish=lambda run_id, events: loop.call_soon_threadsafe(publish, run_id, events),
             is_well=self.journal.is_alive,
             on_lapse=partial(loop.call_soon_threadsafe, self.executor.give_up_all),
         )
+        self._sweeper = Sweeper(lambda run_id, events: loop.call_soon_threadsafe(publish, run_id, events))
         await asyncio.to_thread(self._heartbeat.start)
+        self._sweeper.start()
         self._task = loop.create_task(self._work(), name="worker")
 
     async def warm_up(self) -> None:
@@ -67,11 +69,13 @@ class Worker:
             await asyncio.sleep(RESTART_SECONDS)
 
     async def stop(self) -> None:
-        """Takes no more runs, waits for those in hand a while, hands the rest back, and signs off."""
+        """Takes no more runs and signs off. Those in hand end or are handed back: at a safe point, or after a while."""
         if self._task is None:
             return
+        self.executor.draining = True
         await in_thread(mark_draining, self.id)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         await self.journal.stop()
+        await asyncio.to_thread(self._sweeper.stop)
         await asyncio.to_thread(self._heartbeat.stop)

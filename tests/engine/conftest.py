@@ -13,7 +13,8 @@ from agents.models import Agent, Tool
 from runs.engine.worker import Worker
 from runs.live import hub
 from runs.models import Session
-from tests.factories import AgentFactory, ChatModelFactory
+from tests.agents.http_endpoint import Answer, HttpEndpoint
+from tests.factories import AgentFactory, ChatModelFactory, HttpToolFactory
 from tests.model_endpoint import ModelEndpoint
 
 
@@ -47,6 +48,41 @@ def agent_on(workspace, endpoint: ModelEndpoint) -> Callable[..., Agent]:
         )
 
     return make
+
+
+@pytest.fixture
+def endpoint_of_tool(settings) -> Iterator[HttpEndpoint]:
+    with HttpEndpoint() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def http_tool(workspace, endpoint_of_tool) -> Callable[..., Tool]:
+    """`http_tool("refund", requires_approval=True)`: a tool that posts to the endpoint, which remembers it."""
+
+    def make(name: str, **fields) -> Tool:
+        return HttpToolFactory(
+            workspace=workspace,
+            name=name,
+            request={"method": "POST", "url": endpoint_of_tool.url, "body": {"amount": "{amount}"}},
+            arguments_schema={"type": "object", "properties": {"amount": {"type": "integer"}}},
+            **fields,
+        )
+
+    return make
+
+
+@pytest.fixture
+def silent_tool(workspace, endpoint_of_tool) -> Tool:
+    """A tool that asks an endpoint which never answers, for a second."""
+    endpoint_of_tool.answer = Answer(hang=True)
+    return HttpToolFactory(
+        workspace=workspace,
+        name="sleeper",
+        request={"method": "GET", "url": endpoint_of_tool.url},
+        arguments_schema={},
+        timeout_seconds=1,
+    )
 
 
 @pytest.fixture

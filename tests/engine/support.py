@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import sys
-import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 from django.db import connection
@@ -24,11 +16,11 @@ from agentplatform.lib.concurrency import in_thread
 from agents.models import Agent
 from billing.models import UsageRecord
 from runs import commands
+from runs.engine.worker import Worker
 from runs.events import StoredEvent
 from runs.follow import follow
-from runs.models import Run
+from runs.models import AT_REST, Run
 
-PROJECT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 30
 
 
@@ -55,6 +47,44 @@ async def finished(run: Run) -> Run:
     return await Run.objects.aget(pk=run.pk)
 
 
+async def until(run: Run, condition: Callable[[Run], bool]) -> Run:
+    """The run as soon as the condition holds for it."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not condition(now := await Run.objects.aget(pk=run.pk)):
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        told = [event.type async for event in run.events.order_by("seq")]
+        raise AssertionError(f"It is {now.status}, after {told}; error: {now.error}") from None
+    return now
+
+
+async def at_rest(run: Run) -> Run:
+    """The run as soon as it is paused or waits."""
+    return await until(run, lambda now: now.status in AT_REST)
+
+
+async def let_go(worker: Worker) -> None:
+    """Returns when the worker has nothing in hand."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while worker.executor.running:
+            await asyncio.sleep(0.01)
+
+
+def jobs() -> list[tuple[str, str]]:
+    """What is left in the queue: the tasks' names and arguments."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT task_name, args::text FROM procrastinate_jobs ORDER BY id")
+        return cursor.fetchall()
+
+
+async def last_event(run: Run, kind: str) -> dict[str, Any]:
+    """The data of the run's last event of this kind."""
+    event = await run.events.filter(type=kind).order_by("-seq").afirst()
+    assert event, f"It has told of no {kind}."
+    return event.data
+
+
 async def entries_of(run: Run) -> list[tuple[str, str]]:
     """The run's entries in the ledger, as kind and status."""
     entries = UsageRecord.objects.filter(run_id=run.id).values_list("entry", "status")
@@ -67,42 +97,3 @@ def data(event: StoredEvent) -> dict[str, Any]:
 
 def types(events: list[StoredEvent]) -> list[str]:
     return [str(event.type) for event in events]
-
-
-@contextmanager
-def worker_process(**environment: str) -> Iterator[subprocess.Popen[str]]:
-    """A real `manage.py run_worker` on the test database, ready to take runs. Killed at the end if it still lives."""
-    process = subprocess.Popen(
-        [sys.executable, str(PROJECT / "manage.py"), "run_worker"],
-        env={
-            **os.environ,
-            "DATABASE_URL": _test_database_url(),
-            "OUTBOUND_ALLOWED_HOSTS": "127.0.0.1",
-            **environment,
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert process.stdout is not None
-    output = []
-    try:
-        for line in process.stdout:
-            output.append(line)
-            if "is ready" in line:
-                break
-        else:
-            raise AssertionError("The worker did not start:\n" + "".join(output))
-        # Read on, so that its output never fills the pipe.
-        threading.Thread(target=process.stdout.read, daemon=True).start()
-        yield process
-    finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGKILL)
-        process.wait(timeout=10)
-
-
-def _test_database_url() -> str:
-    """DATABASE_URL with the name of the database that the tests run on."""
-    parts = urlsplit(os.environ["DATABASE_URL"])
-    return urlunsplit(parts._replace(path=f"/{connection.settings_dict['NAME']}"))

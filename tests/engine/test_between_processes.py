@@ -14,7 +14,8 @@ from redis.asyncio import Redis
 from runs import live, relay
 from runs.events import StoredEvent, rebuild_text
 from runs.relay import Relay
-from tests.engine.support import events_of, finished, start, worker_process
+from tests.engine.support import events_of, finished, start
+from tests.processes import worker_process
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.external]
 

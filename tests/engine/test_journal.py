@@ -252,7 +252,7 @@ async def test_lets_nothing_follow_a_lost_entry_but_the_end(journal, begun):
         await journal.write(attempt)
 
     journal.append(attempt, events=[delta("after the hole")])
-    await journal.write(attempt, transition=lifecycle.fail(ErrorClass.INTERNAL, "lost"))
+    await journal.write(attempt, transition=lifecycle.fail(ErrorClass.INTERNAL, "lost"), ends_badly=True)
 
     assert lost.item.attempt is attempt
     assert [event.type for event in await stored(run)] == ["run_queued", "run_started", "run_failed"]
@@ -318,3 +318,42 @@ def usage(run: Run, output_tokens: int) -> UsageRecord:
         model="gpt-4o-mini",
     )
     return ledger.settled(context, uuid7(), ledger.Tokens(output=output_tokens), Outcome.OK, timezone.now())
+
+
+async def test_lets_no_run_wait_for_what_was_lost(journal, begun):
+    """The approval that it would wait for was in the entry that the database has refused."""
+    run, attempt = begun
+    journal.append(attempt, rows=[bulk.row(RunStep, run_id=uuid.uuid4(), step_num=1)])
+    waits = lifecycle.Waits(("tool_call:1:call_1",))
+
+    with pytest.raises(Exception, match=r"null value|violates"):
+        await journal.write(attempt, transition=lifecycle.park(waits))
+    assert (await Run.objects.aget(pk=run.pk)).status == "running"
+
+
+@pytest.fixture
+async def taken_again(begun):
+    """Two attempts of one run in one process: the old one has not unwound yet."""
+    run, old = begun
+    await Run.objects.filter(pk=run.pk).aupdate(attempt=2, journal_position=0)
+    return run, old, Attempt(run.pk, 2, last_seq=run.last_seq)
+
+
+async def test_keeps_the_words_of_an_old_attempt_apart_from_those_of_the_new(journal, taken_again):
+    run, old, new = taken_again
+    with journal._arrived:
+        journal.append(old, events=[delta("void")], is_last=True)
+        written = journal.submit(new, events=[delta("holds")])
+    await written
+
+    assert [event.type for event in await stored(run)] == ["run_queued", "run_started", "content_delta"]
+
+
+async def test_lets_no_old_attempt_hand_the_new_one_back(journal, taken_again):
+    run, old, new = taken_again
+    with journal._arrived:
+        written = journal.submit(new, events=[delta("holds")])
+        journal.append(old, transition=lifecycle.hand_back("worker_stopped"), is_last=True)
+    await written
+
+    assert (await Run.objects.aget(pk=run.pk)).status == "running"

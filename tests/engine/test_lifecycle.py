@@ -13,6 +13,7 @@ from agentplatform.lib.errors import Conflict, NotFound
 from agentplatform.lib.ids import uuid7
 from runs import event_log, lifecycle
 from runs.models import ErrorClass, Run, Session, Status
+from runs.queueing import turns
 from tests.engine.support import start_now
 from tests.factories import AgentFactory
 
@@ -89,7 +90,13 @@ def test_starts_a_created_run(alice, agent):
     assert jobs() == [str(run.pk)]
 
 
-def test_refuses_to_start_a_run_twice(run):
+def test_starts_a_run_once(run):
+    assert lifecycle.enqueue(run.pk) == (Status.QUEUED, [])
+
+
+def test_does_not_start_a_run_that_rests(run):
+    lifecycle.pause(run.pk)
+
     with pytest.raises(Conflict):
         lifecycle.enqueue(run.pk)
 
@@ -411,3 +418,44 @@ def test_lets_go_of_what_a_finished_run_has_used(run, agent):
 
     run.refresh_from_db()
     assert (run.agent_id, run.agent_name) == (None, agent.name)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_hands_a_session_on_past_a_run_that_somebody_is_cancelling(alice, agent, session):
+    """Both transactions want the other's run or session: neither waits for it for ever."""
+    first, second, third = (start_now(alice, agent, session_id=session.pk) for _ in range(3))
+    with ThreadPoolExecutor(2) as pool:
+        endings = [pool.submit(_cancelled, run.pk) for run in (first, second)]
+    assert all(ending.result() == "run_cancelled" for ending in endings)
+
+    hand_on_jobs()
+    assert Run.objects.get(pk=third.pk).job_id is not None
+
+
+def _cancelled(run_id) -> str:
+    try:
+        return lifecycle.cancel(run_id)[-1].type
+    finally:
+        connections.close_all()
+
+
+def hand_on_jobs() -> None:
+    """Does the jobs that look at a session again."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT args->>'session_id' FROM procrastinate_jobs WHERE task_name = %s", [turns.HAND_ON]
+        )
+        for (session_id,) in cursor.fetchall():
+            with transaction.atomic():
+                turns.hand_on(session_id, timezone.now())
+
+
+def test_waits_for_no_child_that_was_never_started(run):
+    begun(run)
+    parked = apply(run, lifecycle.park(lifecycle.Waits((), (uuid7(),))))
+
+    assert parked.status == Status.QUEUED
+
+
+def begun(run) -> None:
+    apply(run, lifecycle.begin(uuid7()))

@@ -150,14 +150,6 @@ async def test_lets_the_model_deal_with_arguments_that_are_no_json(worker, agent
     assert run.status in ("completed", "failed")
 
 
-async def test_ends_when_its_own_time_is_over(worker, agent_on, alice):
-    agent = await in_thread(agent_on, "slow-100-100")
-
-    run = await finished(await start(alice, agent, limits={"timeout": 1}))
-
-    assert run.error["class"] == "timeout"
-
-
 async def test_shows_no_key_in_its_error(worker, agent_on, alice, workspace):
     agent = await in_thread(agent_on, "error-401", config=ONCE)
 

@@ -13,7 +13,16 @@ from billing.models import UsageRecord
 from runs import lifecycle, live
 from runs.events import rebuild_text
 from runs.models import Run, RunStep, Status
-from tests.engine.support import PATIENCE_SECONDS, entries_of, events_of, finished, start, types
+from tests.engine.support import (
+    PATIENCE_SECONDS,
+    at_rest,
+    entries_of,
+    events_of,
+    finished,
+    start,
+    types,
+    until,
+)
 from tests.factories import ToolFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,20 +48,8 @@ async def resume(run: Run) -> Status:
     return status
 
 
-async def until(run: Run, condition) -> Run:
-    """The run as soon as the condition holds for it."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while not condition(now := await Run.objects.aget(pk=run.pk)):
-            await asyncio.sleep(0.01)
-    return now
-
-
 async def under_way(run: Run) -> Run:
     return await until(run, lambda now: now.status == Status.RUNNING and now.last_seq >= 3)
-
-
-async def at_rest(run: Run) -> Run:
-    return await until(run, lambda now: now.status == Status.PAUSED)
 
 
 async def test_says_at_once_that_it_pauses(worker, agent_on, alice):

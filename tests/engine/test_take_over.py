@@ -13,8 +13,9 @@ from billing.models import UsageRecord
 from runs import lifecycle
 from runs.events import rebuild_text
 from runs.models import Run, RunEvent, RunStep, Status, Worker
-from tests.engine.support import data, events_of, finished, start, worker_process
+from tests.engine.support import data, events_of, finished, start
 from tests.factories import ToolFactory
+from tests.processes import worker_process
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.external]
 

@@ -32,7 +32,8 @@ one endpoint serves every test:
                                 answered by behaviour X, or by error X where X is a status; the next by `text`
 
 Whatever the name, errors apart, each line `call NAME {"json": "arguments"}` of the last user message becomes
-a tool call, if the request offers that tool and holds no result yet. An unknown name is answered like `text`.
+a tool call, if the request offers that tool and holds no result yet; `call NAME {…} as ID` gives it that id. An unknown
+name is answered like `text`.
 `ModelEndpoint.script("error-429", "text-3")` answers the next requests by these behaviours before all that.
 """
 

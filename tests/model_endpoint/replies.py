@@ -8,7 +8,7 @@ import uuid
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-CALL_LINE = re.compile(r"^call (?P<name>[\w-]+) (?P<arguments>\{.*\})\s*$", re.MULTILINE)
+CALL_LINE = re.compile(r"^call (?P<name>[\w-]+) (?P<arguments>\{.*\})(?: as (?P<id>\S+))?\s*$", re.MULTILINE)
 TIMED_TEXT = re.compile(
     r"^(?P<kind>text|slow|clock|reasoning|no-usage|length|cut|stall)(?P<numbers>(-\d+){0,2})$"
 )
@@ -137,6 +137,11 @@ def sample_arguments(tool: dict[str, Any], text: str) -> str:
     return json.dumps({name: samples.get(properties.get(name, {}).get("type"), text) for name in required})
 
 
+def _written_call(match: re.Match[str]) -> ToolCall:
+    call = ToolCall(match["name"], match["arguments"])
+    return replace(call, id=match["id"]) if match["id"] else call
+
+
 def requested_calls(body: dict[str, Any], behaviour: str) -> tuple[ToolCall, ...]:
     """The calls that this request should be answered with, or none: only tools that the request offers."""
     offered = {tool["function"]["name"]: tool for tool in body.get("tools") or []}
@@ -144,7 +149,7 @@ def requested_calls(body: dict[str, Any], behaviour: str) -> tuple[ToolCall, ...
     if not offered or (tool_results(body) and behaviour != "loop"):
         return ()
     if written := [match for match in CALL_LINE.finditer(text) if match["name"] in offered]:
-        return tuple(ToolCall(match["name"], match["arguments"]) for match in written)
+        return tuple(_written_call(match) for match in written)
     if behaviour == "bad-arguments":
         return (ToolCall(next(iter(offered)), '{"expression": 1 +'),)
     if behaviour in {"tool", "loop"}:

@@ -1,0 +1,29 @@
+"""What stands in a checkpoint. The only reading of LangGraph's values outside of a running graph."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+
+from runs.engine.messages import as_json
+from runs.models import Checkpoint, CheckpointBlob
+
+MESSAGES = "messages"
+EMPTY = "empty"
+"""The type of a channel's value that is none."""
+
+
+def strict_serializer() -> JsonPlusSerializer:
+    """Reads and writes a strict allow-list of types: reading a checkpoint never runs code."""
+    return JsonPlusSerializer(allowed_msgpack_modules=None)
+
+
+def messages_in(checkpoint: Checkpoint) -> list[dict[str, Any]]:
+    """The messages of a state, as `as_json` shows them; none in the state of a graph without any."""
+    place = {"thread_id": checkpoint.thread_id, "namespace": checkpoint.namespace}
+    version = str(checkpoint.checkpoint["channel_versions"].get(MESSAGES))
+    row = CheckpointBlob.objects.filter(**place, channel=MESSAGES, version=version).first()
+    if row is None or row.type == EMPTY:
+        return []
+    return [as_json(message) for message in strict_serializer().loads_typed((row.type, bytes(row.blob)))]

@@ -1,0 +1,238 @@
+"""One tool call of a run: asked for, claimed, made and recorded, once.
+
+A call is claimed in the ledger of side effects before it is made, and done with what it said. So an attempt that
+begins a step again makes no call that has ended. One that a lost worker has left under way is made again, with
+the same key, where its tool is idempotent; otherwise nobody knows whether it has had its effect, and a person
+decides. What a person has to decide is asked by `interrupt`: the graph stops at this call while its neighbours
+go on, and the next attempt finds the decision in the table.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import timedelta
+from typing import Any, cast
+
+import structlog
+from django.utils import timezone
+from langchain_core.messages import ToolCall as ToolCallDict
+from langchain_core.messages import ToolMessage
+from langgraph.errors import GraphBubbleUp
+from langgraph.prebuilt.tool_node import ToolCallRequest
+from langgraph.types import interrupt
+
+from agentplatform.lib import bulk
+from agentplatform.lib.ids import as_uuid, uuid7
+from agents.models import Tool
+from agents.specification import ToolSpecification
+from agents.tools.base import ToolFault, result_of
+from agents.tools.call import call_key
+from runs import lifecycle
+from runs.engine import children
+from runs.engine.faults import RunFault
+from runs.engine.journal import Fenced, HandedBack, Paused
+from runs.engine.messages import as_json, content_of, key_of, tool_message
+from runs.engine.recorder import Recorder, Step
+from runs.events import EventType
+from runs.models import Approval, RunStep, ToolCall
+
+logger = structlog.get_logger(__name__)
+
+LONGEST_NAME = 100
+
+Handler = Callable[[ToolCallRequest], Awaitable[Any]]
+Call = dict[str, Any]
+
+
+async def make(recorder: Recorder, request: ToolCallRequest, handler: Handler) -> ToolMessage:
+    """The call's answer. Raises GraphInterrupt where the run has to wait for a person, or for a run that rests."""
+    call: Call = {**request.tool_call}
+    step = recorder.enter_step(RunStep.StepType.TOOL, "tools")
+    past = recorder.past.calls.get(key_of(call["id"]))
+    if past and past.status == ToolCall.Status.DONE:
+        return tool_message(past, call["id"])
+    tool = recorder.agent.specification.tool(call["name"])
+    answer = _decided(recorder, step, tool, call, past)
+    started = time.monotonic()
+    if answer is None:
+        claim = await _claim(recorder, step, tool, call, past)
+        answer = await _carry_out(recorder, tool, call, claim, request, handler)
+    _record(recorder, step, call, answer, time.monotonic() - started)
+    return answer
+
+
+# --- what a person has to decide ---
+
+
+def _decided(
+    recorder: Recorder, step: Step, tool: ToolSpecification | None, call: Call, past: ToolCall | None
+) -> ToolMessage | None:
+    """What stands in the place of the call; None: it is to be made, with the arguments that `call` has now."""
+    for question in _questions(step, tool, call, past):
+        approval = recorder.past.approvals.get(question["key"])
+        if approval is None or approval.status not in Approval.DECIDED:
+            interrupt(question)
+        assert approval
+        if approval.status == Approval.Status.REJECTED:
+            reason = f": {approval.reason}" if approval.reason else "."
+            return _answer(call, f"A person has decided that this call is not made{reason}", status="error")
+        if approval.result is not None:
+            result = result_of(approval.result["value"])
+            return _answer(call, result.text, artifact=result.content)
+        if approval.edited is not None:
+            call["args"] = approval.edited
+    return None
+
+
+def _questions(
+    step: Step, tool: ToolSpecification | None, call: Call, past: ToolCall | None
+) -> Iterator[dict[str, Any]]:
+    """What has to be asked before the call, in the same order in every attempt."""
+    if tool is None:
+        return
+    if tool.requires_approval:
+        yield _question(Approval.Kind.TOOL_CALL, step, tool, call) | {
+            "timeout": tool.approval_timeout_seconds,
+            "default": str(tool.approval_default),
+        }
+    is_repeatable = tool.idempotent or tool.kind == Tool.ToolKind.AGENT
+    if past and past.status != ToolCall.Status.DONE and not is_repeatable:
+        # Whatever the tool says of approvals: the clock makes no call twice.
+        yield _question(Approval.Kind.UNKNOWN_EFFECT, step, tool, call, f":{past.attempt}")
+
+
+def _question(
+    kind: Approval.Kind, step: Step, tool: ToolSpecification, call: Call, suffix: str = ""
+) -> dict[str, Any]:
+    return {
+        "key": f"{kind.value}:{step.number}:{key_of(call['id'])}{suffix}",
+        "kind": kind.value,
+        "step": step.number,
+        "call_id": call["id"],
+        "tool": tool.name,
+        "args": call["args"],
+        "timeout": None,
+        "default": Approval.Default.REJECT.value,
+    }
+
+
+async def park(recorder: Recorder, asked: list[dict[str, Any]]) -> None:
+    """Ends the attempt: the run waits for what its calls have asked for, as `interrupt` was given it."""
+    questions = [value for value in asked if "key" in value]
+    resting = [child for value in asked if (child := as_uuid(value.get("child"))) is not None]
+    asking = [row for question in questions for row in _rows(recorder, question)]
+    keys = tuple(question["key"] for question in questions)
+    await recorder.end(
+        lifecycle.park(lifecycle.Waits(keys, tuple(resting))), [*asking, *recorder.take_writes()]
+    )
+
+
+def _rows(recorder: Recorder, question: dict[str, Any]) -> list[bulk.Row]:
+    """The approval, unless an earlier attempt has asked for it, and the call whose effect is unknown."""
+    if question["key"] in recorder.past.approvals:
+        return []
+    now, seconds = timezone.now(), question["timeout"]
+    deadline = now + timedelta(seconds=seconds) if seconds else None
+    approval = bulk.row(
+        Approval,
+        workspace_id=recorder.run.workspace_id,
+        run_id=recorder.run.id,
+        **{name: question[name] for name in ("key", "kind", "step", "tool", "default")},
+        call_id=key_of(question["call_id"]),
+        arguments=question["args"],
+        deadline=deadline,
+        created_at=now,
+    )
+    recorder.hold(
+        EventType.APPROVAL_REQUIRED,
+        {
+            "approval_id": str(approval.values["id"]),
+            **{name: question[name] for name in ("kind", "tool", "args", "call_id")},
+            "deadline": deadline.isoformat() if deadline else None,
+        },
+    )
+    if question["kind"] == Approval.Kind.UNKNOWN_EFFECT:
+        unknown = recorder.past.calls[key_of(question["call_id"])]
+        unknown.status = ToolCall.Status.UNKNOWN
+        return [approval, bulk.from_instance(unknown)]
+    return [approval]
+
+
+# --- the call itself ---
+
+
+async def _claim(
+    recorder: Recorder, step: Step, tool: ToolSpecification | None, call: Call, past: ToolCall | None
+) -> ToolCall:
+    """Commits that the call is about to be made, before it is."""
+    claim = past or _new_row(recorder, step, call)
+    claim.attempt, claim.status, claim.claimed_at = recorder.attempt, ToolCall.Status.CLAIMED, timezone.now()
+    head: dict[str, Any] = {"args": call["args"], "tool": call["name"], "call_id": call["id"]}
+    if tool and tool.kind == Tool.ToolKind.AGENT:
+        claim.child_run_id = claim.child_run_id or uuid7()
+        head["child_run_id"] = str(claim.child_run_id)
+    await recorder.announce(step, EventType.TOOL_CALL_STARTED, head, bulk.from_instance(claim))
+    recorder.past.calls[claim.call_id] = claim
+    return claim
+
+
+def _new_row(recorder: Recorder, step: Step, call: Call) -> ToolCall:
+    return ToolCall(
+        run_id=recorder.run.id,
+        step_num=step.number,
+        call_id=key_of(call["id"]),
+        tool=call["name"][:LONGEST_NAME],
+        claimed_at=timezone.now(),
+    )
+
+
+async def _carry_out(
+    recorder: Recorder,
+    tool: ToolSpecification | None,
+    call: Call,
+    claim: ToolCall,
+    request: ToolCallRequest,
+    handler: Handler,
+) -> ToolMessage:
+    """A tool's failure is the model's to deal with, never the run's end."""
+    try:
+        if tool and tool.kind == Tool.ToolKind.AGENT:
+            return _answer(call, await children.ask(recorder, tool, call, claim))
+    except ToolFault as fault:
+        # Whatever else goes wrong while a run is followed is the platform's own fault, and no answer.
+        return _answer(call, fault.message, status="error")
+    try:
+        call_key.set(str(claim.id))
+        message = await handler(request.override(tool_call=cast(ToolCallDict, call)))
+        if isinstance(message, ToolMessage):
+            return message
+        text = f"The tool {call['name']!r} answered in a form that is not supported."
+    except (Fenced, Paused, HandedBack, RunFault, GraphBubbleUp):
+        raise
+    except ToolFault as fault:
+        text = fault.message
+    except Exception as error:
+        logger.warning("tool_call_failed", tool=call["name"], error=repr(error)[:500])
+        text = f"The tool {call['name']!r} failed: {type(error).__name__}."
+    return _answer(call, text, status="error")
+
+
+def _record(recorder: Recorder, step: Step, call: Call, answer: ToolMessage, seconds: float) -> None:
+    """The call is done: what it said commits with the event that tells it."""
+    claim = recorder.past.calls.get(key_of(call["id"])) or _new_row(recorder, step, call)
+    claim.status, claim.attempt, claim.finished_at = ToolCall.Status.DONE, recorder.attempt, timezone.now()
+    claim.message = {"content": answer.content, "artifact": answer.artifact, "status": answer.status}
+    step.messages.append(as_json(answer))
+    head = {"tool": call["name"], "call_id": call["id"], "duration": round(seconds, 3)}
+    if answer.status == "error":
+        kind, said = EventType.TOOL_CALL_FAILED, {"error": answer.text}
+    else:
+        kind, said = EventType.TOOL_CALL_COMPLETED, {"result": content_of(answer)}
+    recorder.emit(kind, {**head, **said}, [bulk.from_instance(claim)])
+
+
+def _answer(call: Call, text: str, *, artifact: Any = None, status: str = "success") -> ToolMessage:
+    return ToolMessage(
+        content=text, artifact=artifact, tool_call_id=call["id"], name=call["name"], status=status
+    )

@@ -1,0 +1,1 @@
+"""Which run goes next: turns in a session, room in a workspace, and what is stuck."""

@@ -1,0 +1,61 @@
+"""The sweep and the pulse: what is moved on though its wake-up was lost, and what must not hold them up."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connection, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from agentplatform.lib.concurrency import in_thread
+from runs.models import Approval, Run, Session, Status, Worker
+from tests.engine.support import at_rest, finished, start, start_now, until
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+async def test_wakes_a_run_whose_turn_nobody_has_told(worker, agent_on, alice, session):
+    """As when a worker dies with the job that was to look at the session again."""
+    agent = await in_thread(agent_on, "text-5")
+    run = await in_thread(_queued_without_a_job, alice, agent, session)
+
+    assert (await finished(run)).status == Status.COMPLETED
+
+
+def _queued_without_a_job(alice, agent, session: Session) -> Run:
+    with transaction.atomic():
+        run = start_now(alice, agent, session_id=session.pk)
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM procrastinate_jobs WHERE id = %s", [run.job_id])
+        Run.objects.filter(pk=run.pk).update(job_id=None)
+    return run
+
+
+async def test_beats_on_while_somebody_holds_what_is_due(worker, agent_on, http_tool, alice):
+    refund = await in_thread(lambda: http_tool("refund", requires_approval=True))
+    agent = await in_thread(agent_on, "text-5", tools=[refund])
+    run = await at_rest(await start(alice, agent, 'call refund {"amount": 2}'))
+    beside = await until(await start(alice, await in_thread(agent_on, "slow-60-100")), _is_under_way)
+    await Approval.objects.filter(run=run).aupdate(deadline=timezone.now() - timedelta(seconds=1))
+    is_over = threading.Event()
+    holding = asyncio.create_task(in_thread(_hold, run, is_over))
+    await asyncio.sleep(4)
+    beats = await in_thread(lambda: Worker.objects.filter(beat_at__gt=Now() - timedelta(seconds=2)).count())
+    is_over.set()
+    await holding
+
+    assert (beats, (await finished(beside)).attempt) == (1, 1)
+
+
+def _is_under_way(run: Run) -> bool:
+    return run.status == Status.RUNNING and run.last_seq >= 4
+
+
+def _hold(run: Run, is_over: threading.Event) -> None:
+    with transaction.atomic():
+        Run.objects.select_for_update().get(pk=run.pk)
+        is_over.wait(20)
