@@ -11,10 +11,11 @@ DEVELOPMENT := $(VENV)/.installed-development
 # For example: make test PYTEST_ARGS="-k lifecycle -x"
 PYTEST_ARGS ?= -n auto
 BENCH_ARGS ?=
+CRASH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test bench lint types format clean install install-dev
+.PHONY: help run test test-crash bench lint types format clean install install-dev
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +25,10 @@ run: $(RUNTIME) ## start the platform on http://127.0.0.1:8000 (HOST and PORT ov
 
 test: $(DEVELOPMENT) ## run the whole suite against the embedded database
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# On a PostgreSQL of its own, which it kills.
+test-crash: $(DEVELOPMENT) ## kill processes, PostgreSQL and Redis at every point, and prove that nothing is lost
+	DATABASE_URL= AGENTPLATFORM_DATA_DIR=$(CURDIR)/var/crash $(BIN)/python -m pytest tests/crash -m crash $(CRASH_ARGS)
 
 bench: $(DEVELOPMENT) ## measure the real server and worker, and print one table
 	@$(BIN)/python -m bench $(BENCH_ARGS)

@@ -1,20 +1,24 @@
 """Rate limits that any code can ask for, and the brake on guessing passwords. Counted in the cache.
 
-With Redis the limits hold for all processes together, without it for each process.
+With Redis the limits hold for all processes together; without it, or while it does not answer, for each process.
+So a Redis that is away refuses nobody, and opens no way to guess at will.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
+from django.core.cache.backends.base import BaseCache
 from django.http import HttpRequest
 
-from agentplatform.lib.errors import RateLimited
+from agentplatform.lib.errors import RateLimited, ServiceUnavailable
+
+T = TypeVar("T")
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 LONGEST_WAIT = 900
@@ -47,7 +51,8 @@ def check_rate(scope: str, key: str) -> None:
     if (rate := rate_of(scope)) is None:
         return
     window, elapsed = divmod(time.time(), rate.seconds)
-    used = _count_one(_cache_key(scope, f"{int(window)}:{key}"), rate.seconds)
+    counter = _cache_key(scope, f"{int(window)}:{key}")
+    used = _counting(lambda cache: _count_one(cache, counter, rate.seconds))
     if used > rate.uses:
         raise RateLimited(
             f"More than {rate.uses} requests in {rate.seconds} seconds; wait for the rest of that time.",
@@ -72,20 +77,26 @@ class LoginGuard:
         """Counts an attempt before it is made. Raises RateLimited while it must wait."""
         if (rate := rate_of("login")) is None:
             return
-        for key, allowance in self.keys.items():
-            self._enter(key, Rate(rate.uses * allowance, rate.seconds))
+        _counting(lambda cache: self._enter(cache, rate))
 
     def succeeded(self) -> None:
         """Forgives the failures of this user name; those of the address stay, less this attempt."""
+        _counting(self._forgive)
+
+    def _forgive(self, cache: BaseCache) -> None:
         own, address = self.keys
         cache.delete_many([own, _until(own)])
         if cache.get(address):
             cache.decr(address)
 
-    def _enter(self, key: str, rate: Rate) -> None:
+    def _enter(self, cache: BaseCache, rate: Rate) -> None:
+        for key, allowance in self.keys.items():
+            self._count_attempt(cache, key, Rate(rate.uses * allowance, rate.seconds))
+
+    def _count_attempt(self, cache: BaseCache, key: str, rate: Rate) -> None:
         now = time.time()
         until = cache.get(_until(key), 0)
-        if until <= now and (attempts := _count_one(key, rate.seconds)) > rate.uses:
+        if until <= now and (attempts := _count_one(cache, key, rate.seconds)) > rate.uses:
             wait = min(2 ** (attempts - rate.uses), LONGEST_WAIT)
             cache.touch(key, 2 * wait + rate.seconds)
             # Of attempts made at once only the one that sets the mark goes on.
@@ -96,7 +107,15 @@ class LoginGuard:
             )
 
 
-def _count_one(key: str, seconds: int) -> int:
+def _counting(count: Callable[[BaseCache], T]) -> T:
+    """Counts in the cache that all processes share, or, while that does not answer, in this process's own."""
+    try:
+        return count(caches["default"])
+    except ServiceUnavailable:
+        return count(caches["own"])
+
+
+def _count_one(cache: BaseCache, key: str, seconds: int) -> int:
     """Adds one to a counter that ends by itself after `seconds`."""
     if cache.add(key, 1, seconds):
         return 1

@@ -132,7 +132,10 @@ DATABASES["default"].update(
             "min_size": 1,
             "max_size": env.int("DATABASE_POOL_SIZE", default=16),
             # Shorter than anybody's patience: a request that gets no connection answers 503.
-            "timeout": 2,
+            "timeout": 1,
+            # After so long a try to connect is given up, and who comes next tries again at once: a database that is
+            # back is used again within a second, however long it was away.
+            "reconnect_timeout": 1,
             "max_idle": 120,
         },
     },
@@ -143,15 +146,23 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 REDIS_URL = env.str("REDIS_URL", default="")
 CACHE_TTL = env.int("CACHE_TTL", default=60)
 CACHE_MAX_SIZE = env.int("CACHE_MAX_SIZE", default=10_000)
+_OWN_CACHE = {
+    "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+    "TIMEOUT": CACHE_TTL,
+    "OPTIONS": {"MAX_ENTRIES": CACHE_MAX_SIZE},
+}
 CACHES = {
     "default": {
-        "BACKEND": "django.core.cache.backends.redis.RedisCache"
-        if REDIS_URL
-        else "django.core.cache.backends.locmem.LocMemCache",
+        "BACKEND": "agentplatform.lib.redis_cache.RedisCache",
         "LOCATION": REDIS_URL,
         "TIMEOUT": CACHE_TTL,
-        **({} if REDIS_URL else {"OPTIONS": {"MAX_ENTRIES": CACHE_MAX_SIZE}}),
+        # A cache that is slower than this is none.
+        "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
     }
+    if REDIS_URL
+    else _OWN_CACHE,
+    # What counts even while Redis is away (`accounts.throttling`).
+    "own": _OWN_CACHE,
 }
 
 # Secrets. Each list's first entry is used to write, the others only to read, so that keys can be rotated.
@@ -222,6 +233,14 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    # Fields of one name with different choices.
+    "ENUM_NAME_OVERRIDES": {
+        "ApprovalDefaultEnum": "agents.models.Tool.ApprovalDefault",
+        "RoleEnum": "accounts.roles.Role",
+        "StatusEnum": "runs.models.Status",
+        "StateMessageRoleEnum": "runs.api.modification_serializers.STATE_ROLES",
+        "ToolAnswerStatusEnum": "runs.api.modification_serializers.ANSWER_STATUSES",
+    },
 }
 MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", default=2_500_000)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BYTES
@@ -303,6 +322,7 @@ GOOGLE_API_KEY = env.str("GOOGLE_API_KEY", default="")
 OUTBOUND_ALLOWED_HOSTS = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
 
 # The worker
+WORKSPACE_CONCURRENCY = env.int("WORKSPACE_CONCURRENCY", default=0)
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=200)
 WORKER_HEARTBEAT_SECONDS = 1.0
 WORKER_LOST_AFTER_SECONDS = 3.0

@@ -21,7 +21,7 @@ from agentplatform.health.checks import (
     Unhealthy,
 )
 from runs.live import hub
-from runs.models import Run, Status, Worker
+from runs.models import UNDER_WAY, Run, Status, Worker
 
 Json = dict[str, Any]
 
@@ -53,13 +53,12 @@ def look_at_redis() -> Json:
 
 def look_at_workers() -> Json:
     """All live workers together, and how long the last runs took from start to end."""
-    alive = Now() - timedelta(seconds=settings.WORKER_LOST_AFTER_SECONDS)
-    places = Worker.objects.filter(beat_at__gte=alive).aggregate(places=Sum("concurrency"))["places"]
+    places = Worker.objects.alive().aggregate(places=Sum("concurrency"))["places"]
     if places is None:
         raise Unhealthy("No worker is running.")
     return {
         "pool_size": places,
-        "active_runners": Run.objects.filter(status__in=(Status.RUNNING, Status.PAUSING)).count(),
+        "active_runners": Run.objects.filter(status__in=UNDER_WAY).count(),
         "avg_query_time_ms": _average_run_ms(),
     }
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
+
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views import defaults
 
-from agentplatform.lib.error_format import error_body
+from agentplatform.lib.error_format import as_platform_error, error_body, error_response
+from agentplatform.lib.errors import ServiceUnavailable
 from agentplatform.lib.paths import is_api
 
 UNREADABLE = "The request could not be read."
 FORBIDDEN = "This is not permitted."
 UNKNOWN_PATH = "There is nothing at this path; /api/v1/docs lists what there is."
+UNAVAILABLE_PAGE = "<!doctype html><title>503</title><h1>Service unavailable</h1><p>{message}</p>"
 BROKEN = "Something went wrong on our side. The request id finds it in the log."
 
 
@@ -27,6 +31,15 @@ def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
+    """Also of a page whose database is away: 503, which says when to come back."""
+    raised = sys.exception()
+    error = as_platform_error(raised) if isinstance(raised, Exception) else None
+    if isinstance(error, ServiceUnavailable):
+        answer = error_response(request, error)
+        if is_api(request.path_info):
+            return answer
+        page = UNAVAILABLE_PAGE.format(message=error.message)
+        return HttpResponse(page, status=503, headers={"Retry-After": answer["Retry-After"]})
     return _answer(request, 500, BROKEN) or defaults.server_error(request)
 
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
 import orjson
 from django.db import connection
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
 from procrastinate import App, JobContext
 from procrastinate.contrib.django import app as queue_app
+from procrastinate.contrib.django.models import ProcrastinateEvent, ProcrastinateJob
 from procrastinate.contrib.django.utils import connector_params
 from procrastinate.psycopg_connector import PsycopgConnector
 from psycopg import AsyncConnection
@@ -52,6 +56,16 @@ def forget(job_ids: Iterable[int]) -> None:
     """Deletes jobs whatever their state: those that a lost worker had taken."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM procrastinate_jobs WHERE id = ANY(%s)", [list(job_ids)])
+
+
+def jobs_that_wake(job_id: Any, seconds: float) -> QuerySet[Any]:
+    """The job with this id (a value or an expression) as long as it wakes somebody.
+
+    It does while it waits, and for `seconds` after a worker has taken it.
+    """
+    since = Now() - timedelta(seconds=seconds)
+    just_taken = ProcrastinateEvent.objects.filter(job=OuterRef("pk"), type="started", at__gt=since)
+    return ProcrastinateJob.objects.filter(~Q(status="doing") | Exists(just_taken), pk=job_id)
 
 
 def _worker_connector() -> PsycopgConnector:
@@ -111,4 +125,4 @@ async def work(
 
 
 Task = Callable[..., Awaitable[None]]
-__all__ = ["App", "JobContext", "abort", "defer", "forget", "task", "work"]
+__all__ = ["App", "JobContext", "abort", "defer", "forget", "jobs_that_wake", "task", "work"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import time_machine
+from django.core.cache import caches
 from django.test import Client, RequestFactory
 
 from accounts.throttling import LoginGuard, check_rate, client_address
@@ -174,3 +175,35 @@ def test_believes_as_many_proxies_as_are_ours(settings, proxies, forwarded, addr
     settings.TRUSTED_PROXIES = proxies
     headers = {"X-Forwarded-For": forwarded} if forwarded else {}
     assert client_address(RequestFactory().get("/", headers=headers, REMOTE_ADDR="10.0.0.9")) == address
+
+
+@pytest.fixture
+def absent_redis(settings):
+    """The cache that all processes share does not answer."""
+    options = {"socket_connect_timeout": 0.1, "socket_timeout": 0.1}
+    backend = "agentplatform.lib.redis_cache.RedisCache"
+    there = {"BACKEND": backend, "LOCATION": "redis://127.0.0.1:1", "OPTIONS": options}
+    settings.CACHES = {**settings.CACHES, "default": there}
+    yield
+    caches["own"].clear()
+
+
+def test_lets_the_rate_pass_while_redis_is_away(absent_redis, rates, clock):
+    rates(chat="2/minute")
+    check_rate("chat", "10.0.0.1")
+    check_rate("chat", "10.0.0.1")
+
+
+def test_refuses_beyond_the_rate_while_redis_is_away(absent_redis, rates, clock):
+    rates(chat="1/minute")
+    check_rate("chat", "10.0.0.1")
+    with pytest.raises(RateLimited):
+        check_rate("chat", "10.0.0.1")
+
+
+def test_slows_guessing_down_while_redis_is_away(absent_redis, rates, clock):
+    rates(login="1/minute")
+    for _ in range(2):
+        LoginGuard("10.0.0.1", "alice").enter()
+    with pytest.raises(RateLimited):
+        LoginGuard("10.0.0.1", "alice").enter()

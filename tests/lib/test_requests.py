@@ -188,6 +188,21 @@ def test_answers_a_page_where_a_page_fails(client):
     assert (response.status_code, response.headers["Content-Type"]) == (500, "text/html; charset=utf-8")
 
 
+def test_says_when_to_come_back_while_the_database_is_away(client):
+    response = client.get("/page-without-database/")
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+
+
+async def test_says_so_of_asynchronous_views_and_pages_too(async_client):
+    for path in ("/api/without-database", "/page-without-database/"):
+        response = await async_client.get(path)
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+
+
+def test_shows_nothing_of_the_inside_while_the_database_is_away(client):
+    assert b"unexpectedly" not in client.get("/page-without-database/").content
+
+
 @pytest.mark.parametrize("debug", [True, False])
 def test_answers_unknown_paths_in_the_apis_shape(client, settings, debug):
     settings.DEBUG = debug

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 from django.contrib import messages
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.urls import path
 from rest_framework.response import Response
@@ -42,6 +43,14 @@ async def async_broken(request: HttpRequest) -> HttpResponse:
     raise ZeroDivisionError("the inside")
 
 
+async def async_without_database(request: HttpRequest) -> HttpResponse:
+    raise OperationalError("server closed the connection unexpectedly")
+
+
+def page_without_database(request: HttpRequest) -> HttpResponse:
+    raise OperationalError("server closed the connection unexpectedly")
+
+
 def page(request: HttpRequest) -> HttpResponse:
     messages.info(request, "hello")
     return HttpResponse(f"page {hasattr(request, 'session')}")
@@ -61,6 +70,8 @@ urlpatterns = [
     path("api/v1/broken", async_broken),
     path("page/", page),
     path("broken-page/", broken_page),
+    path("api/v1/without-database", async_without_database),
+    path("page-without-database/", page_without_database),
     path("api/<path:path>", error_views.unknown_path),
 ]
 handler400 = "agentplatform.lib.error_views.bad_request"

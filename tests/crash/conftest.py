@@ -1,0 +1,99 @@
+"""What the crash suite needs: agents whose model and tools are real endpoints that count, and a summary at the end.
+
+It is run apart from the other tests (`make test-crash`), on a PostgreSQL of its own, which it kills.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from agents.models import Agent
+from tests.agents.http_endpoint import HttpEndpoint
+from tests.crash.nursery import Nursery, nursery
+from tests.crash.points import kind_of
+from tests.crash.proof import Witnesses
+from tests.engine.conftest import agent_on, close_connections, endpoint, endpoint_process
+from tests.factories import AgentToolFactory, HttpToolFactory
+
+__all__ = ["agent_on", "close_connections", "endpoint", "endpoint_process"]
+
+# Three words, 30 ms apart, also before it calls a tool: each is a flush of its own.
+MODEL = "slow-3-30"
+HELD = pytest.StashKey[dict[str, Sequence[str]]]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All of this folder belongs to the suite, and every test of it needs committed rows."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.crash)
+            item.add_marker(pytest.mark.django_db(transaction=True))
+
+
+@pytest.fixture
+def effects() -> Iterator[HttpEndpoint]:
+    """Where the agents' tools have their effects: it remembers every request."""
+    with HttpEndpoint() as effects:
+        yield effects
+
+
+@pytest.fixture
+def witnesses(endpoint, effects) -> Witnesses:
+    endpoint.reset()
+    return Witnesses(endpoint, effects)
+
+
+@pytest.fixture
+def notifier(agent_on, workspace, effects) -> Callable[..., Agent]:
+    """`notifier(idempotent=True)`: an agent whose tool notifies the counting endpoint, as `proof.query` asks it to."""
+
+    def make(*, model: str = MODEL, idempotent: bool = True) -> Agent:
+        request = {"method": "POST", "url": f"{effects.url}/{{number}}"}
+        tool = HttpToolFactory(workspace=workspace, name="notify", request=request, idempotent=idempotent)
+        return agent_on(model, tools=[tool])
+
+    return make
+
+
+@pytest.fixture
+def delegator(agent_on, notifier, workspace) -> Callable[[], Agent]:
+    """`delegator()`: an agent whose tool is a notifying agent, as `proof.delegated_query` asks it to."""
+
+    def make() -> Agent:
+        helper = AgentToolFactory(workspace=workspace, name="helper", agent=notifier())
+        return agent_on(MODEL, tools=[helper])
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def victims(django_db_setup) -> Iterator[Nursery]:
+    with nursery() as victims:
+        yield victims
+
+
+@pytest.fixture
+def held(request) -> Callable[[str, Sequence[str]], None]:
+    """`held("straight", points)`: all of these points were met and all promises held, says the summary."""
+    return request.config.stash.setdefault(HELD, {}).__setitem__
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    if not (stories := config.stash.get(HELD, {})):
+        return
+    terminalreporter.section("killed at")
+    for story, points in stories.items():
+        kinds = Counter(map(kind_of, points))
+        shown = ", ".join(f"{kind} {count}" for kind, count in kinds.items())
+        terminalreporter.write_line(f"{story:<12} {len(points):>3} points: {shown}")
+    total = sum(map(len, stories.values()))
+    terminalreporter.write_line(
+        f"{total} points, {'all held' if exitstatus == 0 else 'but not all tests passed'}"
+    )
