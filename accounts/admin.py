@@ -138,6 +138,12 @@ class MemberInline(TenantInline, TabularInline):
 class WorkspaceForm(forms.ModelForm):
     """A workspace, checked as in the API."""
 
+    class Meta:
+        help_texts = {
+            "max_concurrent_runs": _("Empty: as many as the platform's settings say. 0: any number."),
+            "kept_checkpoints": _("Of each run that has ended, the newest. Empty: all."),
+        }
+
     def clean_currency(self) -> str:
         currency: str = self.cleaned_data["currency"]
         if not self.instance._state.adding:
@@ -180,7 +186,10 @@ class WorkspaceAdmin(TenantAccess, SaysErrors, ModelAdmin):
         return self.inlines if obj else []
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        return self.readonly_fields if obj is None else [*self.readonly_fields, "slug"]
+        """The limit protects the other tenants from this one, so it is not its own admin's to raise."""
+        fixed = [] if obj is None else ["slug"]
+        limit = [] if reach(request).is_superuser else ["max_concurrent_runs"]
+        return [*self.readonly_fields, *fixed, *limit]
 
     def save_model(self, request: HttpRequest, obj: Workspace, form: forms.ModelForm, change: bool) -> None:
         obj.save()

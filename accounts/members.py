@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.contrib.auth.password_validation import validate_password
@@ -30,7 +30,7 @@ class Added(NamedTuple):
     password: str
 
 
-def create_workspace(owner: User, **fields: str) -> Workspace:
+def create_workspace(owner: User, **fields: Any) -> Workspace:
     """A new workspace with `owner` as its admin."""
     with transaction.atomic():
         workspace = Workspace.objects.create(**fields)

@@ -26,7 +26,12 @@ WRITE_CONFIGURATION = frozenset(
     if (verb, resource) != ("test", "agent")
 )
 OWN_WORK = frozenset(
-    {"read:session", "write:session", "delete:session", "read:run", "execute:agent", "control:run"},
+    {
+        *("read:session", "write:session", "delete:session"),
+        *("read:run", "execute:agent", "control:run"),
+        *("read:approval", "decide:approval"),
+        *("read:schedule", "write:schedule", "delete:schedule"),
+    },
 )
 OF_ALL_USERS = frozenset(
     {"read:all-runs", "read:all-sessions", "control:all-runs", "write:all-sessions", "delete:all-sessions"}
@@ -34,15 +39,18 @@ OF_ALL_USERS = frozenset(
 READ_OF_ALL_USERS = frozenset({"read:all-runs", "read:all-sessions"})
 OWN_KEYS = frozenset({"read:api-key", "write:api-key"})
 MEMBERS = frozenset({"read:member", "write:member"})
+WEBHOOKS = frozenset({"read:webhook", "write:webhook", "delete:webhook"})
+QUEUE = frozenset({"read:worker", "read:queue", "control:queue"})
 MONEY = frozenset({"read:usage", "export:usage", "read:price"})
 
 permissions_by_role: dict[Role, frozenset[str]] = {
     Role.ADMIN: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS | MEMBERS
-    | MONEY | {"write:price", "write:workspace", "read:history"},
+    | QUEUE | WEBHOOKS | MONEY | {"write:price", "write:workspace", "read:history"},
     Role.OPERATOR: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS
-    | {"read:member", "read:usage", "read:price", "read:history"},
+    | QUEUE | WEBHOOKS | {"read:member", "read:usage", "read:price", "read:history"},
     Role.USER: frozenset({"read:agent"}) | OWN_WORK | OWN_KEYS,
-    Role.VIEWER: READ_CONFIGURATION | READ_OF_ALL_USERS | OWN_KEYS | {"read:run", "read:session"},
+    Role.VIEWER: READ_CONFIGURATION | READ_OF_ALL_USERS | OWN_KEYS
+    | {"read:run", "read:session", "read:approval", "read:queue"},
     Role.AUDITOR: MONEY | OWN_KEYS | {"read:history"},
 }  # fmt: skip
 

@@ -10,9 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Count, Q, Sum
-from django.db.models.functions import Now
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -21,8 +19,10 @@ from django.utils.translation import gettext as _
 from accounts.admin_base import reach
 from agentplatform.lib.ids import first_uuid7_at
 from billing.models import Entry, UsageRecord
-from runs.admin_sections import runs_of
-from runs.models import IN_FLIGHT, Run, Status, Worker
+from runs.admin.lists import visible_runs
+from runs.admin.sections import runs_of
+from runs.models import Approval, Status, Worker
+from runs.queueing import figures as queues
 
 # How many of the past day's runs are looked at.
 MOST_RUNS = 5000
@@ -47,27 +47,36 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     if may("read:run"):
         figures += runs_now(request) + runs_of_day(request, now)
         context["sections"] = [runs_of(visible_runs(request), LATEST)]
+    if may("read:approval"):
+        figures.append(waiting_for_a_person(request))
     if may("read:usage"):
         figures += spent_today(request, now)
-    if may("control:all-runs"):
+    if may("read:worker"):
         figures += workers()
     context |= {"figures": figures, "title": _("Overview")}
     return context
 
 
-def visible_runs(request: HttpRequest) -> Any:
-    return reach(request).rows(Run.objects.all(), "read:run")
-
-
 def runs_now(request: HttpRequest) -> list[Figure]:
-    """How many runs wait for a worker, and how many are in one's hands."""
-    counted = visible_runs(request).order_by().filter(status__in=IN_FLIGHT).values_list("status")
-    now = dict(counted.annotate(Count("pk")))
-    running = now.get(Status.RUNNING, 0) + now.get(Status.PAUSING, 0)
+    """How many runs are in workers' hands, how many wait, and for how long and what."""
+    found = queues.figures(visible_runs(request))
+    behind, seconds = found["behind_in_session"], found["oldest_wait_seconds"]
+    note = _("%(runs)s more wait for another run of their session") % {"runs": behind} if behind else ""
+    longest = "–" if seconds is None else str(timedelta(seconds=round(seconds)))
+    waiting = runs_with(Status.QUEUED)
     return [
-        Figure(_("Running now"), str(running), link=runs_with(Status.RUNNING)),
-        Figure(_("Waiting in the queue"), str(now.get(Status.QUEUED, 0)), link=runs_with(Status.QUEUED)),
+        Figure(_("Running now"), str(found["running"]), link=runs_with(Status.RUNNING)),
+        Figure(_("Waiting in the queue"), str(found["depth"]), note, waiting),
+        Figure(_("Longest wait"), longest, link=waiting),
+        Figure(_("Held back"), str(found["held_back"]), _("by their workspace's limit"), waiting),
     ]
+
+
+def waiting_for_a_person(request: HttpRequest) -> Figure:
+    """How many tool calls somebody has to decide."""
+    pending = reach(request).rows(Approval.objects.filter(status=Approval.Status.PENDING), "read:approval")
+    page = reverse("admin:runs_approval_changelist")
+    return Figure(_("Waiting for a person"), str(pending.order_by().count()), link=page)
 
 
 def runs_of_day(request: HttpRequest, now: datetime) -> list[Figure]:
@@ -105,9 +114,7 @@ def spent(row: dict[str, Any]) -> Figure:
 
 def workers() -> list[Figure]:
     """How many worker processes are alive, and how many runs they can hold."""
-    latest_loss = Now() - timedelta(seconds=settings.WORKER_LOST_AFTER_SECONDS)
-    alive = Worker.objects.filter(beat_at__gte=latest_loss)
-    found = alive.aggregate(count=Count("pk"), room=Sum("concurrency", default=0))
+    found = Worker.objects.alive().aggregate(count=Count("pk"), room=Sum("concurrency", default=0))
     room = _("room for %(room)s runs") % {"room": found["room"]}
     note = room if found["count"] else _("No run will start.")
     return [Figure(_("Workers"), str(found["count"]), note, reverse("admin:runs_worker_changelist"))]

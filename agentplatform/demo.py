@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,7 +31,6 @@ ENDPOINT_MODEL = "openai"
 # the first start. Django hashes a password anew, with its own number of iterations, when its user signs in.
 FEW_ITERATIONS = 1_000
 STAFF = {Role.ADMIN, Role.OPERATOR, Role.VIEWER, Role.AUDITOR}
-TOOLS = ("calculator", "current_time", "json_query", "unit_convert")
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,16 @@ class Credential:
 
 
 @dataclass(frozen=True)
+class DemoTool:
+    """A function of the installation, or another demo agent that is asked."""
+
+    name: str
+    function: str = ""
+    agent: str = ""
+    requires_approval: bool = False
+
+
+@dataclass(frozen=True)
 class DemoAgent:
     name: str
     description: str
@@ -53,12 +62,17 @@ class DemoAgent:
     is_default: bool = False
 
 
+TOOLS = (
+    *(DemoTool(name, function=name) for name in ("calculator", "current_time", "json_query", "unit_convert")),
+    DemoTool("approved_calculator", function="calculator", requires_approval=True),
+    DemoTool("ask_mathematician", agent="mathematician"),
+)
 AGENTS = (
     DemoAgent(
         "assistant",
         "Answers questions, and calculates, tells the time and reads JSON where that helps.",
         "You are a helpful assistant. Answer briefly, and use your tools instead of guessing.",
-        TOOLS,
+        ("calculator", "current_time", "json_query", "unit_convert"),
         is_default=True,
     ),
     DemoAgent(
@@ -69,6 +83,18 @@ AGENTS = (
     ),
     DemoAgent(
         "writer", "Writes short texts, without tools.", "You write clear, short texts in the user's language."
+    ),
+    DemoAgent(
+        "accountant",
+        "Calculates as well, but each calculation waits until a person has approved it.",
+        "You calculate amounts of money. Work every calculation out with the calculator.",
+        ("approved_calculator",),
+    ),
+    DemoAgent(
+        "coordinator",
+        "Hands arithmetic over to the mathematician, as a run of its own.",
+        "You coordinate. Hand every calculation over to the mathematician, and answer with what comes back.",
+        ("ask_mathematician",),
     ),
 )
 
@@ -125,23 +151,31 @@ def _create_configuration(workspace: Workspace) -> None:
         provider="demo",
         model="scripted",
     )
-    tools = [
-        Tool.objects.create(
-            workspace=workspace,
-            name=name,
-            description=registry[name].description,
-            tool_kind=Tool.ToolKind.FUNCTION,
-            function=name,
-            idempotent=True,
-        )
-        for name in TOOLS
-    ]
-    _record([model, *tools])
-    _record(_create_agent(wanted, workspace, model) for wanted in AGENTS)
+    _record([model])
+    agents = {wanted.name: _create_agent(wanted, workspace, model) for wanted in AGENTS}
+    tools = {wanted.name: _create_tool(wanted, workspace, agents) for wanted in TOOLS}
+    _record(tools.values())
+    for wanted in AGENTS:
+        agents[wanted.name].tools.set([tools[name] for name in wanted.tools])
+    _record(agents.values())
+
+
+def _create_tool(wanted: DemoTool, workspace: Workspace, agents: Mapping[str, Agent]) -> Tool:
+    agent = agents.get(wanted.agent)
+    return Tool.objects.create(
+        workspace=workspace,
+        name=wanted.name,
+        description=agent.description if agent else registry[wanted.function].description,
+        tool_kind=Tool.ToolKind.AGENT if agent else Tool.ToolKind.FUNCTION,
+        function=wanted.function,
+        agent=agent,
+        idempotent=agent is None,
+        requires_approval=wanted.requires_approval,
+    )
 
 
 def _create_agent(wanted: DemoAgent, workspace: Workspace, model: ChatModel) -> Agent:
-    agent = Agent.objects.create(
+    return Agent.objects.create(
         workspace=workspace,
         model=model,
         name=wanted.name,
@@ -150,8 +184,6 @@ def _create_agent(wanted: DemoAgent, workspace: Workspace, model: ChatModel) -> 
         is_default=wanted.is_default,
         tags=["demo"],
     )
-    agent.tools.set(Tool.objects.filter(workspace=workspace, name__in=wanted.tools))
-    return agent
 
 
 def _record(instances: Iterable[Configuration]) -> None:

@@ -23,7 +23,10 @@ title_by_room = {
 # Titles, and names of Material Symbols. The order is the sidebar's; models that are not named here follow.
 entry_by_model = {
     "runs.run": (gettext_lazy("Runs"), "play_circle"),
+    "runs.approval": (gettext_lazy("Approvals"), "approval"),
     "runs.session": (gettext_lazy("Sessions"), "forum"),
+    "runs.schedule": (gettext_lazy("Schedules"), "schedule"),
+    "runs.webhook": (gettext_lazy("Webhooks"), "webhook"),
     "runs.worker": (gettext_lazy("Workers"), "memory"),
     "agents.agent": (gettext_lazy("Agents"), "smart_toy"),
     "agents.chatmodel": (gettext_lazy("Models"), "neurology"),

@@ -20,7 +20,22 @@ from agents.snapshots import set_fallbacks
 from agents.versions import record
 from billing.models import Entry, Outcome, Price, UsageRecord
 from runs.events import EventType
-from runs.models import Message, Run, RunEvent, RunStep, Session, Status
+from runs.models import (
+    Approval,
+    Checkpoint,
+    CheckpointBlob,
+    Message,
+    Run,
+    RunEvent,
+    RunStep,
+    Schedule,
+    Session,
+    Status,
+    ToolCall,
+    Webhook,
+    WebhookDelivery,
+)
+from runs.webhooks.signing import new_secret
 
 PASSWORD = "correct horse battery staple"
 
@@ -110,7 +125,7 @@ class ChatModelFactory(ConfigurationFactory):
 
 
 class ToolFactory(ConfigurationFactory):
-    """The calculator. `HttpToolFactory` makes a tool that sends a request."""
+    """The calculator. `HttpToolFactory` makes a tool that sends a request, `AgentToolFactory` asks an agent."""
 
     class Meta:
         model = Tool
@@ -137,6 +152,14 @@ class AgentFactory(ConfigurationFactory):
 
     name = factory.Sequence(lambda number: f"agent-{number}")
     model = factory.SubFactory(ChatModelFactory, workspace=factory.SelfAttribute("..workspace"))
+
+
+class AgentToolFactory(ToolFactory):
+    """A tool that asks an agent of its workspace."""
+
+    tool_kind = Tool.ToolKind.AGENT
+    function = ""
+    agent = factory.SubFactory(AgentFactory, workspace=factory.SelfAttribute("..workspace"))
 
 
 # billing
@@ -248,6 +271,39 @@ class RunStepFactory(DjangoModelFactory):
     finished_at = factory.LazyFunction(timezone.now)
 
 
+class ApprovalFactory(DjangoModelFactory):
+    """A call of the calculator that a waiting run asks a person for."""
+
+    class Meta:
+        model = Approval
+
+    workspace = factory.SelfAttribute("run.workspace")
+    run = factory.SubFactory(RunFactory, status=Status.WAITING)
+    kind = Approval.Kind.TOOL_CALL
+    key = factory.LazyAttribute(lambda approval: f"{approval.kind}:{approval.step}:{approval.call_id}")
+    step = 2
+    tool = "calculator"
+    call_id = factory.Sequence(lambda number: f"call-{number}")
+    arguments = factory.LazyFunction(lambda: {"expression": "17 * 23"})
+    created_at = factory.LazyFunction(timezone.now)
+
+
+class ToolCallFactory(DjangoModelFactory):
+    """A call of the calculator that has ended."""
+
+    class Meta:
+        model = ToolCall
+
+    run = factory.SubFactory(RunFactory)
+    step_num = 2
+    call_id = factory.Sequence(lambda number: f"call-{number}")
+    tool = "calculator"
+    attempt = 1
+    status = ToolCall.Status.DONE
+    claimed_at = factory.LazyFunction(timezone.now)
+    finished_at = factory.LazyFunction(timezone.now)
+
+
 class RunEventFactory(DjangoModelFactory):
     """The run's next event; the run counts it in `last_seq`."""
 
@@ -267,3 +323,79 @@ class RunEventFactory(DjangoModelFactory):
         event.run.last_seq = event.seq
         event.run.save(update_fields=["last_seq"])
         return event
+
+
+class ScheduleFactory(DjangoModelFactory):
+    """Every day at 7:30 in Berlin, as a member of its workspace; due a day from now."""
+
+    class Meta:
+        model = Schedule
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    user = factory.LazyAttribute(lambda schedule: MembershipFactory(workspace=schedule.workspace).user)
+    agent = factory.SubFactory(AgentFactory, workspace=factory.SelfAttribute("..workspace"))
+    name = factory.Sequence(lambda number: f"schedule-{number}")
+    input = factory.LazyFunction(lambda: {"messages": [{"role": "user", "content": "What is 17 * 23?"}]})
+    cron = "30 7 * * *"
+    timezone = "Europe/Berlin"
+    next_run_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=1))
+
+
+class WebhookFactory(DjangoModelFactory):
+    """Is told of the ends of all runs."""
+
+    class Meta:
+        model = Webhook
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    name = factory.Sequence(lambda number: f"webhook-{number}")
+    url = "https://hooks.example.com/agents"
+    events = factory.LazyFunction(lambda: ["run_completed", "run_failed", "run_cancelled"])
+    secret = factory.LazyFunction(new_secret)
+
+
+class WebhookDeliveryFactory(DjangoModelFactory):
+    """A message that waits for its first attempt."""
+
+    class Meta:
+        model = WebhookDelivery
+
+    webhook = factory.SubFactory(WebhookFactory)
+    type = "run_completed"
+    payload = factory.LazyAttribute(lambda delivery: {"type": delivery.type, "data": {"response": "391"}})
+    created_at = factory.LazyFunction(timezone.now)
+    next_attempt_at = factory.LazyAttribute(lambda delivery: delivery.created_at)
+
+
+class CheckpointFactory(DjangoModelFactory):
+    """A state of a run as LangGraph saves it. `messages` are shaped as states show them."""
+
+    class Meta:
+        model = Checkpoint
+
+    run = factory.SubFactory(RunFactory)
+    thread_id = factory.LazyAttribute(lambda checkpoint: checkpoint.run.thread_id)
+    checkpoint_id = factory.LazyFunction(lambda: str(uuid7()))
+    step_num = factory.LazyAttribute(lambda checkpoint: checkpoint.run.checkpoints.count())
+    metadata = factory.LazyAttribute(lambda checkpoint: {"source": "loop", "run_id": str(checkpoint.run.pk)})
+    created_at = factory.LazyFunction(timezone.now)
+
+    @classmethod
+    def _create(cls, model_class, *args, messages=(), **kwargs):
+        # Imported here because it brings LangChain along, which most tests do without.
+        from runs.engine.messages import from_json
+        from runs.engine.states import strict_serializer
+
+        version = kwargs["checkpoint_id"]
+        kind, blob = strict_serializer().dumps_typed([from_json(message) for message in messages])
+        place = {"thread_id": kwargs["thread_id"], "channel": "messages", "version": version}
+        CheckpointBlob.objects.create(**place, type=kind, blob=blob)
+        state = {
+            "v": 4,
+            "id": kwargs["checkpoint_id"],
+            "ts": kwargs["created_at"].isoformat(),
+            "channel_values": {},
+            "channel_versions": {"messages": version},
+            "versions_seen": {},
+        }
+        return super()._create(model_class, *args, checkpoint=state, message_count=len(messages), **kwargs)

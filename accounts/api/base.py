@@ -44,6 +44,12 @@ class TenantViewSet(viewsets.GenericViewSet[Any]):
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "actor": getattr(self.request, "auth", None)}
 
+    def body_of(self, serializer_class: type[BaseSerializer[Any]]) -> dict[str, Any]:
+        """The request's body, validated by a serializer that is not the resource's."""
+        serializer = serializer_class(data=self.request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        return serializer.validated_data
+
     def perform_create(self, serializer: BaseSerializer[Any]) -> None:
         serializer.save(workspace_id=self.actor.workspace_id)
 

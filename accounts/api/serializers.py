@@ -207,13 +207,19 @@ class WorkspaceSerializer(StrictModelSerializer):
         "slug": "acme",
         "name": "Acme",
         "currency": "USD",
+        "kept_checkpoints": 20,
         "created_at": "2026-11-20T10:00:00Z",
     }
 
     class Meta:
         model = Workspace
-        fields = ["id", "slug", "name", "currency", "created_at"]
+        fields = ["id", "slug", "name", "currency", "kept_checkpoints", "created_at"]
         read_only_fields = ["id", "created_at"]
+        extra_kwargs = {
+            "kept_checkpoints": {
+                "help_text": "Of each run that has ended, the newest; null: all. What people have made or forked stays."
+            }
+        }
 
     def validate_slug(self, value: str) -> str:
         if self.instance is not None and value != self.instance.slug:

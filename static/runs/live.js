@@ -1,8 +1,9 @@
 // The live page of a run: its events come over a WebSocket, are added up by the transcript, and shown once per frame.
 
+import { Approvals } from "./approvals.js";
 import { EventLog } from "./event_log.js";
 import { RunSocket } from "./socket.js";
-import { Timeline, seconds } from "./timeline.js";
+import { Timeline, noteText, seconds } from "./timeline.js";
 import { Transcript } from "./transcript.js";
 
 const page = JSON.parse(document.getElementById("page").textContent);
@@ -13,7 +14,7 @@ const transcript = new Transcript();
 const timeline = new Timeline(part("steps"), texts);
 const log = new EventLog(part("log"), part("log-count"));
 const changed = new Set();
-const pausable = new Set(["queued", "running"]);
+const pausable = new Set(["queued", "running", "waiting"]);
 const resumable = new Set(["pausing", "paused"]);
 let awaitsFrame = false;
 
@@ -24,9 +25,16 @@ const socket = new RunSocket(page.socket, {
     log.add(event);
     showSoon();
   },
-  onAnswer: ({ ok, error }) => tell(ok ? "" : error.message),
+  onAnswer(answer) {
+    if (!approvals.hear(answer)) tell(answer.ok ? "" : answer.error.message);
+  },
   onState: showConnection,
 });
+
+const approvals = new Approvals(
+  { section: part("approvals"), list: part("approvals-list"), reject: part("reject"), edit: part("edit") },
+  texts, page.may_decide, send,
+);
 
 /** Many events in one frame are one change of the page. */
 function showSoon() {
@@ -44,6 +52,7 @@ function show() {
   changed.clear();
   showAnswer(transcript.answer);
   showStatus(transcript.status || page.status);
+  approvals.show(transcript.open);
   showUsage();
   part("steps-empty").hidden = transcript.items.length > 0;
 }
@@ -112,15 +121,38 @@ function offerVerbs(status) {
   if (!part("verbs")) return;
   if (transcript.ended) {
     part("confirm").close("");
+    part("more").close("");
     part("verbs").remove();
     return;
   }
+  part("start").hidden = status !== "created";
   part("pause").hidden = !pausable.has(status);
   part("resume").hidden = !resumable.has(status);
 }
 
-function send(action) {
-  if (!socket.send({ action })) tell(texts.not_connected);
+/** Sends a command; false, and said, while there is no connection. */
+function send(command) {
+  const isSent = socket.send(command);
+  if (!isSent) tell(texts.not_connected);
+  return isSent;
+}
+
+/** Where the budget is spent, resuming needs more of it. */
+function resume() {
+  const why = transcript.pausedWhy;
+  if (why?.reason !== "budget_exceeded") {
+    send({ action: "resume" });
+    return;
+  }
+  part("more-why").textContent = noteText(texts, { type: "run_paused", data: why });
+  part("more-value").value = why.value;
+  part("more").returnValue = "";
+  part("more").showModal();
+}
+
+function resumeWithMore() {
+  if (part("more").returnValue !== "resume") return;
+  send({ action: "resume", limits: { [transcript.pausedWhy?.limit]: part("more-value").value } });
 }
 
 function askToCancel() {
@@ -130,11 +162,13 @@ function askToCancel() {
 
 function cancelIfConfirmed() {
   if (part("confirm").returnValue !== "cancel" || transcript.ended) return;
-  send("cancel");
+  send({ action: "cancel" });
 }
 
-part("pause")?.addEventListener("click", () => send("pause"));
-part("resume")?.addEventListener("click", () => send("resume"));
+part("start")?.addEventListener("click", () => send({ action: "start" }));
+part("pause")?.addEventListener("click", () => send({ action: "pause" }));
+part("resume")?.addEventListener("click", resume);
+part("more").addEventListener("close", resumeWithMore);
 part("cancel")?.addEventListener("click", askToCancel);
 part("confirm").addEventListener("close", cancelIfConfirmed);
 setInterval(() => transcript.ended || showUsage(), 1000);

@@ -25,7 +25,7 @@ export class Timeline {
 
   update(item) {
     if (!this.#views.has(item)) {
-      const view = item.kind === "step" ? new StepView(this.texts) : new NoteView(this.texts);
+      const view = new views[item.kind](this.texts);
       this.#views.set(item, view);
       this.list.append(view.root);
     }
@@ -41,8 +41,27 @@ class NoteView {
 
   update({ event }) {
     const { data } = event;
-    const said = data.reason ?? data.message ?? data.attempt ?? "";
-    this.root.textContent = `${this.texts[event.type] ?? event.type} ${said}`.trim();
+    this.root.textContent = noteText(this.texts, event);
+    if (data.children) this.root.append(...data.children.flatMap((child) => [" ", toRun(child, this.texts)]));
+  }
+}
+
+class ApprovalNote {
+  constructor(texts) {
+    this.texts = texts;
+    this.tool = element("code", "tool");
+    this.state = element("span", "state");
+    this.reason = element("p", "said");
+    this.args = new Folded(texts.arguments, "thoughts");
+    this.root = element("li", "note approval-note", element("div", "head", this.tool, this.state), this.reason, this.args.root);
+  }
+
+  update({ tool, state, by, reason, args }) {
+    this.root.dataset.state = state;
+    this.tool.textContent = tool;
+    this.state.textContent = filled(this.texts[`approval_${state}`] ?? state, { by: by || this.texts.nobody });
+    this.reason.textContent = reason;
+    this.args.update(shown(args));
   }
 }
 
@@ -91,20 +110,29 @@ class CallView {
     this.tool = element("code", "tool");
     this.state = element("span", "state");
     this.time = element("span", "time");
+    this.child = element("p", "child");
     this.args = element("pre");
     this.result = element("pre", "result");
     const summary = element("summary", "", this.tool, this.state, this.time);
     const body = [element("h4", "", texts.arguments), this.args, element("h4", "", texts.result), this.result];
-    this.root = element("details", "call", summary, ...body);
+    this.root = element("details", "call", summary, this.child, ...body);
   }
 
   update(call) {
     this.root.dataset.state = call.state;
     this.tool.textContent = call.tool;
-    this.state.textContent = this.texts[`call_${call.state}`];
+    this.state.textContent = this.#state(call);
     this.time.textContent = seconds(call.duration);
+    this.child.hidden = !call.child;
+    if (call.child && !this.child.hasChildNodes()) this.child.append(toRun(call.child, this.texts));
     this.args.textContent = shown(call.args);
     this.result.textContent = call.result === null ? "…" : shown(call.result);
+  }
+
+  /** Of an agent that is at work: how its run stands. */
+  #state({ state, childStatus }) {
+    const ofChild = state === "running" && this.texts[`status_${childStatus}`];
+    return ofChild || this.texts[`call_${state}`];
   }
 }
 
@@ -119,6 +147,28 @@ class Folded {
     this.root.hidden = !text;
     this.text.textContent = text;
   }
+}
+
+/** What a note says, with the reason where there is one. */
+export function noteText(texts, { type, data }) {
+  const known = texts[`${type}_${data.reason}`];
+  const said = known ? "" : (data.reason ?? data.message ?? data.attempt ?? "");
+  const text = filled(known ?? texts[type] ?? type, { ...data, limit: texts[`limit_${data.limit}`] ?? data.limit });
+  return `${text} ${said}`.trim();
+}
+
+const views = { step: StepView, note: NoteView, approval: ApprovalNote };
+
+/** A text with `{name}` replaced by what `values` have for it. */
+export function filled(text, values) {
+  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
+}
+
+/** A link to the live page of another run. */
+function toRun(id, texts) {
+  const link = element("a", "", texts.child_run);
+  link.href = `/runs/${id}/`;
+  return link;
 }
 
 /** A value as people read it: text as it is, anything else as indented JSON. */

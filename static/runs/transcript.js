@@ -1,8 +1,9 @@
 // What a run's events add up to: pure data, no page. Events are the envelopes of the WebSocket.
 //
 // A lost worker's attempt is superseded: what it did after its last checkpoint is void, and the steps begin
-// again from there. A model call that is made again voids the text that it had streamed. What was used stays
-// used in both cases.
+// again from there. Tool calls that have ended stand: they are not made again, nor told again. A model call that is
+// made again voids the text that it had streamed. A run that is set back to a checkpoint forgets all that came after.
+// What was used stays used in every case.
 
 import { addAmounts } from "./decimal.js";
 
@@ -21,12 +22,16 @@ const statusByType = {
 const terminal = new Set(["completed", "failed", "cancelled"]);
 // They tell what happened to the run as a whole, so they outlive the attempt that they were told in.
 const aboutTheRun = new Set([
-  "run_queued", "run_started", "attempt_started", "run_pausing", "run_paused", "run_resumed", "budget_warning",
+  "run_queued", "run_started", "attempt_started", "run_pausing", "run_paused", "run_waiting", "run_resumed",
+  "budget_warning",
 ]);
+const aboutApprovals = new Set(["approval_required", "approval_resolved"]);
+const aboutCalls = new Set(["tool_call_started", "tool_call_progress", "tool_call_completed", "tool_call_failed"]);
 
 export class Transcript {
   lastSeq = 0;
   status = "";
+  pausedWhy = null;
   startedAt = null;
   endedAt = null;
   error = null;
@@ -40,12 +45,16 @@ export class Transcript {
   apply(event) {
     this.lastSeq = event.seq;
     this.#follow(event);
-    if (event.type === "attempt_started") {
-      this.#rewind(event);
-      return "all";
-    }
+    if (event.type === "attempt_started") return this.#rewind(event, this.#outlivesItsAttempt());
+    if (event.data.restored_from) return this.#rewind(event, (one) => aboutTheRun.has(one.type));
     this.#valid.push(event);
-    return this.#reduce(event);
+    const changed = this.#reduce(event);
+    return this.ended ? "all" : changed;
+  }
+
+  /** What a person has to decide. */
+  get open() {
+    return this.ended ? [] : this.items.filter((item) => item.kind === "approval" && item.state === "pending");
   }
 
   get ended() {
@@ -64,6 +73,7 @@ export class Transcript {
   #follow(event) {
     const { type, data } = event;
     this.status = statusByType[type] ?? this.status;
+    if (type in statusByType) this.pausedWhy = type === "run_paused" ? data : null;
     if (type === "run_started") this.startedAt = event.timestamp;
     if (type === "usage_recorded") this.#use(data);
     if (!terminal.has(statusByType[type])) return;
@@ -83,20 +93,31 @@ export class Transcript {
     else usage.cost = addAmounts(usage.cost, data.cost);
   }
 
-  /** Goes back to the checkpoint that the new attempt goes on from. */
-  #rewind(event) {
+  /** Goes back to a checkpoint. Of what came after it, that stands which `stands` says. */
+  #rewind(event, stands) {
     const last = event.data.supersedes_after_seq;
-    this.#valid = this.#valid.filter((one) => one.seq <= last || aboutTheRun.has(one.type));
+    this.#valid = this.#valid.filter((one) => one.seq <= last || stands(one));
     this.#valid.push(event);
     this.items = [];
     this.#valid.forEach((one) => this.#reduce(one));
+    return "all";
+  }
+
+  /** What a superseded attempt leaves behind: what happened to the run, approvals, and calls that have ended. */
+  #outlivesItsAttempt() {
+    const ended = this.items.flatMap((item) => (item.calls ?? []).filter((call) => call.state !== "running"));
+    const ids = new Set(ended.map((call) => call.id));
+    return ({ type, data }) =>
+      aboutTheRun.has(type) || aboutApprovals.has(type)
+      // A large result is stored apart, and its event names no call.
+      || (aboutCalls.has(type) && (ids.has(data.call_id) || Boolean(data.payload_id)));
   }
 
   #reduce(event) {
     const { type, data } = event;
     switch (type) {
       case "step_started":
-        return this.#step(event, data.type);
+        return this.#begun(event, data.type);
       case "content_delta":
         return this.#change(event, (step) => (step.text += data.content ?? ""));
       case "thought_delta":
@@ -109,11 +130,16 @@ export class Transcript {
       case "step_completed":
         return this.#change(event, (step) => Object.assign(step, { done: true, duration: data.duration }));
       case "tool_call_started":
-        return this.#change(event, (step) => step.calls.push(startedCall(data)));
+        return this.#change(event, (step) => step.calls.push(startedCall(data)), "tool");
       case "tool_call_progress":
+        return this.#change(event, (step) => followCall(step, data), "tool");
       case "tool_call_completed":
       case "tool_call_failed":
-        return this.#change(event, (step) => endCall(step, type, data));
+        return this.#change(event, (step) => endCall(this.#called(step, data), type, data), "tool");
+      case "approval_required":
+        return this.#ask(event);
+      case "approval_resolved":
+        return this.#resolve(data);
       default:
         return this.#note(event);
     }
@@ -127,34 +153,80 @@ export class Transcript {
     return step;
   }
 
-  #change(event, change) {
-    const known = this.items.findLast((item) => item.kind === "step" && item.number === event.step);
-    const step = known ?? this.#step(event);
+  /** A step is begun again where calls that have ended in the attempt before stand. */
+  #begun(event, type) {
+    const known = this.#numbered(event.step);
+    return known && !known.done ? known : this.#step(event, type);
+  }
+
+  #numbered(number) {
+    return this.items.findLast((item) => item.kind === "step" && item.number === number);
+  }
+
+  #change(event, change, type = "model") {
+    const step = this.#numbered(event.step) ?? this.#step(event, type);
     change(step);
     return step;
   }
 
+  /**
+   * The call that an event is about. A result over 64 KB is stored apart, and its event then names no call: it belongs to
+   * the first one that is open. One that a person has answered or rejected was never started.
+   */
+  #called(step, { call_id: id, tool }) {
+    const known = step.calls.find((one) => (id ? one.id === id : one.state === "running"));
+    if (known || !id) return known;
+    const asked = this.items.findLast((item) => item.kind === "approval" && item.call === id);
+    const call = startedCall({ call_id: id, tool, args: asked?.args ?? "" });
+    step.calls.push(call);
+    return call;
+  }
+
+  #ask({ seq, data }) {
+    const { approval_id: id = null, call_id: call, kind: why = "tool_call", tool = "", deadline = null } = data;
+    const args = data.args ?? data.preview;
+    const approval = { kind: "approval", id, seq, call, why, tool, args, deadline, state: "pending", by: "", reason: "" };
+    this.items.push(approval);
+    return approval;
+  }
+
+  #resolve({ approval_id: id, status, decided_by: by, reason }) {
+    const asked = this.items.filter((item) => item.kind === "approval");
+    // Arguments over 64 KB are stored apart, and the event that asks then has no id.
+    const approval = asked.find((item) => item.id === id) ?? asked.find((item) => !item.id && item.state === "pending");
+    return approval ? Object.assign(approval, { state: status, by, reason }) : null;
+  }
+
   #note(event) {
-    const worthNoting = event.type === "run_queued" ? Boolean(event.data.reason) : noted.has(event.type);
-    if (!worthNoting) return null;
+    if (!isWorthNoting(event)) return null;
     const note = { kind: "note", event };
     this.items.push(note);
     return note;
   }
 }
 
-const noted = new Set([
-  "attempt_started", "run_paused", "run_resumed", "budget_warning", "approval_required", "approval_resolved",
-]);
+const noted = new Set(["attempt_started", "run_paused", "run_resumed", "budget_warning"]);
 
-function startedCall(data) {
-  return { id: data.call_id, tool: data.tool ?? "", args: data.args ?? data, state: "running", result: null, duration: null };
+/** What a run waits for itself, its approvals tell. */
+function isWorthNoting({ type, data }) {
+  if (type === "run_queued") return Boolean(data.reason);
+  if (type === "run_waiting") return data.children.length > 0;
+  return noted.has(type);
 }
 
-/** A result over 64 KB is stored apart, and its event then names no call: it belongs to the first one that is open. */
-function endCall(step, type, data) {
-  const call = step.calls.find((one) => one.id === data.call_id) ?? step.calls.find((one) => one.state === "running");
-  if (!call || type === "tool_call_progress") return;
+function startedCall(data) {
+  const { call_id: id, tool = "", args = data, child_run_id: child = null } = data;
+  return { id, tool, args, child, childStatus: "", state: "running", result: null, duration: null };
+}
+
+/** An agent as a tool: the run that does the work, and how it stands. */
+function followCall(step, data) {
+  const call = step.calls.find((one) => one.id === data.call_id);
+  if (call) Object.assign(call, { child: data.child_run_id, childStatus: data.status });
+}
+
+function endCall(call, type, data) {
+  if (!call) return;
   call.state = type === "tool_call_failed" ? "failed" : "completed";
   call.result = data.payload_id ? `${data.preview} …` : (data.error ?? data.result ?? null);
   call.duration = data.duration ?? null;

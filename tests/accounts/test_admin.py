@@ -82,6 +82,29 @@ def test_lets_no_other_role_change_a_workspace(request, workspace, who):
     assert workspace.name == "Acme"
 
 
+@pytest.mark.parametrize(("who", "limit"), [("alice", None), ("root", 5)])
+def test_lets_only_superusers_limit_a_workspaces_runs(request, workspace, alice, root, who, limit):
+    """The limit protects the other tenants."""
+    data = members_form(workspace, {}) | {"max_concurrent_runs": 5, "name": "Renamed"}
+    browser(request.getfixturevalue(who)).post(url("workspace", "change", workspace.pk), data)
+    workspace.refresh_from_db()
+    assert (workspace.name, workspace.max_concurrent_runs) == ("Renamed", limit)
+
+
+@pytest.mark.parametrize("who", ["alice", "olivia"])
+def test_shows_the_limit_of_a_workspaces_runs(request, workspace, who):
+    Workspace.objects.filter(pk=workspace.pk).update(max_concurrent_runs=4711)
+    content = browser(request.getfixturevalue(who)).get(url("workspace", "change", workspace.pk)).content
+    assert b"4711" in content or b"4,711" in content
+
+
+def test_lets_its_admin_say_how_many_checkpoints_a_workspace_keeps(workspace, alice):
+    data = members_form(workspace, {}) | {"kept_checkpoints": 20}
+    browser(alice).post(url("workspace", "change", workspace.pk), data)
+    workspace.refresh_from_db()
+    assert workspace.kept_checkpoints == 20
+
+
 def test_makes_the_maker_of_a_workspace_its_admin(alice):
     browser(alice).post(url("workspace", "add"), {"slug": "new-one", "name": "New", "currency": "USD"})
     assert Membership.objects.get(workspace__slug="new-one").user == alice

@@ -15,6 +15,7 @@ from runs.models import Run, Status, Worker
 from tests.factories import (
     AgentFactory,
     ApiKeyFactory,
+    ApprovalFactory,
     ChatModelFactory,
     HttpToolFactory,
     MembershipFactory,
@@ -23,8 +24,10 @@ from tests.factories import (
     RunEventFactory,
     RunFactory,
     RunStepFactory,
+    ScheduleFactory,
     SessionFactory,
     UsageRecordFactory,
+    WebhookDeliveryFactory,
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -50,10 +53,19 @@ makers = {
     "billing.price": lambda workspace: PriceFactory(workspace=workspace),
     "runs.session": lambda workspace: MessageFactory(session=SessionFactory(workspace=workspace)).session,
     "runs.run": make_run,
+    "runs.approval": lambda workspace: ApprovalFactory(
+        run=RunFactory(workspace=workspace, status=Status.WAITING)
+    ),
+    "runs.schedule": lambda workspace: ScheduleFactory(workspace=workspace),
+    "runs.webhook": lambda workspace: WebhookDeliveryFactory(webhook__workspace=workspace).webhook,
     "runs.worker": lambda _: Worker.objects.create(host="host", pid=1, concurrency=2, beat_at=timezone.now()),
 }
 # What happened is not made by hand.
-UNADDABLE = ("agents.version", "billing.usagerecord", "runs.run", "runs.worker")
+UNADDABLE = (
+    *("agents.version", "billing.usagerecord", "runs.run", "runs.approval", "runs.worker"),
+    # The API makes them.
+    *("runs.schedule", "runs.webhook"),
+)
 registered = sorted(model._meta.label_lower for model in admin.site._registry)
 
 

@@ -81,6 +81,93 @@ def test_takes_back_what_a_lost_worker_had_said_after_its_checkpoint(happened, s
     expect(page.locator(".step")).to_have_count(2)
 
 
+def called(call_id):
+    return ("tool_call_started", {"tool": f"tool-{call_id}", "args": {}, "call_id": call_id})
+
+
+def answered(call_id):
+    return (
+        "tool_call_completed",
+        {"tool": f"tool-{call_id}", "result": "x", "call_id": call_id, "duration": 0.1},
+    )
+
+
+TOOLS = ("step_started", {"step": 1, "type": "tool"})
+ASKED = (
+    "approval_required",
+    {"approval_id": "1", "kind": "tool_call", "tool": "refund", "args": {}, "call_id": "r", "deadline": None},
+)
+
+
+def test_keeps_the_calls_of_a_lost_worker_that_had_ended(happened, shown):
+    again = ("attempt_started", {"attempt": 2, "resumed_from": None, "supersedes_after_seq": 0, "in_step": 0})
+    page = shown(
+        happened(TOOLS, called("a"), answered("a"), called("b"), again, TOOLS, called("b"), answered("b"))
+    )
+    expect(page.locator(".step")).to_have_count(1)
+    expect(page.locator(".call .tool")).to_have_text(["tool-a", "tool-b"])
+
+
+def test_takes_back_the_calls_of_a_lost_worker_that_had_not_ended(happened, shown):
+    again = ("attempt_started", {"attempt": 2, "resumed_from": None, "supersedes_after_seq": 0, "in_step": 0})
+    page = shown(happened(TOOLS, called("a"), again))
+    expect(page.locator(".note")).to_have_count(1)
+    expect(page.locator(".call")).to_have_count(0)
+
+
+def test_keeps_what_a_person_has_decided(happened, shown):
+    resolved = (
+        "approval_resolved",
+        {"approval_id": "1", "status": "edited", "decided_by": "olivia", "reason": ""},
+    )
+    again = ("attempt_started", {"attempt": 2, "resumed_from": None, "supersedes_after_seq": 0, "in_step": 0})
+    page = shown(happened(TOOLS, ASKED, resolved, again))
+    expect(page.locator(".approval-note")).to_contain_text("changed and approved by olivia")
+
+
+def test_says_that_the_deadline_has_decided(happened, shown):
+    late = {
+        "approval_id": "1",
+        "status": "rejected",
+        "decided_by": "",
+        "reason": "Nobody has decided in time.",
+    }
+    page = shown(happened(TOOLS, ASKED, ("approval_resolved", late)))
+    expect(page.locator(".approval-note")).to_contain_text("rejected by the deadline")
+
+
+def test_forgets_what_came_after_the_checkpoint_that_a_run_is_set_back_to(happened, shown):
+    back = {"checkpoint_id": "2", "restored_from": "1", "supersedes_after_seq": 2, "step": 0, "in_step": 0}
+    paused = ("run_paused", {"run_id": "1", "reason": "restored", "in_step": 0})
+    run = happened(
+        STEP,
+        *said("Kept."),
+        *said(" Gone."),
+        called("a"),
+        answered("a"),
+        ("checkpoint_created", back),
+        paused,
+    )
+    page = shown(run)
+    expect(page.locator("#answer")).to_have_text("Kept.")
+    expect(page.locator(".call")).to_have_count(0)
+    expect(page.locator(".note")).to_have_text("Set back to a checkpoint.")
+
+
+def test_says_which_part_of_the_budget_is_spent(happened, shown):
+    spent = {"run_id": "1", "reason": "budget_exceeded", "limit": "max_tokens", "value": 100, "used": 110}
+    page = shown(happened(STEP, ("run_paused", spent)))
+    expect(page.locator(".note")).to_have_text("Paused, because its budget of tokens is spent: 110 of 100.")
+
+
+def test_follows_an_agent_that_is_asked(happened, shown):
+    child = "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e"
+    progress = {"tool": "tool-a", "call_id": "a", "child_run_id": child, "status": "waiting"}
+    page = shown(happened(TOOLS, called("a"), ("tool_call_progress", progress)))
+    expect(page.locator(".call .state")).to_have_text("Waiting")
+    expect(page.locator(".call .child a")).to_have_attribute("href", f"/runs/{child}/")
+
+
 def test_says_that_another_worker_went_on(happened, shown):
     again = ("attempt_started", {"attempt": 2, "resumed_from": None, "supersedes_after_seq": 0, "in_step": 0})
     page = shown(happened(STEP, *said("Lost"), again))

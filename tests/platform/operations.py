@@ -22,6 +22,7 @@ from accounts.models import User, Workspace
 from accounts.permissions import PUBLIC, SIGNED_IN, permission_of
 from agentplatform.lib.json import dumps
 from agents.models import Configuration
+from runs.models import Schedule, Webhook
 from tests.factories import PASSWORD
 from tests.platform.tenant import Tenant
 
@@ -125,19 +126,30 @@ def methods_of(callback: Any) -> set[str]:
 OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/agents/{pk}": lambda tenant: tenant.agent,
     "/agents/{pk}/versions/{number}": lambda tenant: 1,
+    "/approvals/{pk}": lambda tenant: tenant.approval,
     "/auth/api-keys/{pk}": lambda tenant: tenant.api_key,
     "/billing/prices/{pk}": lambda tenant: tenant.price,
+    "/checkpoints/{pk}": lambda tenant: tenant.checkpoint,
     "/models/{pk}": lambda tenant: tenant.model,
     "/models/{pk}/versions/{number}": lambda tenant: 1,
     "/runs/{pk}": lambda tenant: tenant.run,
     "/runs/{pk}/payloads/{payload_id}": lambda tenant: tenant.payload,
+    "/schedules/{pk}": lambda tenant: tenant.schedule,
     "/sessions/{pk}": lambda tenant: tenant.session,
     "/tools/{pk}": lambda tenant: tenant.tool,
     "/tools/{pk}/versions/{number}": lambda tenant: 1,
+    "/webhooks/{pk}": lambda tenant: tenant.webhook,
+    "/webhooks/{pk}/deliveries/{delivery_id}": lambda tenant: tenant.delivery,
     "/workspaces/{workspace}": lambda tenant: tenant.workspace,
     "/workspaces/{workspace}/members/{user}": lambda tenant: tenant.member,
 }
-NAMES: dict[type, str] = {Configuration: "name", User: "username", Workspace: "slug"}
+NAMES: dict[type, str] = {
+    Configuration: "name",
+    Schedule: "name",
+    User: "username",
+    Webhook: "name",
+    Workspace: "slug",
+}
 
 
 def path_of(path: str, tenant: Tenant, *, by_name: bool = False) -> str:
@@ -211,13 +223,54 @@ def run_body(tenant: Tenant) -> Json:
         "tags": ["one"],
         "priority": 1,
         "limits": {"timeout": 5},
+        "multitask_strategy": "enqueue",
         "start": False,
+    }
+
+
+def schedule_body(tenant: Tenant) -> Json:
+    run = run_body(tenant)
+    names = (
+        "agent_id",
+        "message",
+        "session_id",
+        "user_id",
+        "config",
+        "metadata",
+        "tags",
+        "priority",
+        "limits",
+    )
+    clock = {"cron": "*/5 9-17 * * MON-FRI", "timezone": "Europe/Berlin", "catch_up": "all", "enabled": True}
+    return {"name": "fresh", **{name: run[name] for name in names}, **clock}
+
+
+def webhook_body(tenant: Tenant) -> Json:
+    return {
+        "name": "fresh",
+        "url": "https://hooks.example.com/agents",
+        "events": ["run_completed", "run_failed"],
+        "agent_id": tenant.agent.name,
+        "enabled": True,
     }
 
 
 def chat_body(tenant: Tenant) -> Json:
     body = run_body(tenant)
-    return {name: body[name] for name in ("agent_id", "message", "session_id", "user_id")} | {"stream": True}
+    return {name: body[name] for name in ("agent_id", "message", "session_id", "user_id")} | {
+        "multitask_strategy": "interrupt",
+        "stream": True,
+    }
+
+
+def changes(tenant: Tenant) -> Json:
+    """Modifications of a fork."""
+    return {
+        "modified_query": "Hello again",
+        "system_prompt": "Be brief.",
+        "model": tenant.model.name,
+        "config": {"temperature": 0.5},
+    }
 
 
 def price_body(tenant: Tenant) -> Json:
@@ -245,7 +298,11 @@ BODIES: dict[str, Callable[[Tenant], Json | None]] = {
     "POST /auth/api-keys": lambda tenant: {"name": "fresh", "expires_at": "2100-01-01T00:00:00Z"},
     "DELETE /auth/api-keys/{pk}": nothing,
     "POST /workspaces": lambda tenant: {"slug": "fresh", "name": "Fresh", "currency": "EUR"},
-    "PATCH /workspaces/{workspace}": lambda tenant: {"name": "Renamed", "currency": "USD"},
+    "PATCH /workspaces/{workspace}": lambda tenant: {
+        "name": "Renamed",
+        "currency": "USD",
+        "kept_checkpoints": 20,
+    },
     "POST /workspaces/{workspace}/members": lambda tenant: {
         "username": "dora",
         "role": "user",
@@ -281,17 +338,52 @@ BODIES: dict[str, Callable[[Tenant], Json | None]] = {
     "POST /sessions/{pk}/chat": lambda tenant: {
         "content": "Hello",
         "source": "user",
+        "multitask_strategy": "rollback",
         "stream": False,
     },
+    "POST /queue/requeue": lambda tenant: {"run_ids": [str(tenant.run.pk)]},
     "POST /runs": run_body,
     "POST /runs/{pk}/start": nothing,
     "POST /runs/{pk}/cancel": lambda tenant: {"reason": "Enough."},
     "POST /runs/{pk}/pause": nothing,
-    "POST /runs/{pk}/resume": nothing,
+    "POST /runs/{pk}/resume": lambda tenant: {
+        "limits": {"max_tokens": 1000, "max_cost": "0.5", "timeout": 60}
+    },
     "POST /runs/{pk}/retry": nothing,
+    "POST /approvals/{pk}/approve": nothing,
+    "POST /approvals/{pk}/reject": lambda tenant: {"reason": "Too much."},
+    "POST /approvals/{pk}/edit": lambda tenant: {"arguments": {"expression": "1 + 1"}, "reason": "Less."},
+    "POST /runs/{pk}/checkpoints": lambda tenant: {"description": "Kept", "tags": ["one"]},
+    "POST /schedules": schedule_body,
+    "PUT /schedules/{pk}": schedule_body,
+    "PATCH /schedules/{pk}": schedule_body,
+    "DELETE /schedules/{pk}": nothing,
+    "POST /schedules/{pk}/pause": nothing,
+    "POST /schedules/{pk}/resume": nothing,
+    "POST /schedules/{pk}/trigger": nothing,
+    "POST /webhooks": webhook_body,
+    "PUT /webhooks/{pk}": webhook_body,
+    "PATCH /webhooks/{pk}": webhook_body,
+    "DELETE /webhooks/{pk}": nothing,
+    "POST /webhooks/{pk}/rotate-secret": nothing,
+    "POST /webhooks/{pk}/test": nothing,
+    "POST /webhooks/{pk}/deliveries/{delivery_id}/replay": nothing,
+    "POST /checkpoints/{pk}/restore": lambda tenant: {
+        "create_new_run": True,
+        "modifications": changes(tenant),
+    },
+    "POST /checkpoints/{pk}/fork": lambda tenant: {"description": "Again", "modifications": changes(tenant)},
 }
-# Without these the operation would wait, or go on for ever.
-QUERIES: dict[str, dict[str, str]] = {"GET /runs/{pk}/wait": {"timeout": "0"}}
+# Without these the operation would wait, go on for ever, or have nothing to say. Each is told the path.
+QUERIES: dict[str, Callable[[str], dict[str, str]]] = {
+    "GET /runs/{pk}/wait": lambda path: {"timeout": "0"},
+    "GET /checkpoints/{pk}/diff": lambda path: {"with": path.split("/")[2]},
+}
+
+
+def query_of(operation: Operation, path: str) -> dict[str, str]:
+    """What `operation` has to be asked with."""
+    return QUERIES[str(operation)](path) if str(operation) in QUERIES else {}
 
 
 def body_of(operation: Operation, tenant: Tenant) -> Json | None:
@@ -304,7 +396,7 @@ def body_of(operation: Operation, tenant: Tenant) -> Json | None:
 
 def send(client: Any, operation: Operation, path: str, body: Any = None, **query: str) -> Any:
     """The answer to `operation`, a stream closed unread."""
-    query = QUERIES.get(str(operation), {}) | query
+    query = query_of(operation, path) | query
     if operation.method == "GET":
         response = client.get(path, query)
     else:

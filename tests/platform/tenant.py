@@ -6,12 +6,12 @@ from types import SimpleNamespace
 from typing import Any
 
 from django.db.models import Model
-from django.utils import timezone
 
 from accounts.models import User, Workspace
 from accounts.roles import Role
+from agents.launch import prepare
 from agents.models import Secret
-from runs.models import Checkpoint, RunPayload
+from runs.models import RunPayload
 from tests import factories
 
 MARKER = "ACME-SECRET-MARKER"
@@ -48,6 +48,7 @@ def make_tenant(workspace: Workspace, admin: User, marker: str) -> Tenant:
     _add_configuration(tenant, marker)
     _add_billing(tenant, marker)
     _add_run(tenant, marker)
+    _add_hooks(tenant, marker)
     return tenant
 
 
@@ -92,6 +93,7 @@ def _add_run(tenant: Tenant, marker: str) -> None:
         input_query=marker,
         response_content=marker,
         error={"class": "internal", "message": marker},
+        pins=prepare(tenant.workspace.pk, tenant.agent.name).pins,
         metadata={marker: marker},
         tags=[marker],
         end_user=marker,
@@ -100,11 +102,40 @@ def _add_run(tenant: Tenant, marker: str) -> None:
     tenant.message = factories.MessageFactory(session=tenant.session, run=tenant.run, content=marker)
     tenant.step = factories.RunStepFactory(run=tenant.run, model_response=marker)
     tenant.event = factories.RunEventFactory(run=tenant.run, data={"content": marker})
+    tenant.approval = factories.ApprovalFactory(
+        run=tenant.run, tool=tenant.tool.name, arguments={"expression": marker}, reason=marker
+    )
+    tenant.tool_call = factories.ToolCallFactory(run=tenant.run, message={"content": marker})
     tenant.payload = RunPayload.objects.create(run=tenant.run, data={"content": marker})
-    tenant.checkpoint = Checkpoint.objects.create(
-        thread_id=str(tenant.session.pk),
-        checkpoint_id=marker,
+    tenant.checkpoint = factories.CheckpointFactory(
         run=tenant.run,
-        checkpoint={"content": marker},
-        created_at=timezone.now(),
+        messages=[{"role": "user", "content": marker}],
+        metadata={"content": marker},
+        description=marker,
+        tags=[marker],
+    )
+
+
+def _add_hooks(tenant: Tenant, marker: str) -> None:
+    prefix = tenant.workspace.slug
+    tenant.schedule = factories.ScheduleFactory(
+        workspace=tenant.workspace,
+        user=tenant.admin,
+        agent=tenant.agent,
+        name=f"{prefix}-schedule",
+        end_user=marker,
+        input={"messages": [{"role": "user", "content": marker}]},
+        metadata={marker: marker},
+        tags=[marker],
+        pause_reason=marker,
+    )
+    tenant.webhook = factories.WebhookFactory(
+        workspace=tenant.workspace,
+        agent=tenant.agent,
+        name=f"{prefix}-webhook",
+        url=f"https://hooks.example.com/{marker}",
+        disabled_reason=marker,
+    )
+    tenant.delivery = factories.WebhookDeliveryFactory(
+        webhook=tenant.webhook, run_id=tenant.run.pk, payload={"data": marker}, response=marker, error=marker
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from django.utils import timezone
 
 from runs.models import Status, Worker
-from tests.factories import RunFactory, UsageRecordFactory
+from tests.factories import ApprovalFactory, RunFactory, SessionFactory, UsageRecordFactory
 from tests.runs.admin_support import queries_of, signed_in
 
 
@@ -32,6 +33,33 @@ def test_counts_the_runs_of_now(workspace, olivia, figures):
     RunFactory(workspace=workspace, status=Status.QUEUED)
     seen = figures(olivia)
     assert [seen["Running now"].value, seen["Waiting in the queue"].value] == ["2", "1"]
+
+
+def test_tells_how_long_the_first_run_has_waited(workspace, olivia, figures):
+    assert figures(olivia)["Longest wait"].value == "–"
+    queued_at = timezone.now() - timedelta(hours=2)
+    RunFactory(workspace=workspace, status=Status.QUEUED, queued_at=queued_at)
+    assert figures(olivia)["Longest wait"].value.startswith("2:00:0")
+
+
+def test_counts_what_a_limit_holds_back(workspace, olivia, figures):
+    RunFactory(workspace=workspace, status=Status.QUEUED, held_back=True)
+    RunFactory(workspace=workspace, status=Status.QUEUED)
+    assert figures(olivia)["Held back"].value == "1"
+
+
+def test_counts_apart_what_waits_for_its_session(workspace, olivia, figures):
+    RunFactory(workspace=workspace, status=Status.QUEUED, session=SessionFactory(workspace=workspace))
+    waiting = figures(olivia)["Waiting in the queue"]
+    assert (waiting.value, waiting.note) == ("0", "1 more wait for another run of their session")
+
+
+def test_counts_what_waits_for_a_person(workspace, olivia, figures):
+    run = RunFactory(workspace=workspace, status=Status.WAITING)
+    ApprovalFactory.create_batch(2, run=run)
+    ApprovalFactory(run=run, status="approved")
+    waiting = figures(olivia)["Waiting for a person"]
+    assert (waiting.value, waiting.link) == ("2", "/admin/runs/approval/")
 
 
 def test_counts_how_the_runs_of_the_day_ended(workspace, olivia, figures):
@@ -62,10 +90,18 @@ def test_counts_live_workers(olivia, figures):
     assert figures(olivia)["Workers"].note == "room for 20 runs"
 
 
+OF_RUNS = {
+    *("Running now", "Waiting in the queue", "Longest wait", "Held back"),
+    *("Completed in 24 hours", "Failed in 24 hours", "Waiting for a person"),
+}
+
+
 @pytest.mark.parametrize(
     ("who", "titles"),
     [
-        ("bob", {"Running now", "Waiting in the queue", "Completed in 24 hours", "Failed in 24 hours"}),
+        ("bob", OF_RUNS),
+        ("vera", OF_RUNS),
+        ("olivia", OF_RUNS | {"Spent today", "Workers"}),
         ("audrey", {"Spent today"}),
     ],
 )
@@ -89,7 +125,7 @@ def test_costs_the_same_however_many_runs_there_are(workspace, olivia, django_as
 @pytest.mark.parametrize(
     ("who", "titles"),
     [
-        ("bob", ["Overview", "Runs", "Sessions", "Agents", "API keys", "API"]),
+        ("bob", ["Overview", "Runs", "Approvals", "Sessions", "Schedules", "Agents", "API keys", "API"]),
         ("audrey", ["Overview", "Versions", "Usage", "Prices", "API keys", "API"]),
     ],
 )

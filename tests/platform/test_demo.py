@@ -19,7 +19,7 @@ from agents.models import Agent, Version
 from agents.versions import record
 
 pytestmark = pytest.mark.django_db
-NAMES = ["assistant", "mathematician", "writer"]
+NAMES = ["accountant", "assistant", "coordinator", "mathematician", "writer"]
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +115,18 @@ def test_makes_agents_that_can_run_at_once() -> None:
 def test_makes_one_default_agent() -> None:
     create_demo()
     assert Agent.objects.get(is_default=True).name == "assistant"
+
+
+def test_makes_an_agent_that_asks_another() -> None:
+    create_demo()
+    [tool] = Agent.objects.get(name="coordinator").tools.all()
+    assert (tool.tool_kind, tool.agent) == ("agent", Agent.objects.get(name="mathematician"))
+
+
+def test_makes_an_agent_whose_calls_wait_for_a_person() -> None:
+    create_demo()
+    [tool] = Agent.objects.get(name="accountant").tools.all()
+    assert tool.requires_approval
 
 
 def test_changes_nothing_the_second_time() -> None:

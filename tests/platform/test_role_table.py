@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync
 from accounts.models import ApiKey, User
 from accounts.roles import PERMISSIONS, Role
 from accounts.tokens import AccessToken
-from runs.models import Run, Session, Status
+from runs.models import Run, Schedule, Session, Status
 from runs.routing import websocket_urlpatterns
 from tests.factories import ApiKeyFactory
 from tests.platform.operations import (
@@ -41,6 +41,7 @@ WORK = "admin operator user"
 READ_MONEY = "admin operator auditor"
 EXPORT_MONEY = "admin auditor"
 READ_MEMBERS = "admin operator"
+OPERATE = "admin operator"
 ADMIN = "admin"
 
 ROLES = {
@@ -107,6 +108,41 @@ ROLES = {
     "POST /runs/{pk}/pause": WORK,
     "POST /runs/{pk}/resume": WORK,
     "POST /runs/{pk}/retry": WORK,
+    "GET /runs/{pk}/checkpoints": READ_WORK,
+    "POST /runs/{pk}/checkpoints": WORK,
+    "GET /runs/{pk}/lineage": READ_WORK,
+    "GET /checkpoints/{pk}": READ_WORK,
+    "GET /checkpoints/{pk}/diff": READ_WORK,
+    "POST /checkpoints/{pk}/restore": WORK,
+    "POST /checkpoints/{pk}/fork": WORK,
+    "GET /runs/{pk}/approvals": READ_WORK,
+    "GET /approvals": READ_WORK,
+    "GET /approvals/{pk}": READ_WORK,
+    "POST /approvals/{pk}/approve": WORK,
+    "POST /approvals/{pk}/reject": WORK,
+    "POST /approvals/{pk}/edit": WORK,
+    "GET /queue": "admin operator viewer",
+    "POST /queue/requeue": OPERATE,
+    "GET /workers": OPERATE,
+    "GET /schedules": WORK,
+    "POST /schedules": WORK,
+    "GET /schedules/{pk}": WORK,
+    "PUT /schedules/{pk}": WORK,
+    "PATCH /schedules/{pk}": WORK,
+    "DELETE /schedules/{pk}": WORK,
+    "POST /schedules/{pk}/pause": WORK,
+    "POST /schedules/{pk}/resume": WORK,
+    "POST /schedules/{pk}/trigger": WORK,
+    "GET /webhooks": OPERATE,
+    "POST /webhooks": OPERATE,
+    "GET /webhooks/{pk}": OPERATE,
+    "PUT /webhooks/{pk}": OPERATE,
+    "PATCH /webhooks/{pk}": OPERATE,
+    "DELETE /webhooks/{pk}": OPERATE,
+    "POST /webhooks/{pk}/rotate-secret": OPERATE,
+    "POST /webhooks/{pk}/test": OPERATE,
+    "GET /webhooks/{pk}/deliveries": OPERATE,
+    "POST /webhooks/{pk}/deliveries/{delivery_id}/replay": OPERATE,
     "GET /sessions": READ_WORK,
     "POST /sessions": WORK,
     "GET /sessions/{pk}": READ_WORK,
@@ -128,6 +164,25 @@ OF_OTHERS = {
     "POST /runs/{pk}/pause": WRITE_CONFIGURATION,
     "POST /runs/{pk}/resume": WRITE_CONFIGURATION,
     "POST /runs/{pk}/retry": WRITE_CONFIGURATION,
+    "GET /runs/{pk}/checkpoints": READ_CONFIGURATION,
+    "POST /runs/{pk}/checkpoints": WRITE_CONFIGURATION,
+    "GET /runs/{pk}/lineage": READ_CONFIGURATION,
+    "GET /checkpoints/{pk}": READ_CONFIGURATION,
+    "GET /checkpoints/{pk}/diff": READ_CONFIGURATION,
+    "POST /checkpoints/{pk}/restore": WRITE_CONFIGURATION,
+    "POST /checkpoints/{pk}/fork": WRITE_CONFIGURATION,
+    "GET /runs/{pk}/approvals": READ_CONFIGURATION,
+    "GET /approvals/{pk}": READ_CONFIGURATION,
+    "POST /approvals/{pk}/approve": WRITE_CONFIGURATION,
+    "POST /approvals/{pk}/reject": WRITE_CONFIGURATION,
+    "POST /approvals/{pk}/edit": WRITE_CONFIGURATION,
+    "GET /schedules/{pk}": WRITE_CONFIGURATION,
+    "PUT /schedules/{pk}": WRITE_CONFIGURATION,
+    "PATCH /schedules/{pk}": WRITE_CONFIGURATION,
+    "DELETE /schedules/{pk}": WRITE_CONFIGURATION,
+    "POST /schedules/{pk}/pause": WRITE_CONFIGURATION,
+    "POST /schedules/{pk}/resume": WRITE_CONFIGURATION,
+    "POST /schedules/{pk}/trigger": WRITE_CONFIGURATION,
     "GET /sessions/{pk}": READ_CONFIGURATION,
     "PUT /sessions/{pk}": WRITE_CONFIGURATION,
     "PATCH /sessions/{pk}": WRITE_CONFIGURATION,
@@ -137,7 +192,17 @@ OF_OTHERS = {
     "DELETE /auth/api-keys/{pk}": ADMIN,
 }
 # These need more than the permission that their view names.
-ALSO_NEEDS = {"POST /runs/{pk}/retry": {"execute:agent"}}
+ALSO_NEEDS = {
+    "POST /runs/{pk}/retry": {"execute:agent"},
+    "POST /checkpoints/{pk}/restore": {"execute:agent"},
+    "POST /checkpoints/{pk}/fork": {"read:run"},
+    "POST /schedules": {"execute:agent"},
+    "PUT /schedules/{pk}": {"execute:agent"},
+    "PATCH /schedules/{pk}": {"execute:agent"},
+    "POST /schedules/{pk}/pause": {"execute:agent"},
+    "POST /schedules/{pk}/resume": {"execute:agent"},
+    "POST /schedules/{pk}/trigger": {"execute:agent"},
+}
 REFUSALS = {401, 403, 404}
 
 
@@ -167,7 +232,7 @@ PEOPLE = ("alice", "olivia", "bob", "vera", "audrey")
 
 
 def give_everything_to(user: User) -> None:
-    for model in (Run, Session, ApiKey):
+    for model in (Run, Session, Schedule, ApiKey):
         model.objects.update(user=user)
 
 
@@ -188,6 +253,7 @@ def test_opens_each_operation_to_its_roles(api, people):
 def test_opens_what_is_somebody_elses_to_fewer_roles(api, people):
     Run.objects.update(user=people.member)
     Session.objects.update(user=people.member)
+    Schedule.objects.update(user=people.member)
     ApiKey.objects.update(user=people.member)
     found = {
         str(operation): who_may(api, people, operation, own=False)
@@ -316,7 +382,8 @@ def test_takes_commands_from_those_who_may_control_runs(people, ask):
         ({"read:run"}, "cancel", "PermissionDenied"),
         (PERMISSIONS - {"control:run"}, "cancel", "PermissionDenied"),
         (PERMISSIONS - {"read:run"}, "ping", 4403),
-        ({"read:run"}, "retry", "ValidationError"),
+        ({"read:run"}, "retry", "PermissionDenied"),
+        ({"read:run"}, "explode", "ValidationError"),
     ],
 )
 def test_narrows_sockets_by_a_keys_scopes(acme, ask, scopes, action, answer):

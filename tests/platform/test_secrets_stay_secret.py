@@ -118,6 +118,8 @@ def read_everything(client: httpx.Client, server: str) -> None:
         "/auth/me",
         "/auth/api-keys",
         "/workspaces",
+        "/schedules",
+        "/webhooks",
     ):
         client.get(path)
     for path in (
@@ -326,6 +328,30 @@ def test_keeps_a_tools_headers_secret_whatever_the_endpoint_says(client, tool, e
     assert watch.leaks() == {}
 
 
+# webhooks
+
+
+def test_keeps_a_webhooks_secrets_secret(client, endpoint, watch, server, root, lent_platform):
+    make_agent(client)
+    body = {"name": "backend", "url": endpoint.url, "events": ["run_completed"]}
+    watch.shown(client.post("/webhooks", json=body), "secret")
+    watch.shown(client.post("/webhooks/backend/rotate-secret"), "secret")
+    for endpoint.answer in (Answer(204, b""), Answer(500, b"out of order"), Answer(302, b"")):
+        client.post("/webhooks/backend/test")
+        client.post("/chat", json={"agent_id": "asker", "message": "Hello", "stream": False})
+        lent_platform.settle()
+    client.put("/webhooks/backend", json=body)
+    client.patch("/webhooks/backend", json={"secret": "mine"})
+    for delivery in client.get("/webhooks/backend/deliveries").json()["items"]:
+        client.post(f"/webhooks/backend/deliveries/{delivery['id']}/replay")
+    lent_platform.settle()
+    read_everything(client, server)
+    watch.open_pages(root)
+
+    assert len(endpoint.asked) >= 6
+    assert watch.leaks() == {}
+
+
 # the admin
 
 
@@ -353,6 +379,7 @@ def test_keeps_secrets_in_the_admins_forms(client, model, tool, endpoint, watch,
     headers = json.dumps(tool["secret_headers"])
     form = {"workspace": workspace.pk, "tool_kind": "http", "request": json.dumps(tool["request"])}
     form |= {"arguments_schema": "{}", "timeout_seconds": 30, "new_secret_headers": headers, "enabled": "on"}
+    form |= {"approval_default": "reject"}
     post("agents_tool_add", **form, name="made")
     assert Tool.objects.filter(name="made").exists()
     post("agents_tool_add", **form, name="made")

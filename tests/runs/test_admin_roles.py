@@ -15,14 +15,17 @@ from runs.models import Worker
 from tests.factories import (
     AgentFactory,
     ApiKeyFactory,
+    ApprovalFactory,
     ChatModelFactory,
     MembershipFactory,
     PriceFactory,
     RunFactory,
+    ScheduleFactory,
     SessionFactory,
     ToolFactory,
     UsageRecordFactory,
     UserFactory,
+    WebhookFactory,
 )
 from tests.runs.admin_support import admin_of, path_of, request_of, signed_in
 
@@ -39,6 +42,9 @@ permissions_by_model = {
     "billing.price": {Role.ADMIN: "va", Role.OPERATOR: "v", Role.AUDITOR: "v"},
     "runs.session": {Role.ADMIN: "vacd", Role.OPERATOR: "vacd", Role.USER: "vacd", Role.VIEWER: "v"},
     "runs.run": {Role.ADMIN: "v", Role.OPERATOR: "v", Role.USER: "v", Role.VIEWER: "v"},
+    "runs.approval": {Role.ADMIN: "v", Role.OPERATOR: "v", Role.USER: "v", Role.VIEWER: "v"},
+    "runs.schedule": {Role.ADMIN: "vd", Role.OPERATOR: "vd", Role.USER: "vd"},
+    "runs.webhook": {Role.ADMIN: "vd", Role.OPERATOR: "vd"},
     "runs.worker": {Role.ADMIN: "v", Role.OPERATOR: "v"},
     "procrastinate.procrastinatejob": {},
 }
@@ -54,6 +60,9 @@ makers = {
     "billing.price": lambda workspace, user: PriceFactory(workspace=workspace),
     "runs.session": lambda workspace, user: SessionFactory(workspace=workspace, user=user),
     "runs.run": lambda workspace, user: RunFactory(workspace=workspace, user=user),
+    "runs.approval": lambda workspace, user: ApprovalFactory(run=RunFactory(workspace=workspace, user=user)),
+    "runs.schedule": lambda workspace, user: ScheduleFactory(workspace=workspace, user=user),
+    "runs.webhook": lambda workspace, user: WebhookFactory(workspace=workspace),
     "runs.worker": lambda workspace, user: Worker.objects.create(
         host="host", pid=1, concurrency=2, beat_at=timezone.now()
     ),

@@ -14,11 +14,13 @@ from agentplatform.lib.ids import first_uuid7_at
 from runs.models import Checkpoint, Run, Status
 from tests.factories import (
     AgentFactory,
+    ApprovalFactory,
     MembershipFactory,
     RunEventFactory,
     RunFactory,
     RunStepFactory,
     SessionFactory,
+    ToolCallFactory,
     UserFactory,
 )
 from tests.runs.admin_support import path_of, queries_of, said, signed_in
@@ -197,6 +199,75 @@ def test_shows_steps_and_checkpoints(page, workspace):
     assert section(response, "Checkpoints").rows[0][2] == "1"
 
 
+def test_shows_approvals_tool_calls_and_what_was_made_from_it(page, workspace, olivia):
+    run = RunFactory(workspace=workspace, has_children=True)
+    child = RunFactory(workspace=workspace, parent=run, relation="child")
+    approval = ApprovalFactory(run=run)
+    ToolCallFactory(run=run, child_run_id=child.pk)
+    response = page(run)
+    assert path_of("runs.approval", "change", approval.pk) in section(response, "Approvals").rows[0][1]
+    assert path_of("runs.run", "change", child.pk) in section(response, "Tool calls").rows[0][-1]
+    assert section(response, "Runs made from it").rows[0][1] == "Child"
+
+
+def test_shows_no_runs_made_from_it_that_one_may_not_see(workspace, bob, alice):
+    run = RunFactory(workspace=workspace, user=bob)
+    RunFactory(workspace=workspace, user=alice, parent=run, relation="retry")
+    response = signed_in(bob).get(path_of("runs.run", "change", run.pk))
+    assert "Runs made from it" not in [one.title for one in response.context["sections"]]
+
+
+def test_counts_what_the_runs_below_it_have_cost(page, workspace):
+    run = RunFactory(workspace=workspace, cost="0.5", child_cost="0.25")
+    assert "0.75 USD" in page(run).content.decode()
+
+
+# --- a run whose budget is spent ---
+
+
+@pytest.fixture
+def spent(workspace, olivia):
+    run = RunFactory(
+        workspace=workspace, user=olivia, status=Status.PAUSED, limits={"max_tokens": 100}, input_tokens=110
+    )
+    why = {"reason": "budget_exceeded", "limit": "max_tokens", "value": 100, "used": 110}
+    RunEventFactory(run=run, type="run_paused", data={"run_id": str(run.pk), **why})
+    return run
+
+
+def test_offers_to_resume_it_with_more(page, spent):
+    titles = {button["title"] for button in page(spent).context["actions_detail"]}
+    assert titles == {"Watch live", "Resume with more", "Cancel"}
+
+
+def test_says_what_is_used_up(spent, olivia):
+    dialog = signed_in(olivia).get(f"{LIST}{spent.pk}/resume-with-more/").content.decode()
+    assert "Used up: 110 of 100." in dialog
+
+
+def test_resumes_it_with_more(spent, olivia):
+    more = {"_form_submitted": "true", "max_tokens": "500", "max_cost": "0.50"}
+    signed_in(olivia).post(f"{LIST}{spent.pk}/resume-with-more/", more)
+    run = Run.objects.get(pk=spent.pk)
+    assert (run.status, run.limits) == (Status.QUEUED, {"max_tokens": 500, "max_cost": "0.5"})
+
+
+def test_says_that_it_needs_more(spent, olivia):
+    same = {"_form_submitted": "true", "max_tokens": "100"}
+    messages = said(signed_in(olivia).post(f"{LIST}{spent.pk}/resume-with-more/", same))
+    assert "has used 110 of its max_tokens 100" in messages[0]
+
+
+def test_offers_to_resume_a_run_below_that_rests(page, workspace):
+    run = RunFactory(workspace=workspace, status=Status.WAITING)
+    RunFactory(workspace=workspace, parent=run, relation="child", status=Status.PAUSED)
+    titles = {button["title"] for button in page(run).context["actions_detail"]}
+    assert titles == {"Watch live", "Pause", "Resume", "Cancel"}
+
+
+# --- what is long, and what is hostile ---
+
+
 def test_cuts_what_is_long(page, workspace):
     run = RunEventFactory(run=RunFactory(workspace=workspace), data={"content": "x" * 20_000}).run
     assert page(run).content.count(b"x") < 10_000
@@ -216,6 +287,7 @@ def test_shows_markup_as_text(page, workspace):
         (Status.RUNNING, {"Watch live", "Pause", "Cancel"}),
         (Status.PAUSING, {"Watch live", "Resume", "Cancel"}),
         (Status.PAUSED, {"Watch live", "Resume", "Cancel"}),
+        (Status.WAITING, {"Watch live", "Pause", "Cancel"}),
         (Status.COMPLETED, {"Watch live", "Retry"}),
     ],
 )
@@ -302,7 +374,7 @@ def test_acts_as_the_signed_in_user(workspace, olivia, alice):
 
 
 def test_takes_no_more_than_a_page_at_once(workspace, olivia, monkeypatch):
-    monkeypatch.setattr("runs.admin_verbs.MOST_AT_ONCE", 1)
+    monkeypatch.setattr("runs.admin.acts.MOST_AT_ONCE", 1)
     runs = RunFactory.create_batch(2, workspace=workspace, user=olivia, status=Status.CREATED)
     messages = said(act(signed_in(olivia), "cancel_selected", *runs))
     assert "Only the first 1 runs were taken" in messages[-1]

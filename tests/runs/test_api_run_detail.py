@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from runs.event_log import LARGE
-from runs.models import RunPayload, RunStep, Status
+from runs.models import Run, RunPayload, RunStep, Status
 from tests.factories import RunEventFactory, RunFactory, RunStepFactory, SessionFactory
 
 CONTRACT = {
@@ -89,6 +89,32 @@ def test_shows_no_cost_while_a_price_is_missing(read, run):
     run.save()
 
     assert read().json()["metrics"]["cost"] is None
+
+
+def test_counts_what_the_runs_below_it_have_used(read, run):
+    own = {"input_tokens": 100, "output_tokens": 10, "cost": "0.5"}
+    of_children = {"child_input_tokens": 50, "child_output_tokens": 5, "child_cost": "0.25"}
+    Run.objects.filter(pk=run.pk).update(has_children=True, **own, **of_children)
+    metrics = read().json()["metrics"]
+
+    assert {name: metrics[name] for name in ("total_tokens", "input_tokens", "output_tokens", "cost")} == {
+        "total_tokens": 165,
+        "input_tokens": 150,
+        "output_tokens": 15,
+        "cost": "0.75",
+    }
+    assert metrics["children"] == {"input_tokens": 50, "output_tokens": 5, "cost": "0.25"}
+
+
+def test_knows_no_cost_while_a_call_below_it_has_no_price(read, run):
+    Run.objects.filter(pk=run.pk).update(has_children=True, child_unpriced_calls=1)
+    metrics = read().json()["metrics"]
+
+    assert (metrics["cost"], metrics["children"]["cost"]) == (None, None)
+
+
+def test_names_no_children_where_there_are_none(read):
+    assert read().json()["metrics"]["children"] is None
 
 
 def test_shows_why_it_failed(read, run):

@@ -1,4 +1,4 @@
-"""POST /runs with an Idempotency-Key."""
+"""POST /runs and POST /runs/{id}/retry with an Idempotency-Key."""
 
 from __future__ import annotations
 
@@ -87,3 +87,29 @@ def test_makes_one_run_of_two_requests_at_once(start, alice):
 
     with ThreadPoolExecutor(4) as pool:
         assert len(set(pool.map(post, range(4)))) == 1
+
+
+# retry
+
+
+@pytest.fixture
+def retry(api, alice):
+    def post(run, key="again-1204"):
+        answer = api(alice).post(f"/runs/{run}/retry", headers={"Idempotency-Key": key})
+        return answer.json().get("run_id"), answer.status_code
+
+    return post
+
+
+def test_tries_a_run_again_once(start, alice, retry):
+    run = start(alice).json()["id"]
+
+    assert retry(run) == retry(run)
+    assert Run.objects.filter(parent_id=run, relation="retry").count() == 1
+
+
+def test_refuses_the_key_for_another_run(start, alice, retry):
+    first, second = (start(alice, key=key).json()["id"] for key in ("one", "two"))
+    retry(first)
+
+    assert retry(second) == (None, 422)

@@ -51,6 +51,15 @@ def test_shows_the_oldest_first_on_request(listed, run):
     assert listed(ordering="id") == ids(older, newer)
 
 
+def test_filters_by_what_the_runs_are_to_which_run(listed, run):
+    parent = run()
+    retry, child = run(parent=parent, relation="retry"), run(parent=parent, relation="child")
+    run(relation="child", parent=run())
+
+    assert listed(parent_id=str(parent.pk)) == ids(child, retry)
+    assert listed(parent_id=str(parent.pk), relation="child") == ids(child)
+
+
 def test_shows_what_a_list_needs(api, alice, run):
     run(tags=["eu"], end_user="customer-81", input_tokens=3, output_tokens=4)
     item = api(alice).get("/runs").json()["items"][0]
@@ -58,6 +67,7 @@ def test_shows_what_a_list_needs(api, alice, run):
     assert item.keys() == {
         *("id", "agent_id", "agent", "user_id", "session_id", "parent_id", "status", "attempt", "error"),
         *("metrics", "tags", "priority", "started_by", "api_key", "input_query"),
+        *("relation", "source_checkpoint_id", "description"),
         *("created_at", "queued_at", "started_at", "finished_at", "updated_at"),
     }
 

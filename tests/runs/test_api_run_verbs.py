@@ -48,7 +48,7 @@ def test_starts_a_run_once(verb, run):
     made = run(start=False)
     verb("start", made)
 
-    assert verb("start", made).status_code == 409
+    assert verb("start", made).status_code == 200
 
 
 def test_does_not_start_an_ended_run(verb, completed):

@@ -10,6 +10,7 @@ from contextlib import ExitStack, suppress
 from datetime import timedelta
 
 import pytest
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 from websockets.exceptions import ConnectionClosed
@@ -20,9 +21,10 @@ from accounts.models import ApiKey, Membership, Ticket
 from accounts.roles import Role
 from accounts.tickets import issue_ticket
 from accounts.tokens import AccessToken
+from agents.launch import prepare
 from runs import consumers, follow
-from runs.models import Run, Status
-from tests.factories import PASSWORD, ApiKeyFactory, RunEventFactory, RunFactory
+from runs.models import Relation, Run, Status
+from tests.factories import PASSWORD, ApiKeyFactory, ApprovalFactory, RunEventFactory, RunFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -288,6 +290,113 @@ def test_pauses_and_resumes_a_run(socket, alice, start):
     assert told[-1] == "run_completed"
 
 
+def test_starts_a_run(socket, alice, waiting):
+    answer = socket(waiting, bearer(alice)).answer({"action": "start"})
+
+    assert (answer, Run.objects.get().status == Status.CREATED) == ({"action": "start", "ok": True}, False)
+
+
+@pytest.fixture
+def resting(workspace, alice):
+    """A run of alice's that has used up its budget."""
+    return RunFactory(
+        workspace=workspace, user=alice, status=Status.PAUSED, limits={"max_tokens": 5}, input_tokens=5
+    )
+
+
+def test_resumes_a_run_with_a_higher_limit(socket, alice, resting):
+    opened = socket(resting, bearer(alice))
+    opened.answer({"action": "resume", "limits": {"max_tokens": 500}})
+
+    assert Run.objects.get().limits == {"max_tokens": 500}
+
+
+def test_says_which_limit_is_used_up(socket, alice, resting):
+    error = socket(resting, bearer(alice)).answer({"action": "resume"})["error"]
+
+    assert (error["type"], error["details"]["limit"]) == ("Conflict", "max_tokens")
+
+
+def test_retries_with_a_new_run(socket, alice, agent, workspace, monkeypatch):
+    """It has ended just now, and its last event is still on its way."""
+    monkeypatch.setattr(follow, "_has_ended", lambda *_: False)
+    run = RunFactory(workspace=workspace, user=alice, agent=agent)
+    answer = socket(run, bearer(alice)).answer({"action": "retry"})
+
+    assert Run.objects.get(pk=answer["run_id"]).parent_id == run.pk
+
+
+# approvals
+
+
+@pytest.fixture
+def asking(workspace, alice, agent):
+    """A run of alice's that waits for a person."""
+    pins = prepare(workspace.pk, agent.name).pins
+    return RunFactory(workspace=workspace, user=alice, agent=agent, pins=pins, status=Status.WAITING)
+
+
+@pytest.fixture
+def approval(asking):
+    return ApprovalFactory(run=asking)
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ({"action": "approve"}, "approved"),
+        ({"action": "reject"}, "rejected"),
+        ({"action": "reject", "reason": "Too much."}, "rejected"),
+        ({"action": "edit", "arguments": {"expression": "1 + 1"}}, "edited"),
+    ],
+)
+def test_decides(socket, alice, asking, approval, command, status):
+    opened = socket(asking, bearer(alice))
+    answer = opened.answer(command | {"approval_id": str(approval.pk)})
+
+    assert answer == {
+        "action": command["action"],
+        "ok": True,
+        "approval_id": str(approval.pk),
+        "status": status,
+    }
+
+
+def test_tells_everybody_what_was_decided(socket, alice, vera, asking, approval):
+    watching, deciding = socket(asking, bearer(vera)), socket(asking, bearer(alice))
+    deciding.answer({"action": "reject", "approval_id": str(approval.pk), "reason": "Too much."})
+
+    assert watching.receive()["data"]["reason"] == "Too much."
+
+
+def test_decides_for_a_run_below_it(socket, alice, asking, approval, workspace):
+    above = RunFactory(workspace=workspace, user=alice, status=Status.WAITING)
+    Run.objects.filter(pk=asking.pk).update(parent=above, relation=Relation.CHILD)
+    answer = socket(above, bearer(alice)).answer({"action": "approve", "approval_id": str(approval.pk)})
+
+    assert answer["ok"]
+
+
+def test_decides_for_no_other_run(socket, alice, workspace, approval):
+    other = RunFactory(workspace=workspace, user=alice, status=Status.WAITING)
+    answer = socket(other, bearer(alice)).answer({"action": "approve", "approval_id": str(approval.pk)})
+
+    assert answer["error"]["type"] == "ApprovalNotFound"
+
+
+def test_refuses_arguments_that_the_tool_does_not_take(socket, alice, asking, approval):
+    command = {"action": "edit", "approval_id": str(approval.pk), "arguments": {"sum": 1}}
+    error = socket(asking, bearer(alice)).answer(command)["error"]
+
+    assert (error["type"], error["details"][0]["field"]) == ("ValidationError", "arguments")
+
+
+def test_lets_a_viewer_decide_nothing(socket, vera, asking, approval):
+    answer = socket(asking, bearer(vera)).answer({"action": "approve", "approval_id": str(approval.pk)})
+
+    assert answer["error"]["type"] == "PermissionDenied"
+
+
 def test_says_that_a_run_can_be_cancelled_no_more(socket, alice, waiting, monkeypatch):
     """It has ended just now, and its last event is still on its way."""
     monkeypatch.setattr(follow, "_has_ended", lambda *_: False)
@@ -335,6 +444,13 @@ def test_answers_a_ping(socket, alice, waiting):
         '{"action": ["cancel"]}',
         '{"action": "explode"}',
         '{"action": "cancel", "reason": 7}',
+        '{"action": "resume", "limits": 7}',
+        '{"action": "resume", "limits": {"max_tokens": 0}}',
+        '{"action": "approve"}',
+        '{"action": "approve", "approval_id": "nonsense"}',
+        '{"action": "approve", "approval_id": ["nonsense"]}',
+        '{"action": "edit", "approval_id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e"}',
+        '{"action": "edit", "approval_id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e", "arguments": []}',
         '{"action": "\\u0000"}',
         '{"action": "cancel", "reason": "' + "x" * 501 + '"}',
         "[" * 100_000,
@@ -419,3 +535,38 @@ def test_ends_with_the_session_of_the_page(open_of, alice, server):
     client.logout()
 
     assert opened.closed() == 4401
+
+
+# while the database is away
+
+
+def away(*_):
+    raise OperationalError("server closed the connection unexpectedly")
+
+
+def test_tells_who_connects_to_come_back(socket, alice, waiting, monkeypatch):
+    monkeypatch.setattr(consumers, "_authenticate", away)
+
+    assert socket(waiting, bearer(alice)).closed() == 1012
+
+
+def test_refuses_a_command_and_stays_open(socket, alice, waiting, monkeypatch):
+    opened = socket(waiting, bearer(alice))
+    opened.receive()
+    monkeypatch.setattr(consumers, "obey", away)
+
+    assert opened.answer({"action": "start"})["error"]["type"] == "ServiceUnavailable"
+
+
+def test_still_ends_with_the_right_to_it(open_of, alice, monkeypatch):
+    asked, still_permitted = [], consumers._still_permitted
+
+    def away_at_first(*args):
+        asked.append(args)
+        return away() if len(asked) == 1 else still_permitted(*args)
+
+    monkeypatch.setattr(consumers, "_still_permitted", away_at_first)
+    opened = open_of(bearer(alice))
+    Membership.objects.filter(user=alice).delete()
+
+    assert (opened.closed(), len(asked) > 1) == (4401, True)
