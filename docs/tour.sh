@@ -20,8 +20,11 @@ echo '{"number": "1204", "state": "shipped", "arrives": "2026-11-24"}' >"$scratc
 say() { printf '\n# %s\n' "$1"; }
 call() { curl --silent --show-error --fail-with-body -H "Authorization: Bearer ${TOKEN:-}" "$@"; }
 post() { call -X POST "$API/$1" -H 'Content-Type: application/json' -d "$2"; }
+change() { call -X PATCH "$API/$1" -H 'Content-Type: application/json' -d "$2"; }
 show() { "$@" && echo; }
 field() { "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+
+first() { "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]][0]["id"])' "$1"; }
 
 # Two stand-ins: a model endpoint that speaks OpenAI's protocol, and a service with orders for the tool to ask.
 "$PYTHON" -u -m tests.model_endpoint --delay-ms 20 >"$scratch/model" &
@@ -65,6 +68,21 @@ show call "$API/runs/$RUN/events?limit=3"
 
 say 'The run'
 show call "$API/runs/$RUN"
+
+say 'The tool waits for a person from now on, and so does a run that calls it'
+change tools/get_order '{"requires_approval": true}' >/dev/null
+WAITING=$(post runs '{"agent_id": "shop-assistant", "message": "And now?\ncall get_order {\"number\": \"1204\"}"}' | field id)
+until [ "$(call "$API/runs/$WAITING" | field status)" = waiting ]; do sleep 0.1; done
+show call "$API/approvals?status=pending"
+APPROVAL=$(call "$API/runs/$WAITING/approvals" | first items)
+show post "approvals/$APPROVAL/approve" '{}'
+show call "$API/runs/$WAITING/wait" -o /dev/null -w '%{http_code}'
+
+say 'Back in time: the same conversation, with another question'
+CHECKPOINT=$(call "$API/runs/$RUN/checkpoints?limit=1" | first checkpoints)
+FORK=$(post "checkpoints/$CHECKPOINT/fork" '{"description": "another question", "modifications": {"modified_query": "Thank you."}}' | field new_run_id)
+call "$API/runs/$FORK/wait" >/dev/null
+show call "$API/runs/$RUN/lineage"
 
 say 'What was used, and what it cost'
 show call "$API/billing/usage"

@@ -75,14 +75,21 @@ def _decided(
             interrupt(question)
         assert approval
         if approval.status == Approval.Status.REJECTED:
-            reason = f": {approval.reason}" if approval.reason else "."
-            return _answer(call, f"A person has decided that this call is not made{reason}", status="error")
+            return _answer(call, _refusal(approval), status="error")
         if approval.result is not None:
             result = result_of(approval.result["value"])
             return _answer(call, result.text, artifact=result.content)
         if approval.edited is not None:
             call["args"] = approval.edited
     return None
+
+
+def _refusal(approval: Approval) -> str:
+    """What the model is told in the place of an answer."""
+    said = "A person has decided that this call is not made"
+    if approval.kind == Approval.Kind.UNKNOWN_EFFECT:
+        said = "Nobody knows whether this call has had its effect. A person has decided that it is not made again"
+    return f"{said}: {approval.reason}" if approval.reason else f"{said}."
 
 
 def _questions(

@@ -20,13 +20,13 @@ from billing import ledger
 from runs import event_log
 from runs.events import Event, EventType, StoredEvent
 from runs.lifecycle.families import active_below, used_below
-from runs.models import AT_REST, TERMINAL, UNDER_WAY, Relation, Run
+from runs.models import AT_REST, TERMINAL, UNDER_WAY, FamilyTotals, Relation, Run
 from runs.queueing import admission, turns
 from runs.webhooks import outbox
 
 
 @dataclass(slots=True)
-class RunState:
+class RunState(FamilyTotals):
     """A locked run, as far as verbs and the journal decide by it; they change it, `write` stores it."""
 
     id: uuid.UUID
@@ -87,19 +87,6 @@ class RunState:
     def is_child(self) -> bool:
         """Whether another run's tool has started it."""
         return self.relation == Relation.CHILD and self.parent_id is not None
-
-    @property
-    def total_tokens(self) -> int:
-        """Its own and its children's."""
-        return self.input_tokens + self.output_tokens + self.child_input_tokens + self.child_output_tokens
-
-    @property
-    def total_cost(self) -> Decimal:
-        return self.cost + self.child_cost
-
-    @property
-    def has_unpriced_calls(self) -> bool:
-        return bool(self.unpriced_calls or self.child_unpriced_calls)
 
     def metrics(self, now: datetime) -> dict[str, Any]:
         """Tokens, steps, seconds and cost so far; the cost is null while one of its calls has no price."""

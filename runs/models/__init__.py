@@ -10,6 +10,7 @@ from runs.models.runs import IdempotencyKey, Relation, Run, RunEvent, RunPayload
 from runs.models.schedules import Schedule, ScheduleQuerySet
 from runs.models.sessions import Message, Session
 from runs.models.states import ACTIVE, AT_REST, IN_FLIGHT, TERMINAL, UNDER_WAY, ErrorClass, Status
+from runs.models.totals import FamilyTotals
 from runs.models.webhooks import DeliveryQuerySet, Webhook, WebhookDelivery
 from runs.models.workers import Worker, WorkerQuerySet
 
@@ -27,6 +28,7 @@ __all__ = [
     "CheckpointWrite",
     "DeliveryQuerySet",
     "ErrorClass",
+    "FamilyTotals",
     "IdempotencyKey",
     "Message",
     "OwnedQuerySet",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from decimal import Decimal
 from typing import ClassVar
 
 from django.conf import settings
@@ -18,6 +17,7 @@ from agents.models import Agent, ChatModel, Version
 from runs.events import EventType
 from runs.models.ownership import RunQuerySet, protect_while_active
 from runs.models.states import ACTIVE, IN_FLIGHT, TERMINAL, Status
+from runs.models.totals import FamilyTotals
 
 
 class Relation(models.TextChoices):
@@ -29,7 +29,7 @@ class Relation(models.TextChoices):
     CHILD = "child", _("Child")
 
 
-class Run(TenantModel):
+class Run(FamilyTotals, TenantModel):
     """One execution of an agent.
 
     `input` is `{"messages": [{"role", "content"}], "replaces"?}`, where a fork's messages may replace the `last_query`
@@ -231,20 +231,6 @@ class Run(TenantModel):
     def thread_id(self) -> str:
         """The LangGraph thread: the session, or the run itself where there is none."""
         return str(self.session_id or self.id)
-
-    @property
-    def total_tokens(self) -> int:
-        """Its own and its children's."""
-        return self.input_tokens + self.output_tokens + self.child_input_tokens + self.child_output_tokens
-
-    @property
-    def total_cost(self) -> Decimal:
-        return self.cost + self.child_cost
-
-    @property
-    def has_unpriced_calls(self) -> bool:
-        """Whether a price is missing, so that its cost is not known."""
-        return bool(self.unpriced_calls or self.child_unpriced_calls)
 
     @property
     def duration(self) -> float:

@@ -65,7 +65,7 @@ async def test_asks_a_person_about_any_other(worker, agent_on, http_tool, alice,
     ("decision", "calls", "said"),
     [
         (Decision("approve"), 2, '{"ok": true}'),
-        (Decision("reject"), 1, "A person has decided that this call is not made."),
+        (Decision("reject"), 1, "A person has decided that it is not made again."),
         (Decision("edit", result={"paid": True}, has_result=True), 1, '{"paid": true}'),
     ],
     ids=["make it again", "leave it", "give its result"],
