@@ -34,7 +34,7 @@ from runs.events import Event
 from runs.models import AT_REST, TERMINAL, UNDER_WAY, Approval, ErrorClass, Run, Status
 from runs.queueing.turns import TEND
 from tests.engine.support import start_now
-from tests.factories import AgentFactory
+from tests.factories import AgentFactory, CheckpointFactory
 
 NEXT = {
     Status.CREATED: {Status.QUEUED, Status.CANCELLED},
@@ -67,6 +67,7 @@ class RunMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.ids = [start_now(self.user, self.agent, start=False).pk]
+        self.checkpoint = CheckpointFactory(run=Run.objects.get(pk=self.ids[0]))
         self.attempts: list[Attempt] = []
         self.before = self.seen()
 
@@ -106,6 +107,14 @@ class RunMachine(RuleBasedStateMachine):
         except Conflict:
             assert self.seen() == self.before
 
+    @rule()
+    def rewind(self) -> None:
+        """Back to the state that its first run had before anything else."""
+        try:
+            lifecycle.rewind(self.ids[0], self.checkpoint)
+        except Conflict:
+            assert self.seen() == self.before
+
     # --- workers ---
 
     @rule(data=st.data())
@@ -131,14 +140,21 @@ class RunMachine(RuleBasedStateMachine):
         key = f"tool_call:1:{uuid7()}"
         self.hand_in(data, twice, [], transition=lifecycle.park(lifecycle.Waits((key,))), asks=key)
 
-    @precondition(lambda self: self.attempts)
+    @precondition(lambda self: self.parents())
     @rule(data=st.data())
     def park_for_children(self, data) -> None:
-        children = tuple(self.ids[1:])
-        self.hand_in(data, False, [], transition=lifecycle.park(lifecycle.Waits((), children)))
+        parent = data.draw(st.sampled_from(self.parents()))
+        children = tuple(run_id for run_id in self.ids if self.before[run_id]["parent_id"] == parent.run_id)
+        waits = lifecycle.Waits((), children)
+        self.hand_in(data, False, [], attempts=[parent], transition=lifecycle.park(waits))
 
-    def hand_in(self, data, twice, events, *, asks: str = "", **part) -> None:
-        attempt = data.draw(st.sampled_from(self.attempts))
+    def parents(self) -> list[Attempt]:
+        """The attempts of runs that have started others."""
+        above = {run["parent_id"] for run in self.before.values()}
+        return [attempt for attempt in self.attempts if attempt.run_id in above]
+
+    def hand_in(self, data, twice, events, *, asks: str = "", attempts=None, **part) -> None:
+        attempt = data.draw(st.sampled_from(attempts or self.attempts))
         attempt.position += 1
         rows = [self.approval(attempt, asks)] if asks else []
         entry = Entry(attempt, attempt.position, events, rows, **part)
