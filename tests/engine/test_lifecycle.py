@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from agentplatform.lib.errors import Conflict, NotFound
 from agentplatform.lib.ids import uuid7
-from runs import event_log, lifecycle
-from runs.models import ErrorClass, Run, Session, Status
+from runs import approvals, event_log, lifecycle
+from runs.approvals import Decision
+from runs.models import Approval, ErrorClass, Run, Session, Status
 from runs.queueing import turns
 from tests.engine.support import start_now
 from tests.factories import AgentFactory
@@ -459,3 +460,13 @@ def test_waits_for_no_child_that_was_never_started(run):
 
 def begun(run) -> None:
     apply(run, lifecycle.begin(uuid7()))
+
+
+def test_waits_for_nothing_that_was_decided_while_it_ran(run, alice, actor):
+    begun(run)
+    about = {"workspace": run.workspace, "kind": "tool_call", "tool": "refund", "created_at": timezone.now()}
+    approval = Approval.objects.create(run=run, key="tool_call:2:call_1", call_id="call_1", step=2, **about)
+    approvals.decide(actor(alice), approval.pk, Decision("approve"))
+    parked = apply(run, lifecycle.park(lifecycle.Waits((approval.key,))))
+
+    assert parked.status == Status.QUEUED

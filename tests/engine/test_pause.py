@@ -12,7 +12,7 @@ from agents.tools import functions
 from billing.models import UsageRecord
 from runs import lifecycle, live
 from runs.events import rebuild_text
-from runs.models import Run, RunStep, Status
+from runs.models import Run, RunStep, Status, ToolCall
 from tests.engine.support import (
     PATIENCE_SECONDS,
     at_rest,
@@ -68,6 +68,15 @@ async def test_ends_the_model_call_and_rests_before_the_tools(worker, tool_agent
     steps = [step async for step in RunStep.objects.filter(run=run).values_list("type", flat=True)]
     assert (steps, rested.worker_id) == (["model"], None)
     assert await entries_of(run) == [("opened", "pending"), ("settled", "ok")]
+
+
+async def test_claims_no_call_that_it_does_not_make(worker, tool_agent, alice):
+    run = await start(alice, tool_agent, CALCULATE)
+    await under_way(run)
+    await pause(run)
+    await at_rest(run)
+
+    assert not await ToolCall.objects.filter(run=run).aexists()
 
 
 async def test_tells_nothing_of_the_step_that_it_does_not_begin(worker, tool_agent, alice):
