@@ -206,6 +206,7 @@ class Tool(Configuration):
         choices=ApprovalDefault.choices,
         default=ApprovalDefault.REJECT,
         db_comment="What happens to a call for which nobody has decided in time",
+        db_default=ApprovalDefault.REJECT,
     )
     # The string breaks no circle of imports: the agent's class stands below.
     agent = models.ForeignKey(

@@ -136,29 +136,29 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="checkpoint",
             name="manual",
-            field=models.BooleanField(default=False),
+            field=models.BooleanField(db_default=False, default=False),
         ),
         migrations.AddField(
             model_name="checkpoint",
             name="message_count",
-            field=models.PositiveIntegerField(db_comment="Messages in the state", default=0),
+            field=models.PositiveIntegerField(db_default=0, db_comment="Messages in the state", default=0),
         ),
         migrations.AddField(
             model_name="checkpoint",
             name="tags",
-            field=django.contrib.postgres.fields.ArrayField(
+            field=django.contrib.postgres.fields.ArrayField(db_default=[], 
                 base_field=models.CharField(max_length=50), default=list, size=None
             ),
         ),
         migrations.AddField(
             model_name="checkpoint",
             name="total_tokens",
-            field=models.PositiveBigIntegerField(db_comment="What the run had used by then", default=0),
+            field=models.PositiveBigIntegerField(db_default=0, db_comment="What the run had used by then", default=0),
         ),
         migrations.AddField(
             model_name="run",
             name="active_seconds",
-            field=models.FloatField(
+            field=models.FloatField(db_default=0, 
                 db_comment="In workers' hands, without the attempt under way; what `limits.timeout` counts",
                 default=0,
             ),
@@ -171,46 +171,46 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="run",
             name="child_cost",
-            field=models.DecimalField(decimal_places=12, default=0, max_digits=24),
+            field=models.DecimalField(db_default=0, decimal_places=12, default=0, max_digits=24),
         ),
         migrations.AddField(
             model_name="run",
             name="child_input_tokens",
-            field=models.PositiveBigIntegerField(
+            field=models.PositiveBigIntegerField(db_default=0, 
                 db_comment="Of the runs that its tools have started", default=0
             ),
         ),
         migrations.AddField(
             model_name="run",
             name="child_output_tokens",
-            field=models.PositiveBigIntegerField(default=0),
+            field=models.PositiveBigIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
             model_name="run",
             name="child_unpriced_calls",
-            field=models.PositiveIntegerField(default=0),
+            field=models.PositiveIntegerField(db_default=0, default=0),
         ),
         migrations.AddField(
             model_name="run",
             name="depth",
-            field=models.PositiveSmallIntegerField(
+            field=models.PositiveSmallIntegerField(db_default=0, 
                 db_comment="How many runs it is nested in, as an agent called by an agent", default=0
             ),
         ),
         migrations.AddField(
             model_name="run",
             name="description",
-            field=models.TextField(blank=True, db_comment="Why it was forked", verbose_name="description"),
+            field=models.TextField(default='', db_default='', blank=True, db_comment="Why it was forked", verbose_name="description"),
         ),
         migrations.AddField(
             model_name="run",
             name="has_children",
-            field=models.BooleanField(db_comment="One of its tools has started a run", default=False),
+            field=models.BooleanField(db_default=False, db_comment="One of its tools has started a run", default=False),
         ),
         migrations.AddField(
             model_name="run",
             name="held_back",
-            field=models.BooleanField(
+            field=models.BooleanField(db_default=False, 
                 db_comment="Waits because its workspace has as many runs under way as it may have",
                 default=False,
             ),
@@ -218,7 +218,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="run",
             name="overrides",
-            field=models.JSONField(
+            field=models.JSONField(db_default={}, 
                 db_comment="A fork's {system_prompt?, model?, model_id?} over its agent's version",
                 default=dict,
                 verbose_name="overrides",
@@ -234,7 +234,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="run",
             name="relation",
-            field=models.CharField(
+            field=models.CharField(default='', db_default='', 
                 blank=True,
                 choices=[("retry", "Retry"), ("restore", "Restored"), ("fork", "Fork"), ("child", "Child")],
                 db_comment="What it is to its parent",

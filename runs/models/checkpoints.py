@@ -49,11 +49,13 @@ class Checkpoint(models.Model):
     step_num = models.PositiveIntegerField(default=0, db_comment="The run's step after which it was taken")
     checkpoint = models.JSONField()
     metadata = models.JSONField(default=dict)
-    message_count = models.PositiveIntegerField(default=0, db_comment="Messages in the state")
-    total_tokens = models.PositiveBigIntegerField(default=0, db_comment="What the run had used by then")
-    manual = models.BooleanField(default=False)
+    message_count = models.PositiveIntegerField(default=0, db_comment="Messages in the state", db_default=0)
+    total_tokens = models.PositiveBigIntegerField(
+        default=0, db_comment="What the run had used by then", db_default=0
+    )
+    manual = models.BooleanField(default=False, db_default=False)
     description = models.TextField(blank=True)
-    tags = ArrayField(models.CharField(max_length=50), default=list)
+    tags = ArrayField(models.CharField(max_length=50), default=list, db_default=[])
     created_at = models.DateTimeField()
 
     objects: ClassVar[CheckpointQuerySet] = CheckpointQuerySet.as_manager()  # type: ignore[assignment]

@@ -108,6 +108,8 @@ class Run(FamilyTotals, TenantModel):
         choices=Relation.choices,
         blank=True,
         db_comment="What it is to its parent",
+        default="",
+        db_default="",
     )
     source_checkpoint = models.ForeignKey(
         "runs.Checkpoint",
@@ -116,11 +118,15 @@ class Run(FamilyTotals, TenantModel):
         related_name="descendants",
         verbose_name=_("source checkpoint"),
     )
-    description = models.TextField(_("description"), blank=True, db_comment="Why it was forked")
-    depth = models.PositiveSmallIntegerField(
-        default=0, db_comment="How many runs it is nested in, as an agent called by an agent"
+    description = models.TextField(
+        _("description"), blank=True, db_comment="Why it was forked", default="", db_default=""
     )
-    has_children = models.BooleanField(default=False, db_comment="One of its tools has started a run")
+    depth = models.PositiveSmallIntegerField(
+        default=0, db_comment="How many runs it is nested in, as an agent called by an agent", db_default=0
+    )
+    has_children = models.BooleanField(
+        default=False, db_comment="One of its tools has started a run", db_default=False
+    )
 
     input = models.JSONField(_("input"), default=dict)
     input_query = models.TextField(blank=True, db_comment="The text of the last input message")
@@ -132,6 +138,7 @@ class Run(FamilyTotals, TenantModel):
         _("overrides"),
         default=dict,
         db_comment="A fork's {system_prompt?, model?, model_id?} over its agent's version",
+        db_default={},
     )
     metadata = models.JSONField(_("metadata"), default=dict)
     tags = ArrayField(models.CharField(max_length=50), default=list, verbose_name=_("tags"))
@@ -144,7 +151,9 @@ class Run(FamilyTotals, TenantModel):
         _("worker"), null=True, db_comment="The worker that has it in hand; workers come and go, so no key"
     )
     held_back = models.BooleanField(
-        default=False, db_comment="Waits because its workspace has as many runs under way as it may have"
+        default=False,
+        db_comment="Waits because its workspace has as many runs under way as it may have",
+        db_default=False,
     )
     losses = models.PositiveSmallIntegerField(
         _("losses"), default=0, db_comment="How many workers it has lost"
@@ -156,13 +165,15 @@ class Run(FamilyTotals, TenantModel):
     cost = models.DecimalField(max_digits=24, decimal_places=12, default=0)
     unpriced_calls = models.PositiveIntegerField(default=0, db_comment="Model calls without a known price")
     child_input_tokens = models.PositiveBigIntegerField(
-        default=0, db_comment="Of the runs that its tools have started"
+        default=0, db_comment="Of the runs that its tools have started", db_default=0
     )
-    child_output_tokens = models.PositiveBigIntegerField(default=0)
-    child_cost = models.DecimalField(max_digits=24, decimal_places=12, default=0)
-    child_unpriced_calls = models.PositiveIntegerField(default=0)
+    child_output_tokens = models.PositiveBigIntegerField(default=0, db_default=0)
+    child_cost = models.DecimalField(max_digits=24, decimal_places=12, default=0, db_default=0)
+    child_unpriced_calls = models.PositiveIntegerField(default=0, db_default=0)
     active_seconds = models.FloatField(
-        default=0, db_comment="In workers' hands, without the attempt under way; what `limits.timeout` counts"
+        default=0,
+        db_comment="In workers' hands, without the attempt under way; what `limits.timeout` counts",
+        db_default=0,
     )
     attempt_started_at = models.DateTimeField(null=True)
 
