@@ -27,7 +27,8 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="tool",
             name="approval_default",
-            field=models.CharField(db_default='reject', 
+            field=models.CharField(
+                db_default="reject",
                 choices=[("reject", "Reject"), ("approve", "Approve")],
                 db_comment="What happens to a call for which nobody has decided in time",
                 default="reject",

@@ -146,19 +146,22 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="checkpoint",
             name="tags",
-            field=django.contrib.postgres.fields.ArrayField(db_default=[], 
-                base_field=models.CharField(max_length=50), default=list, size=None
+            field=django.contrib.postgres.fields.ArrayField(
+                db_default=[], base_field=models.CharField(max_length=50), default=list, size=None
             ),
         ),
         migrations.AddField(
             model_name="checkpoint",
             name="total_tokens",
-            field=models.PositiveBigIntegerField(db_default=0, db_comment="What the run had used by then", default=0),
+            field=models.PositiveBigIntegerField(
+                db_default=0, db_comment="What the run had used by then", default=0
+            ),
         ),
         migrations.AddField(
             model_name="run",
             name="active_seconds",
-            field=models.FloatField(db_default=0, 
+            field=models.FloatField(
+                db_default=0,
                 db_comment="In workers' hands, without the attempt under way; what `limits.timeout` counts",
                 default=0,
             ),
@@ -176,8 +179,8 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="run",
             name="child_input_tokens",
-            field=models.PositiveBigIntegerField(db_default=0, 
-                db_comment="Of the runs that its tools have started", default=0
+            field=models.PositiveBigIntegerField(
+                db_default=0, db_comment="Of the runs that its tools have started", default=0
             ),
         ),
         migrations.AddField(
@@ -193,24 +196,35 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="run",
             name="depth",
-            field=models.PositiveSmallIntegerField(db_default=0, 
-                db_comment="How many runs it is nested in, as an agent called by an agent", default=0
+            field=models.PositiveSmallIntegerField(
+                db_default=0,
+                db_comment="How many runs it is nested in, as an agent called by an agent",
+                default=0,
             ),
         ),
         migrations.AddField(
             model_name="run",
             name="description",
-            field=models.TextField(default='', db_default='', blank=True, db_comment="Why it was forked", verbose_name="description"),
+            field=models.TextField(
+                default="",
+                db_default="",
+                blank=True,
+                db_comment="Why it was forked",
+                verbose_name="description",
+            ),
         ),
         migrations.AddField(
             model_name="run",
             name="has_children",
-            field=models.BooleanField(db_default=False, db_comment="One of its tools has started a run", default=False),
+            field=models.BooleanField(
+                db_default=False, db_comment="One of its tools has started a run", default=False
+            ),
         ),
         migrations.AddField(
             model_name="run",
             name="held_back",
-            field=models.BooleanField(db_default=False, 
+            field=models.BooleanField(
+                db_default=False,
                 db_comment="Waits because its workspace has as many runs under way as it may have",
                 default=False,
             ),
@@ -218,7 +232,8 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="run",
             name="overrides",
-            field=models.JSONField(db_default={}, 
+            field=models.JSONField(
+                db_default={},
                 db_comment="A fork's {system_prompt?, model?, model_id?} over its agent's version",
                 default=dict,
                 verbose_name="overrides",
@@ -234,7 +249,9 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="run",
             name="relation",
-            field=models.CharField(default='', db_default='', 
+            field=models.CharField(
+                default="",
+                db_default="",
                 blank=True,
                 choices=[("retry", "Retry"), ("restore", "Restored"), ("fork", "Fork"), ("child", "Child")],
                 db_comment="What it is to its parent",
