@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from django.db import IntegrityError, connection, transaction
 from accounts.actor import Actor
 from agentplatform.lib import secrets
 from agentplatform.lib.errors import Conflict
-from agents.models import Agent, ChatModel, Configuration, Secret, Tool
+from agents.models import Agent, ChatModel, Configuration, McpServer, Secret, Tool, Workflow
 from agents.snapshots import reference, set_fallbacks
 from agents.versions import lock, record
 
@@ -30,6 +30,7 @@ def save(instance: Instance, actor: Actor | None, values: Mapping[str, Any]) -> 
     change = "created" if instance._state.adding else "updated"
     relations = {field.name for field in instance._meta.many_to_many} & values.keys()
     with transaction.atomic(), _conflicts(instance):
+        _check_rename(instance, values.get("name", instance.name))
         for name in values.keys() - relations:
             setters.get(name, partial(_set_attribute, name))(instance, values[name])
         instance.save()
@@ -37,6 +38,18 @@ def save(instance: Instance, actor: Actor | None, values: Mapping[str, Any]) -> 
             set_relation(instance, name, values[name])
         record(instance, actor, change)
     return instance
+
+
+def _check_rename(instance: Configuration, name: str) -> None:
+    """Workflows call by name. A workflow's own name is free as long as no other calls it."""
+    if (
+        instance._state.adding
+        or name == instance.name
+        or not (users := workflows_with(instance, instance.name))
+    ):
+        return
+    said = f"{_listed(users)} calls this {_noun(instance)} {instance.name!r}. Change that first, or keep the name."
+    raise Conflict(said, details={"used_by": users})
 
 
 def delete(instance: Configuration, actor: Actor | None) -> None:
@@ -71,13 +84,27 @@ def set_api_key(model: ChatModel, value: str | None) -> None:
 
 def set_secret_headers(tool: Tool, values: Mapping[str, str | None] | None) -> None:
     """Sets headers that have a value, removes those with None, keeps the others; None itself removes all."""
+    tool.secret_headers = _merged(tool, tool.secret_headers, values)
+
+
+def set_mcp_secrets(server: McpServer, values: Mapping[str, str | None] | None) -> None:
+    """The same for the secret headers or variables of an MCP server."""
+    server.secret_values = _merged(server, server.secret_values, values)
+
+
+def _merged(
+    instance: Configuration, stored: Mapping[str, Any], values: Mapping[str, str | None] | None
+) -> dict[str, Any]:
     if values is None:
-        tool.secret_headers = {}
-        return
-    written = {name.lower() for name in values}
-    kept = {name: entry for name, entry in tool.secret_headers.items() if name.lower() not in written}
-    given = {name: reference(new_secret(tool, value)) for name, value in values.items() if value}
-    tool.secret_headers = kept | given
+        return {}
+    given = {name: reference(new_secret(instance, value)) for name, value in values.items() if value}
+    return {name: stored[name] for name in kept_names(stored, values)} | given
+
+
+def kept_names(stored: Iterable[str], values: Mapping[str, str | None] | None) -> list[str]:
+    """The names of stored secrets that stay when `values` are written. Their case does not count."""
+    written = {name.lower() for name in values or {}}
+    return [] if values is None else [name for name in stored if name.lower() not in written]
 
 
 def set_default(agent: Agent, value: bool) -> None:
@@ -95,6 +122,7 @@ def _set_attribute(name: str, instance: Configuration, value: Any) -> None:
 setters: dict[str, Callable[[Any, Any], None]] = {
     "api_key": set_api_key,
     "secret_headers": set_secret_headers,
+    "secrets": set_mcp_secrets,
     "is_default": set_default,
 }
 
@@ -112,7 +140,16 @@ def users_of(instance: Configuration) -> list[str]:
         users += [
             f"tool {name}" for name in instance.tools_of.order_by("name").values_list("name", flat=True)
         ]
-    return users
+    if isinstance(instance, McpServer):
+        users += [f"tool {name}" for name in instance.tools.order_by("name").values_list("name", flat=True)]
+    return [*users, *workflows_with(instance, instance.name)]
+
+
+def workflows_with(instance: Configuration, name: str) -> list[str]:
+    """The workflows that call `instance` by this name."""
+    rows = Workflow.objects.filter(workspace_id=instance.workspace_id)
+    found = rows.filter(references__contains=[f"{instance.kind.value}:{name}"]).order_by("name")
+    return [f"workflow {name}" for name in found.values_list("name", flat=True)]
 
 
 def _listed(names: list[str]) -> str:

@@ -4,9 +4,13 @@ model  {name, description, enabled, provider, model, base_url, api_key: {secret,
         fallbacks[names], fallback_ids[]}
 tool   {name, description, enabled, kind, function, request{}, secret_headers{header: {secret, hint}},
         arguments_schema{}, timeout_seconds, idempotent, requires_approval, approval_timeout_seconds | null,
-        approval_default, agent: name | null, agent_id | null}
+        approval_default, agent: name | null, agent_id | null, mcp_server: name | null, mcp_server_id | null,
+        mcp_tool}
 agent  {name, description, enabled, model, model_id, system_prompt, tools[names], tool_ids[], memory{},
         knowledge[], config{}, tags[]}
+mcp-server  {name, description, enabled, transport, command, arguments[], environment{}, url, headers{},
+        secret_values{name: {secret, hint}}, timeout_seconds}
+workflow  {name, description, enabled, tags[], document{input, state, nodes[], edges[]}, source}
 
 Names are for people, ids are what counts: a part that was renamed is still the same part. Which agent is the
 workspace's default is not part of a definition, or moving the flag would make versions of two agents. Versions
@@ -20,7 +24,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from agentplatform.lib.errors import InvalidConfig
-from agents.models import Agent, ChatModel, Configuration, Fallback, Kind, Secret, Tool
+from agents.models import Agent, ChatModel, Configuration, Fallback, Kind, McpServer, Secret, Tool, Workflow
 
 Definition = dict[str, Any]
 
@@ -57,6 +61,8 @@ def _tool_definition(tool: Tool) -> Definition:
         "kind": tool.tool_kind,
         "agent": tool.agent.name if tool.agent else None,
         "agent_id": str(tool.agent_id) if tool.agent_id else None,
+        "mcp_server": tool.mcp_server.name if tool.mcp_server else None,
+        "mcp_server_id": str(tool.mcp_server_id) if tool.mcp_server_id else None,
     } | {name: getattr(tool, name) for name in TOOL_FIELDS}
 
 
@@ -82,15 +88,16 @@ def _apply_tool(tool: Tool, data: Definition) -> None:
     tool.tool_kind, new = data["kind"], Tool()
     for name in TOOL_FIELDS:
         setattr(tool, name, data.get(name, getattr(new, name)))
-    tool.agent = _asked_agent(tool, data)
+    tool.agent = cast("Agent | None", _part(Agent, tool, "agent", data))
+    tool.mcp_server = cast("McpServer | None", _part(McpServer, tool, "mcp_server", data))
     tool.save()
 
 
-def _asked_agent(tool: Tool, data: Definition) -> Agent | None:
-    if not data.get("agent_id"):
+def _part(model: type[Configuration], tool: Tool, field: str, data: Definition) -> Configuration | None:
+    if not data.get(f"{field}_id"):
         return None
-    [agent] = _parts(Agent, tool, "agent", [data["agent_id"]], [data["agent"]])
-    return cast(Agent, agent)
+    [part] = _parts(model, tool, field, [data[f"{field}_id"]], [data[field]])
+    return part
 
 
 def _apply_agent(agent: Agent, data: Definition) -> None:
@@ -100,6 +107,28 @@ def _apply_agent(agent: Agent, data: Definition) -> None:
     agent.model = cast(ChatModel, model)
     agent.save()
     agent.tools.set(cast("list[Tool]", _parts(Tool, agent, "tools", data["tool_ids"], data["tools"])))
+
+
+def _mcp_server_definition(server: McpServer) -> Definition:
+    return {name: getattr(server, name) for name in MCP_SERVER_FIELDS}
+
+
+def _apply_mcp_server(server: McpServer, data: Definition) -> None:
+    for name in MCP_SERVER_FIELDS:
+        setattr(server, name, data[name])
+    server.health = McpServer.Health.UNKNOWN
+    server.save()
+
+
+def _workflow_definition(workflow: Workflow) -> Definition:
+    return {name: getattr(workflow, name) for name in WORKFLOW_FIELDS}
+
+
+def _apply_workflow(workflow: Workflow, data: Definition) -> None:
+    for name in WORKFLOW_FIELDS:
+        setattr(workflow, name, data[name])
+    workflow.references = workflow.needs(workflow.document)
+    workflow.save()
 
 
 def set_fallbacks(model: ChatModel, fallbacks: Iterable[Configuration]) -> None:
@@ -149,15 +178,31 @@ TOOL_FIELDS = (
     "requires_approval",
     "approval_timeout_seconds",
     "approval_default",
+    "mcp_tool",
 )
+MCP_SERVER_FIELDS = (
+    "transport",
+    "command",
+    "arguments",
+    "environment",
+    "url",
+    "headers",
+    "secret_values",
+    "timeout_seconds",
+)
+WORKFLOW_FIELDS = ("tags", "document", "source")
 AGENT_FIELDS = ("system_prompt", "memory", "knowledge", "config", "tags")
 _definitions: dict[str, Callable[[Any], Definition]] = {
     Kind.MODEL: _model_definition,
     Kind.TOOL: _tool_definition,
     Kind.AGENT: _agent_definition,
+    Kind.MCP_SERVER: _mcp_server_definition,
+    Kind.WORKFLOW: _workflow_definition,
 }
 _appliers: dict[str, Callable[[Any, Definition], None]] = {
     Kind.MODEL: _apply_model,
     Kind.TOOL: _apply_tool,
     Kind.AGENT: _apply_agent,
+    Kind.MCP_SERVER: _apply_mcp_server,
+    Kind.WORKFLOW: _apply_workflow,
 }

@@ -12,10 +12,18 @@ from django.db.models import QuerySet
 
 from accounts.actor import Actor
 from agentplatform.lib.errors import NotFound
-from agents.models import Agent, ChatModel, Configuration, Kind, Tool, Version
+from agents.models import Agent, ChatModel, Configuration, Kind, McpServer, Tool, Version, Workflow
 from agents.snapshots import apply, definition
 
-models_by_kind: dict[str, type[Configuration]] = {Kind.MODEL: ChatModel, Kind.TOOL: Tool, Kind.AGENT: Agent}
+models_by_kind: dict[str, type[Configuration]] = {
+    Kind.MODEL: ChatModel,
+    Kind.TOOL: Tool,
+    Kind.AGENT: Agent,
+    Kind.MCP_SERVER: McpServer,
+    Kind.WORKFLOW: Workflow,
+}
+# The text that a definition was read from: another one may say the same.
+SOURCE = "source"
 Instance = TypeVar("Instance", bound=Configuration)
 
 
@@ -29,7 +37,8 @@ def record(instance: Configuration, actor: Actor | None, change: str) -> Version
         latest = lock(instance).version
         data = definition(instance)
         fingerprint = hash_of(data)
-        if latest and latest.hash == fingerprint and change != "deleted":
+        is_same = latest and latest.hash == fingerprint and latest.data.get(SOURCE) == data.get(SOURCE)
+        if latest and is_same and change != "deleted":
             instance.version = latest
             return latest
         version = Version.objects.create(
@@ -85,12 +94,14 @@ def diff(before: Version, after: Version) -> dict[str, dict[str, Any]]:
 def compare(before: dict[str, Any], after: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The same of any two definitions."""
     old, new = dict(_flat(before)), dict(_flat(after))
-    changed = sorted(path for path in old.keys() | new.keys() if old.get(path) != new.get(path))
+    paths = (old.keys() | new.keys()) - {SOURCE}
+    changed = sorted(path for path in paths if old.get(path) != new.get(path))
     return {path: {"old": old.get(path), "new": new.get(path)} for path in changed}
 
 
 def hash_of(data: dict[str, Any]) -> str:
-    """SHA-256 of the canonical JSON (sorted keys, no spaces, UTF-8), in hexadecimal."""
+    """SHA-256 of the canonical JSON (sorted keys, no spaces, UTF-8) without its source, in hexadecimal."""
+    data = {name: value for name, value in data.items() if name != SOURCE}
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(canonical.encode()).hexdigest()
 
