@@ -15,6 +15,7 @@ from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
 
+from agents.caller_tools import CallerTools
 from agents.providers.base import make
 from agents.specification import AgentSpecification, ModelSpecification, ToolSpecification
 from agents.tools.call import arguments_schema, call, call_key
@@ -53,15 +54,17 @@ def compile_agent(
     serves any number of them at once.
     """
     models = tuple(
-        CompiledModel(model, _chat(model, secrets))
+        CompiledModel(model, make_chat(model, secrets))
         for model in (specification.model, *specification.fallbacks)
     )
     window = [MemoryWindow(specification.memory_window)] if specification.memory_window else []
+    # Innermost, so that what is recorded of the model's answer is what becomes of it.
+    callers = [CallerTools(specification.bindings)] if specification.bindings.tools else []
     graph = create_agent(
         models[0].chat,
         tools=[_tool(tool, secrets) for tool in specification.tools],
         system_prompt=specification.system_prompt or None,
-        middleware=[*window, *middleware],
+        middleware=[*window, *middleware, *callers],
         checkpointer=checkpointer,
         context_schema=context_schema,
         name=specification.name,
@@ -69,7 +72,8 @@ def compile_agent(
     return CompiledAgent(specification, graph, models)
 
 
-def _chat(model: ModelSpecification, secrets: Secrets) -> BaseChatModel:
+def make_chat(model: ModelSpecification, secrets: Secrets) -> BaseChatModel:
+    """The client of a model, with its key."""
     return make(model, secrets.get(model.secret, "") if model.secret else "")
 
 

@@ -1,0 +1,1 @@
+"""Workflows as documents: read, checked, drawn, published, and compiled to LangGraph graphs."""
