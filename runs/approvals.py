@@ -13,10 +13,11 @@ from django.db.models.functions import Now
 from accounts.actor import Actor
 from agentplatform.lib.errors import Conflict, Invalid, PermissionDenied
 from agentplatform.lib.text import storable
-from agents.specification import load
+from agents.specification import ToolSpecification, load
 from agents.tools.base import ToolFault, is_too_deep
 from agents.tools.call import arguments_schema
 from agents.tools.schemas import check_arguments
+from agents.workflows.specification import load_workflow
 from runs import lifecycle
 from runs.events import EventType, StoredEvent
 from runs.models import TERMINAL, Approval, Run
@@ -110,15 +111,25 @@ def check(approval: Approval, decision: Decision) -> None:
 
 def _check_arguments(approval: Approval, arguments: Mapping[str, Any]) -> None:
     """By the schema of the tool as the run is pinned to it."""
-    run = approval.run
-    if run.agent_version_id is None:
-        return
-    tool = load(run.agent_version_id, run.pins, run.config, run.overrides).tool(approval.tool)
+    tool = _tool_of(approval)
     try:
         if tool:
             check_arguments(arguments_schema(tool), arguments)
     except ToolFault as fault:
         raise Invalid({"arguments": fault.message}) from fault
+
+
+def _tool_of(approval: Approval) -> ToolSpecification | None:
+    """None of a node that asks by itself: it takes whatever it is given."""
+    run = approval.run
+    if approval.kind == Approval.Kind.NODE:
+        return None
+    if run.workflow_version_id:
+        # Its calls have their nodes' ids; a name may be a tool's and a node's.
+        return load_workflow(run.workflow_version_id, run.pins, run.config).tools.get(approval.call_id)
+    if run.agent_version_id:
+        return load(run.agent_version_id, run.pins, run.config, run.overrides).tool(approval.tool)
+    return None
 
 
 def _is_repeated(approval: Approval, decision: Decision, actor: Actor) -> bool:

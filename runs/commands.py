@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,26 +19,39 @@ from agentplatform.lib.errors import Invalid, NotFound, PermissionDenied
 from agentplatform.lib.ids import uuid7
 from agentplatform.lib.locks import lock_name
 from agentplatform.lib.text import storable
-from agents.launch import Launch, prepare
+from agents.launch import prepare
+from agents.workflows.launch import prepare_workflow
 from runs import lifecycle
 from runs.control import controllable
 from runs.events import StoredEvent
 from runs.models import IdempotencyKey, Message, Relation, Run, Session, Status
 from runs.queueing import multitask
 from runs.queueing.multitask import Strategy
+from runs.workflow_input import checked_input, query_of
 
 NEW_SESSION = "New session"
 
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """What a run is asked for, whatever the protocol. `messages` are `{"role", "content"}`, the last is the query."""
+    """What a run is asked for, whatever the protocol.
 
-    messages: list[dict[str, str]]
+    An agent's `messages` are shaped as `runs.engine.messages.as_json` writes them, mostly `{"role", "content"}`, and
+    `bindings` is what the caller binds to its model, in the form of `agents.specification.load`. A workflow's `values`
+    are its input.
+    """
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
     agent: str = ""
+    workflow: str = ""
+    """Its id or name; empty: an agent is run."""
+    version: int | None = None
+    """Of the workflow; None: the published one."""
+    values: Mapping[str, Any] = field(default_factory=dict)
     session_id: uuid.UUID | None = None
     end_user: str = ""
     config: Mapping[str, Any] = field(default_factory=dict)
+    bindings: Mapping[str, Any] = field(default_factory=dict)
     limits: Mapping[str, Any] = field(default_factory=dict)
     metadata: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
@@ -70,16 +83,17 @@ def start_run(
 ) -> Started:
     """Creates a run and, unless asked not to, queues it.
 
-    Raises PermissionDenied, NotFound (agent, session), InvalidConfig (something that it needs is disabled), Conflict
-    (it may not wait for the session's other runs) and, when the key was used for another request, Invalid.
+    Raises PermissionDenied, NotFound (agent, workflow, session), InvalidConfig (something that it needs is disabled),
+    Conflict (it may not wait for the session's other runs, or the workflow is not published) and Invalid, when the key
+    was used for another request or the input is not the workflow's.
     """
-    actor.require("execute:agent")
+    actor.require("execute:workflow" if request.workflow else "execute:agent")
     with transaction.atomic():
         if idempotency_key and (earlier := _earlier(actor, idempotency_key, request)):
             return Started(earlier, [], repeated=True)
         session = _session(actor, request)
-        launch = prepare(actor.workspace_id, _agent_identifier(request, session))
-        run = _new_run(actor, request, launch, session, run_id or uuid7())
+        executed = _workflow(actor, request) if request.workflow else _agent(actor, request, session)
+        run = _new_run(actor, request, session, run_id or uuid7(), executed)
         others = _make_way(actor, session, request)
         events = lifecycle.start(run, queued=request.start)
         message = None
@@ -121,17 +135,19 @@ def enqueue_run(actor: Actor, run_id: uuid.UUID) -> tuple[Status, list[StoredEve
 
 
 def retry_run(actor: Actor, run_id: uuid.UUID, idempotency_key: str = "") -> Started:
-    """A new run with the same input, of the agent as it is now, linked to the old one as its parent."""
+    """A new run with the same input, of the agent or workflow as it is now, linked to the old one as its parent.
+
+    It begins at the start: of a fork it takes the input alone, not what that has changed at its checkpoint; who wants
+    that forks the checkpoint again. A workflow's version that was tried before it was published is tried again as it
+    is by those who may write workflows.
+    """
     old = controllable(actor, run_id)
-    actor.require("execute:agent")
-    if old.agent_id is None:
-        raise NotFound("Agent", old.agent_name)
     request = RunRequest(
-        messages=old.input["messages"],
-        agent=str(old.agent_id),
+        **_executed_by(actor, old),
         session_id=old.session_id,
         end_user=old.end_user,
         config=old.config,
+        bindings=old.overrides.get("bindings", {}),
         limits=old.limits,
         metadata=old.metadata,
         tags=tuple(old.tags),
@@ -140,6 +156,26 @@ def retry_run(actor: Actor, run_id: uuid.UUID, idempotency_key: str = "") -> Sta
         multitask_strategy=Strategy.ENQUEUE,
     )
     return start_run(actor, request, idempotency_key=idempotency_key)
+
+
+def _executed_by(actor: Actor, run: Run) -> dict[str, Any]:
+    if run.is_workflow:
+        if run.workflow_id is None:
+            raise NotFound("Workflow", run.workflow_name)
+        version = _unpublished_version(run) if actor.may("write:workflow") else None
+        return {"workflow": str(run.workflow_id), "version": version, "values": run.input["values"]}
+    if run.agent_id is None:
+        raise NotFound("Agent", run.agent_name)
+    return {"agent": str(run.agent_id), "messages": run.input["messages"]}
+
+
+def _unpublished_version(run: Run) -> int | None:
+    """The number of the run's version where it is newer than the published one, or none is published."""
+    assert run.workflow
+    if run.workflow_version is None:
+        return None
+    number, published = run.workflow_version.number, run.workflow.published
+    return number if published is None or number > published.number else None
 
 
 def _session(actor: Actor, request: RunRequest) -> Session | None:
@@ -160,42 +196,72 @@ def _make_way(actor: Actor, session: Session | None, request: RunRequest) -> lis
     return multitask.make_way(actor, session.pk, request.multitask_strategy)
 
 
-def _agent_identifier(request: RunRequest, session: Session | None) -> str | None:
-    """The agent asked for, else the session's, else the workspace's default one."""
-    if request.agent:
-        return request.agent
-    return str(session.agent_id) if session and session.agent_id else None
+def _agent(actor: Actor, request: RunRequest, session: Session | None) -> dict[str, Any]:
+    """The agent asked for, else the session's, else the workspace's default one, as a run's columns have it."""
+    identifier = request.agent or (str(session.agent_id) if session and session.agent_id else None)
+    launch = prepare(actor.workspace_id, identifier)
+    messages = storable(request.messages)
+    return {
+        "agent_id": launch.agent_id,
+        "model_id": launch.model_id,
+        "agent_name": launch.name,
+        "agent_version_id": launch.version_id,
+        "pins": launch.pins,
+        "currency": launch.currency,
+        "input": {"messages": messages},
+        "input_query": last_query(messages),
+    }
+
+
+def _workflow(actor: Actor, request: RunRequest) -> dict[str, Any]:
+    """The same of a workflow. Another version than the published one is for those who write workflows."""
+    if request.version is not None:
+        actor.require("write:workflow")
+    launch = prepare_workflow(actor.workspace_id, request.workflow, request.version)
+    values = checked_input(launch, request.values)
+    return {
+        "workflow_id": launch.workflow_id,
+        "workflow_name": launch.name,
+        "workflow_version_id": launch.version_id,
+        "pins": launch.pins,
+        "currency": launch.currency,
+        "input": {"values": values},
+        "input_query": query_of(values),
+    }
 
 
 def _new_run(
-    actor: Actor, request: RunRequest, launch: Launch, session: Session | None, run_id: uuid.UUID
+    actor: Actor,
+    request: RunRequest,
+    session: Session | None,
+    run_id: uuid.UUID,
+    executed: Mapping[str, Any],
 ) -> Run:
-    messages = storable(request.messages)
     return Run(
         id=run_id,
         workspace_id=actor.workspace_id,
-        agent_id=launch.agent_id,
-        model_id=launch.model_id,
-        agent_name=launch.name,
-        agent_version_id=launch.version_id,
-        pins=launch.pins,
         session_id=session.pk if session else None,
         user_id=actor.user_id,
         username=actor.username,
         end_user=storable(request.end_user),
         api_key_id=actor.api_key_id,
         api_key_name=actor.api_key_name,
-        input={"messages": messages},
-        input_query=messages[-1]["content"],
         config=dict(request.config),
         limits=dict(request.limits),
+        overrides={"bindings": storable(dict(request.bindings))} if request.bindings else {},
         metadata=storable(dict(request.metadata)),
         tags=list(request.tags),
         priority=request.priority,
         parent_id=request.retry_of,
         relation=Relation.RETRY if request.retry_of else "",
-        currency=launch.currency,
+        **executed,
     )
+
+
+def last_query(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The last text of a user."""
+    queries = (message["content"] for message in reversed(messages) if message["role"] == "user")
+    return next(queries, "")
 
 
 def _record_message(session: Session, run: Run) -> Message:
@@ -206,7 +272,7 @@ def _record_message(session: Session, run: Run) -> Message:
     changes: dict[str, Any] = {"updated_at": run.created_at}
     if session.title == NEW_SESSION and not session.named_by_person:
         changes["title"] = automatic_name(run.input_query)
-    if session.agent_id is None:
+    if session.agent_id is None and run.agent_id:
         changes["agent_id"] = run.agent_id
     Session.objects.filter(pk=session.pk).update(**changes)
     return message

@@ -82,7 +82,7 @@ class AttemptStarted(TypedDict):
 
 
 class StepStarted(TypedDict):
-    """`type` is `model` or `tool`."""
+    """`type` is `model` or `tool`; in a workflow the kind of the node, where a model's is `model`."""
 
     step: int
     type: str
@@ -168,7 +168,10 @@ class Retrying(TypedDict):
 
 
 class ApprovalRequired(TypedDict):
-    """A tool call waits for a person; `kind` is `tool_call` or `unknown_effect`, `deadline` may be null."""
+    """A tool call or a workflow's node waits for a person; `deadline` may be null.
+
+    `kind` is `tool_call`, `unknown_effect` or `node`; of a node `message` is what it asks, and `tool` its id.
+    """
 
     approval_id: str
     kind: str
@@ -176,6 +179,7 @@ class ApprovalRequired(TypedDict):
     args: dict[str, Any]
     call_id: str
     deadline: str | None
+    message: NotRequired[str]
 
 
 class ApprovalResolved(TypedDict):
@@ -225,8 +229,11 @@ class RunWaiting(TypedDict):
 
 
 class RunCompleted(TypedDict):
+    """`output` is what a workflow has come to, where that is no text."""
+
     run_id: str
     response: str
+    output: NotRequired[Any]
     metrics: Metrics
 
 
@@ -322,17 +329,31 @@ def by_run(events: Iterable[StoredEvent]) -> dict[uuid.UUID, list[StoredEvent]]:
 def rebuild_text(events: Iterable[StoredEvent]) -> str:
     """The text of the run's last model step, from its events alone: void deltas left out.
 
-    Deltas are void when their attempt was superseded (`attempt_started`) or their model call was
-    made again (`retrying`).
+    Deltas are void when their attempt was superseded (`attempt_started`) before their step had ended, when the run was
+    set back (`checkpoint_created` with `restored_from`), and when their model call was made again (`retrying`).
     """
     deltas: list[StoredEvent] = []
+    ended: dict[tuple[int, str], int] = {}
     for event in events:
-        if event.type == EventType.CONTENT_DELTA:
-            deltas.append(event)
-        elif event.type == EventType.ATTEMPT_STARTED:
-            valid_to = orjson.loads(event.data)["supersedes_after_seq"]
-            deltas = [delta for delta in deltas if delta.seq <= valid_to]
-        elif event.type == EventType.RETRYING:
-            deltas = [delta for delta in deltas if (delta.step, delta.node) != (event.step, event.node)]
-    last_step = deltas[-1].step if deltas else 0
-    return "".join(orjson.loads(delta.data)["content"] for delta in deltas if delta.step == last_step)
+        place = (event.step, event.node)
+        match event.type:
+            case EventType.CONTENT_DELTA:
+                deltas.append(event)
+            case EventType.STEP_COMPLETED:
+                ended[place] = event.seq
+            case EventType.RETRYING:
+                deltas = [delta for delta in deltas if (delta.step, delta.node) != place]
+            case EventType.ATTEMPT_STARTED:
+                last = orjson.loads(event.data)["supersedes_after_seq"]
+                deltas = [one for one in deltas if one.seq <= max(last, ended.get((one.step, one.node), 0))]
+            case EventType.CHECKPOINT_CREATED if (
+                last := orjson.loads(event.data).get("supersedes_after_seq")
+            ) is not None:
+                deltas = [delta for delta in deltas if delta.seq <= last]
+                ended = {key: seq for key, seq in ended.items() if seq <= last}
+    if not deltas:
+        return ""
+    said_last = (deltas[-1].step, deltas[-1].node)
+    return "".join(
+        orjson.loads(delta.data)["content"] for delta in deltas if (delta.step, delta.node) == said_last
+    )

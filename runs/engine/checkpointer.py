@@ -26,6 +26,7 @@ from langgraph.checkpoint.base import (
     get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.base import Checkpoint as State
+from langgraph.checkpoint.serde.types import ERROR, INTERRUPT
 
 from agentplatform.lib import bulk
 from agentplatform.lib.concurrency import in_thread
@@ -35,6 +36,10 @@ from runs.engine.states import EMPTY, strict_serializer
 from runs.models import Checkpoint, CheckpointBlob, CheckpointWrite
 
 RECORDER = "__recorder"
+# What a task writes that has not come to its end.
+UNFINISHED = (INTERRUPT, ERROR)
+# LangGraph's `NULL_TASK_ID`: what no task has written, but the feed of a graph that goes on (`ends.feed`).
+FEED = "00000000-0000-0000-0000-000000000000"
 INLINE = (str, int, float, bool, type(None))
 PAGE = 100
 
@@ -101,8 +106,15 @@ class CheckpointSaver(BaseCheckpointSaver[str]):
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
-        """Stores what a finished task wrote. Not waited for by LangGraph; the journal keeps the run's order."""
+        """Stores what a finished task wrote. Not waited for by LangGraph; the journal keeps the run's order.
+
+        A run's feed is not stored: until its first checkpoint, which holds it, each attempt is fed anew, and both
+        would write the same field in one step.
+        """
         place = config["configurable"]
+        recorder: Recorder | None = place.get(RECORDER)
+        if recorder and task_id == FEED:
+            return
         rows = [
             bulk.row(
                 CheckpointWrite,
@@ -117,11 +129,12 @@ class CheckpointSaver(BaseCheckpointSaver[str]):
             )
             for index, (channel, value) in enumerate(writes)
         ]
-        recorder: Recorder | None = place.get(RECORDER)
-        if recorder:
+        if recorder is None:
+            await self.journal.write_rows(rows)
+        elif any(channel in UNFINISHED for channel, _ in writes):
             recorder.hold_writes(rows)
         else:
-            await self.journal.write_rows(rows)
+            recorder.end_task(task_path.rpartition(", ")[2], rows)
 
     def get_next_version(self, current: str | int | None, channel: None) -> str:
         """Counts up; the random part keeps two branches of one thread from sharing a blob."""

@@ -1,4 +1,4 @@
-"""An agent as a tool: a run of its own, executed beside the run that has asked for it.
+"""An agent as a tool, an agent or a workflow as a node: a run of its own, executed beside the one that asks for it.
 
 The call's claim names the child, so whoever begins the step again finds the same one. The parent's worker executes
 it without a place in the queue: a parent that holds the last place never waits for one. Where the child rests, for
@@ -10,16 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 from langgraph.types import interrupt
 
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import PlatformError
-from agents.specification import ToolSpecification
-from agents.tools.base import ToolFault
-from agents.tools.call import arguments_schema
-from agents.tools.schemas import check_arguments
+from agents.tools.base import ToolFault, ToolResult
+from agents.tools.schemas import MESSAGE_SCHEMA, check_arguments
 from runs import child_runs, lifecycle
 from runs.engine.recorder import Recorder
 from runs.events import EventType
@@ -27,38 +26,59 @@ from runs.follow import Follower
 from runs.models import AT_REST, TERMINAL, Run, Status, ToolCall
 
 LOOK_AGAIN_SECONDS = 0.5
+AGENT = "agent"
+WORKFLOW = "workflow"
+NULL = "null"
 
 
-async def ask(recorder: Recorder, tool: ToolSpecification, call: dict[str, Any], claim: ToolCall) -> str:
-    """The agent's answer. Raises ToolFault where it gives none.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who answers a call by a run of its own: an agent, or a workflow with the call's arguments as its input."""
+
+    kind: str
+    identifier: str
+    """The agent's id or name, the workflow's name."""
+
+
+async def ask(recorder: Recorder, asked: Asked, call: dict[str, Any], claim: ToolCall) -> ToolResult:
+    """What the run has come to. Raises ToolFault where it comes to nothing.
 
     Interrupts the parent's step where the child, or the parent itself, rests, or the worker is to stop.
     """
     assert claim.child_run_id
-    check_arguments(arguments_schema(tool), call["args"])
-    if not await _start(recorder, tool, call["args"]["message"], claim.child_run_id):
+    if asked.kind == AGENT:
+        check_arguments(MESSAGE_SCHEMA, call["args"])
+    if not await _start(recorder, asked, call["args"], claim.child_run_id):
         interrupt({"child": str(claim.child_run_id)})
     child = await _tend(recorder, call, claim.child_run_id)
     await in_thread(lifecycle.roll_up, recorder.run.id)
     if child.status == Status.COMPLETED:
-        return child.response_content
+        return ToolResult(child.response_content, _content(child))
     if child.status == Status.CANCELLED:
-        raise ToolFault(f"The run of the agent {child.agent_name!r} was cancelled.")
+        raise ToolFault(f"The run of the {asked.kind} {child.executes!r} was cancelled.")
     assert child.error
     raise ToolFault(
-        f"The agent {child.agent_name!r} has failed ({child.error['class']}): {child.error['message']}"
+        f"The {asked.kind} {child.executes!r} has failed ({child.error['class']}): {child.error['message']}"
     )
 
 
-async def _start(recorder: Recorder, tool: ToolSpecification, message: str, child_id: uuid.UUID) -> bool:
+def _content(child: Run) -> Any:
+    """A workflow's output, whatever its type; None of an agent, whose answer is text.
+
+    Text has no column of its own, and neither has null: `ends` writes it as JSON has it.
+    """
+    if not child.is_workflow or child.output is not None:
+        return child.output
+    return None if child.response_content == NULL else child.response_content
+
+
+async def _start(recorder: Recorder, asked: Asked, arguments: dict[str, Any], child_id: uuid.UUID) -> bool:
     """Whether there is a run to follow: the one of an earlier attempt, or a new one."""
-    assert tool.agent
+    start = child_runs.start_agent if asked.kind == AGENT else child_runs.start_workflow
     try:
-        return await in_thread(
-            child_runs.start, recorder.run, recorder.attempt, tool.agent, message, child_id
-        )
+        return await in_thread(start, recorder.run, recorder.attempt, asked.identifier, arguments, child_id)
     except PlatformError as error:
-        raise ToolFault(f"The agent can't be asked: {error.message}") from error
+        raise ToolFault(f"The {asked.kind} can't be asked: {error.message}") from error
 
 
 async def _tend(recorder: Recorder, call: dict[str, Any], child_id: uuid.UUID) -> Run:

@@ -105,7 +105,12 @@ class Entry:
     def without_announcements(self) -> list[Event]:
         """What has happened, without what the step that is about to begin has announced."""
         step = self.events[-1].step if self.events else 0
-        return [event for event in self.events if event.step != step or event.type not in ANNOUNCEMENTS]
+        ended = {event.node for event in self.events if event.type is EventType.STEP_COMPLETED}
+        return [
+            event
+            for event in self.events
+            if event.step != step or event.type not in ANNOUNCEMENTS or event.node in ended
+        ]
 
     def add_event(self, event: Event) -> None:
         """Appends; a delta that follows one of its kind is joined to it, so load makes fewer, larger events."""

@@ -26,6 +26,15 @@ message_by_role: dict[str, type[BaseMessage]] = {
 }
 
 
+finish_by_word = {
+    "length": "length",
+    "max_tokens": "length",
+    "content_filter": "content_filter",
+    "refusal": "content_filter",
+    "safety": "content_filter",
+}
+
+
 def text_of(message: BaseMessage) -> str:
     """The plain text of a message or of a piece of one."""
     content = message.content
@@ -44,6 +53,13 @@ def thought_of(message: BaseMessage) -> str:
         parts = [block for block in message.content if isinstance(block, dict)]
         return "".join(str(part.get("thinking") or part.get("reasoning") or "") for part in parts)
     return str(message.additional_kwargs.get("reasoning_content") or "")
+
+
+def finish_reason(message: AIMessage) -> str:
+    """Why the model has come to its end: `stop`, `tool_calls`, `length` (its limit of tokens) or `content_filter`."""
+    said = message.response_metadata
+    word = str(said.get("finish_reason") or said.get("stop_reason") or "").lower()
+    return "tool_calls" if message.tool_calls else finish_by_word.get(word, "stop")
 
 
 def content_of(message: ToolMessage) -> Any:

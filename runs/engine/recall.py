@@ -24,6 +24,8 @@ class Recollection:
     model_steps: int = 0
     calls: dict[str, ToolCall] = field(default_factory=dict)
     approvals: dict[str, Approval] = field(default_factory=dict)
+    ended_nodes: frozenset[str] = frozenset()
+    """A workflow's nodes of the step under way that have committed already."""
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -40,14 +42,20 @@ def recall(run: Run) -> Recollection:
         model_steps=RunStep.objects.filter(run_id=run.id, type=RunStep.StepType.MODEL).count(),
         calls={call.call_id: call for call in ToolCall.objects.filter(run_id=run.id, step_num=step)},
         approvals={one.key: one for one in Approval.objects.filter(run_id=run.id, step=step)},
+        ended_nodes=_ended_nodes(run, step) if run.is_workflow else frozenset(),
     )
+
+
+def _ended_nodes(run: Run, step: int) -> frozenset[str]:
+    return frozenset(RunStep.objects.filter(run_id=run.id, step_num=step).values_list("node", flat=True))
 
 
 def _has_checkpoint(run: Run) -> bool:
     """A branch's thread begins as a copy, whose metadata name its source: its own head names the run itself."""
     saved = Checkpoint.objects.automatic().filter(run_id=run.id, namespace="").order_by("-checkpoint_id")
     head = saved.values_list("metadata__run_id", flat=True)[:1]
-    return bool(head) and ("replaces" not in run.input or head[0] == str(run.id))
+    is_changed = "replaces" in run.input or "state" in run.input
+    return bool(head) and (not is_changed or head[0] == str(run.id))
 
 
 def answers_to_open_calls(past: list[BaseMessage], run_id: Any) -> list[ToolMessage]:

@@ -11,53 +11,63 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import structlog
 from django.utils import timezone
-from langchain_core.messages import ToolCall as ToolCallDict
 from langchain_core.messages import ToolMessage
 from langgraph.errors import GraphBubbleUp
-from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.types import interrupt
 
 from agentplatform.lib import bulk
 from agentplatform.lib.ids import as_uuid, uuid7
-from agents.models import Tool
 from agents.specification import ToolSpecification
 from agents.tools.base import ToolFault, result_of
 from agents.tools.call import call_key
 from runs import lifecycle
 from runs.engine import children
+from runs.engine.children import Asked
 from runs.engine.faults import RunFault
 from runs.engine.journal import Fenced, HandedBack, Paused
 from runs.engine.messages import as_json, content_of, key_of, tool_message
 from runs.engine.recorder import Recorder, Step
 from runs.events import EventType
-from runs.models import Approval, RunStep, ToolCall
+from runs.models import Approval, ToolCall
 
 logger = structlog.get_logger(__name__)
 
 LONGEST_NAME = 100
 
-Handler = Callable[[ToolCallRequest], Awaitable[Any]]
 Call = dict[str, Any]
+"""`{"name", "args", "id"}` as LangChain has it."""
 
 
-async def make(recorder: Recorder, request: ToolCallRequest, handler: Handler) -> ToolMessage:
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What is to be done: the tool (None: there is none of that name), the call, and how it is carried out.
+
+    `asked` says which agent or workflow answers, as a run of its own; then `carry_out` is not needed.
+    """
+
+    tool: ToolSpecification | None
+    call: Call
+    carry_out: Callable[[Call], Awaitable[Any]] | None = None
+    asked: Asked | None = None
+
+
+async def make(recorder: Recorder, step: Step, deed: Deed) -> ToolMessage:
     """The call's answer. Raises GraphInterrupt where the run has to wait for a person, or for a run that rests."""
-    call: Call = {**request.tool_call}
-    step = recorder.enter_step(RunStep.StepType.TOOL, "tools")
+    call: Call = {**deed.call}
     past = recorder.past.calls.get(key_of(call["id"]))
     if past and past.status == ToolCall.Status.DONE:
         return tool_message(past, call["id"])
-    tool = recorder.agent.specification.tool(call["name"])
-    answer = _decided(recorder, step, tool, call, past)
+    answer = _decided(recorder, step, deed, call, past)
     started = time.monotonic()
     if answer is None:
-        claim = await _claim(recorder, step, tool, call, past)
-        answer = await _carry_out(recorder, tool, call, claim, request, handler)
+        claim = await _claim(recorder, step, deed, call, past)
+        answer = await _carry_out(recorder, deed, call, claim)
     _record(recorder, step, call, answer, time.monotonic() - started)
     return answer
 
@@ -66,10 +76,10 @@ async def make(recorder: Recorder, request: ToolCallRequest, handler: Handler) -
 
 
 def _decided(
-    recorder: Recorder, step: Step, tool: ToolSpecification | None, call: Call, past: ToolCall | None
+    recorder: Recorder, step: Step, deed: Deed, call: Call, past: ToolCall | None
 ) -> ToolMessage | None:
     """What stands in the place of the call; None: it is to be made, with the arguments that `call` has now."""
-    for question in _questions(step, tool, call, past):
+    for question in _questions(step, deed, call, past):
         approval = recorder.past.approvals.get(question["key"])
         if approval is None or approval.status not in Approval.DECIDED:
             interrupt(question)
@@ -92,18 +102,16 @@ def _refusal(approval: Approval) -> str:
     return f"{said}: {approval.reason}" if approval.reason else f"{said}."
 
 
-def _questions(
-    step: Step, tool: ToolSpecification | None, call: Call, past: ToolCall | None
-) -> Iterator[dict[str, Any]]:
+def _questions(step: Step, deed: Deed, call: Call, past: ToolCall | None) -> Iterator[dict[str, Any]]:
     """What has to be asked before the call, in the same order in every attempt."""
-    if tool is None:
+    if (tool := deed.tool) is None:
         return
     if tool.requires_approval:
         yield _question(Approval.Kind.TOOL_CALL, step, tool, call) | {
             "timeout": tool.approval_timeout_seconds,
             "default": str(tool.approval_default),
         }
-    is_repeatable = tool.idempotent or tool.kind == Tool.ToolKind.AGENT
+    is_repeatable = tool.idempotent or deed.asked is not None
     if past and past.status != ToolCall.Status.DONE and not is_repeatable:
         # Whatever the tool says of approvals: the clock makes no call twice.
         yield _question(Approval.Kind.UNKNOWN_EFFECT, step, tool, call, f":{past.attempt}")
@@ -116,6 +124,7 @@ def _question(
         "key": f"{kind.value}:{step.number}:{key_of(call['id'])}{suffix}",
         "kind": kind.value,
         "step": step.number,
+        "node": step.node,
         "call_id": call["id"],
         "tool": tool.name,
         "args": call["args"],
@@ -147,6 +156,7 @@ def _rows(recorder: Recorder, question: dict[str, Any]) -> list[bulk.Row]:
         run_id=recorder.run.id,
         **{name: question[name] for name in ("key", "kind", "step", "tool", "default")},
         call_id=key_of(question["call_id"]),
+        message=question.get("message", ""),
         arguments=question["args"],
         deadline=deadline,
         created_at=now,
@@ -155,9 +165,14 @@ def _rows(recorder: Recorder, question: dict[str, Any]) -> list[bulk.Row]:
         EventType.APPROVAL_REQUIRED,
         {
             "approval_id": str(approval.values["id"]),
-            **{name: question[name] for name in ("kind", "tool", "args", "call_id")},
+            **{
+                name: question[name]
+                for name in ("kind", "tool", "args", "call_id", "message")
+                if name in question
+            },
             "deadline": deadline.isoformat() if deadline else None,
         },
+        recorder.step_under_way(question["node"]),
     )
     if question["kind"] == Approval.Kind.UNKNOWN_EFFECT:
         unknown = recorder.past.calls[key_of(question["call_id"])]
@@ -169,14 +184,12 @@ def _rows(recorder: Recorder, question: dict[str, Any]) -> list[bulk.Row]:
 # --- the call itself ---
 
 
-async def _claim(
-    recorder: Recorder, step: Step, tool: ToolSpecification | None, call: Call, past: ToolCall | None
-) -> ToolCall:
+async def _claim(recorder: Recorder, step: Step, deed: Deed, call: Call, past: ToolCall | None) -> ToolCall:
     """Commits that the call is about to be made, before it is."""
     claim = past or _new_row(recorder, step, call)
     claim.attempt, claim.status, claim.claimed_at = recorder.attempt, ToolCall.Status.CLAIMED, timezone.now()
     head: dict[str, Any] = {"args": call["args"], "tool": call["name"], "call_id": call["id"]}
-    if tool and tool.kind == Tool.ToolKind.AGENT:
+    if deed.asked:
         claim.child_run_id = claim.child_run_id or uuid7()
         head["child_run_id"] = str(claim.child_run_id)
     await recorder.announce(step, EventType.TOOL_CALL_STARTED, head, bulk.from_instance(claim))
@@ -194,24 +207,19 @@ def _new_row(recorder: Recorder, step: Step, call: Call) -> ToolCall:
     )
 
 
-async def _carry_out(
-    recorder: Recorder,
-    tool: ToolSpecification | None,
-    call: Call,
-    claim: ToolCall,
-    request: ToolCallRequest,
-    handler: Handler,
-) -> ToolMessage:
+async def _carry_out(recorder: Recorder, deed: Deed, call: Call, claim: ToolCall) -> ToolMessage:
     """A tool's failure is the model's to deal with, never the run's end."""
     try:
-        if tool and tool.kind == Tool.ToolKind.AGENT:
-            return _answer(call, await children.ask(recorder, tool, call, claim))
+        if deed.asked:
+            answer = await children.ask(recorder, deed.asked, call, claim)
+            return _answer(call, answer.text, artifact=answer.content)
     except ToolFault as fault:
         # Whatever else goes wrong while a run is followed is the platform's own fault, and no answer.
         return _answer(call, fault.message, status="error")
     try:
+        assert deed.carry_out
         call_key.set(str(claim.id))
-        message = await handler(request.override(tool_call=cast(ToolCallDict, call)))
+        message = await deed.carry_out(call)
         if isinstance(message, ToolMessage):
             return message
         text = f"The tool {call['name']!r} answered in a form that is not supported."
@@ -236,7 +244,7 @@ def _record(recorder: Recorder, step: Step, call: Call, answer: ToolMessage, sec
         kind, said = EventType.TOOL_CALL_FAILED, {"error": answer.text}
     else:
         kind, said = EventType.TOOL_CALL_COMPLETED, {"result": content_of(answer)}
-    recorder.emit(kind, {**head, **said}, [bulk.from_instance(claim)])
+    recorder.emit(kind, {**head, **said}, [bulk.from_instance(claim)], step)
 
 
 def _answer(call: Call, text: str, *, artifact: Any = None, status: str = "success") -> ToolMessage:

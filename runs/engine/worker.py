@@ -11,6 +11,7 @@ from django.conf import settings
 from agentplatform.lib import queue
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.ids import uuid7
+from agents.mcp import pool as mcp_sessions
 from agents.providers import base as providers
 from runs.engine.executor import Executor
 from runs.engine.heartbeat import Heartbeat, mark_draining
@@ -76,6 +77,7 @@ class Worker:
         await in_thread(mark_draining, self.id)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        await mcp_sessions.close()
         await self.journal.stop()
         await asyncio.to_thread(self._sweeper.stop)
         await asyncio.to_thread(self._heartbeat.stop)

@@ -18,8 +18,11 @@ from agentplatform.lib.ids import uuid7
 from agentplatform.lib.text import storable
 from agents.launch import pins_on_model, require_usable
 from agents.models import ChatModel
+from agents.workflows.document import Document, parse
+from agents.workflows.launch import require_workflow_usable
+from agents.workflows.structure import number_fault, value_fault
 from runs import lifecycle
-from runs.commands import Started
+from runs.commands import Started, last_query
 from runs.control import controllable
 from runs.events import StoredEvent
 from runs.history import checkpoints, threads
@@ -39,6 +42,8 @@ class Modifications:
     system_prompt: str | None = None
     model: ChatModel | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] | None = None
+    """Of a workflow: fields that take the place of those in the state."""
 
     @property
     def input(self) -> Json | None:
@@ -72,17 +77,22 @@ def fork(
     Raises PermissionDenied, NotFound (checkpoint, agent), InvalidConfig (something that it needs is disabled), and
     Invalid where nothing would be left to do.
     """
-    actor.require("execute:agent")
     checkpoint = checkpoints.find(actor, checkpoint_id)
+    _require_permission(actor, checkpoint)
     _require_something_to_do(checkpoint, modifications)
     return _branch(actor, checkpoint, Relation.FORK, description, modifications)
 
 
 def restore(actor: Actor, checkpoint_id: object, modifications: Modifications = UNCHANGED) -> Started:
     """A new run that goes on from a checkpoint as its source did. Raises as `fork`; one that had ended ends again."""
-    actor.require("execute:agent")
     checkpoint = checkpoints.find(actor, checkpoint_id)
+    _require_permission(actor, checkpoint)
     return _branch(actor, checkpoint, Relation.RESTORE, "", modifications)
+
+
+def _require_permission(actor: Actor, checkpoint: Checkpoint) -> None:
+    assert checkpoint.run
+    actor.require("execute:workflow" if checkpoint.run.is_workflow else "execute:agent")
 
 
 def restore_in_place(actor: Actor, checkpoint_id: object) -> list[StoredEvent]:
@@ -97,6 +107,13 @@ def _require_something_to_do(checkpoint: Checkpoint, modifications: Modification
     if modifications.messages is not None:
         return
     state = checkpoints.read(checkpoint)
+    if state.fields is not None:
+        if state.is_final:
+            message = (
+                "The workflow has come to its end here, so nothing is left to do. Fork an earlier checkpoint."
+            )
+            raise Invalid({"modifications": message})
+        return
     if modifications.modified_query:
         if not any(message["role"] == "user" for message in state.messages):
             message = "The state has no message of a user that it could replace. Send messages instead."
@@ -111,7 +128,8 @@ def _branch(
 ) -> Started:
     with transaction.atomic():
         source = _locked_source(checkpoint)
-        run = _new_run(actor, source, modifications)
+        executed = _workflow(source, modifications) if source.is_workflow else _agent(source, modifications)
+        run = _new_run(actor, source, modifications, executed)
         run.relation, run.parent_id, run.source_checkpoint_id = relation, source.pk, checkpoint.pk
         run.description, run.total_steps = storable(description), checkpoint.step_num
         events = lifecycle.start(run)
@@ -122,41 +140,90 @@ def _branch(
 def _locked_source(checkpoint: Checkpoint) -> Run:
     """The checkpoint's run. Whoever prunes its history takes this lock too."""
     runs = Run.objects.select_for_update(of=("self",), no_key=True)
-    source = runs.select_related("agent", "model").get(pk=checkpoint.run_id)
+    source = runs.select_related("agent", "model", "workflow", "workflow_version").get(pk=checkpoint.run_id)
     if not Checkpoint.objects.filter(pk=checkpoint.pk).exists():
         raise NotFound("Checkpoint", checkpoint.pk)
     return source
 
 
-def _new_run(actor: Actor, source: Run, modifications: Modifications) -> Run:
+def _new_run(actor: Actor, source: Run, modifications: Modifications, executed: Mapping[str, Any]) -> Run:
     """What the source was asked for, with the modifications, in the name of the actor. It is in no session."""
-    model, pins = _model_and_pins(source, modifications.model)
-    changed = modifications.input
     return Run(
         id=uuid7(),
         workspace_id=source.workspace_id,
-        agent_id=source.agent_id,
-        model_id=model.pk,
-        agent_name=source.agent_name,
-        agent_version_id=source.agent_version_id,
-        pins=pins,
+        workflow_name=source.workflow_name,
         user_id=actor.user_id,
         username=actor.username,
         end_user=source.end_user,
         api_key_id=actor.api_key_id,
         api_key_name=actor.api_key_name,
-        # A source that was forked itself has replaced its messages already.
-        input=changed or {"messages": source.input["messages"]},
-        input_query=_query(changed["messages"]) if changed else source.input_query,
         config={**source.config, **modifications.config},
         limits=source.limits,
-        overrides={**source.overrides, **modifications.overrides},
         metadata=source.metadata,
         tags=source.tags,
         queue=source.queue,
         priority=source.priority,
         currency=source.currency,
+        **executed,
     )
+
+
+def _agent(source: Run, modifications: Modifications) -> Json:
+    if modifications.state is not None:
+        raise Invalid(
+            {"modifications.state": "Only workflows have a state to change; an agent has messages."}
+        )
+    model, pins = _model_and_pins(source, modifications.model)
+    changed = modifications.input
+    return {
+        "agent_id": source.agent_id,
+        "model_id": model.pk,
+        "agent_name": source.agent_name,
+        "agent_version_id": source.agent_version_id,
+        "pins": pins,
+        # A source that was forked itself has replaced its messages already.
+        "input": changed or {"messages": source.input["messages"]},
+        "input_query": last_query(changed["messages"]) if changed else source.input_query,
+        "overrides": {**source.overrides, **modifications.overrides},
+    }
+
+
+def _workflow(source: Run, modifications: Modifications) -> Json:
+    if modifications.input or modifications.overrides:
+        message = (
+            "A workflow has neither messages nor a prompt or model of its own: change fields of its state."
+        )
+        raise Invalid({"modifications": message})
+    if source.workflow is None or source.workflow_version is None:
+        raise NotFound("Workflow", source.workflow_name)
+    document = parse(source.workflow_version.data["document"])
+    require_workflow_usable(source.workflow, source.pins)
+    given: Json = {"values": source.input["values"]}
+    if modifications.state:
+        given["state"] = _checked(document, modifications.state)
+    return {
+        "workflow_id": source.workflow_id,
+        "workflow_version_id": source.workflow_version_id,
+        "pins": source.pins,
+        "input": given,
+        "input_query": source.input_query,
+    }
+
+
+def _checked(document: Document, changes: Mapping[str, Any]) -> Json:
+    faults: dict[str, str] = {}
+    for name, value in changes.items():
+        one = document.state.get(name)
+        if one is None:
+            faults[f"modifications.state.{name}"] = (
+                f"The state has these fields: {', '.join(document.state)}."
+            )
+        elif message := number_fault(value) or value_fault(one, value):
+            faults[f"modifications.state.{name}"] = message
+    if faults:
+        raise Invalid(faults)
+    checked: Json = storable(dict(changes))
+    return checked
 
 
 def _model_and_pins(source: Run, other: ChatModel | None) -> tuple[ChatModel, list[Any]]:
@@ -168,9 +235,3 @@ def _model_and_pins(source: Run, other: ChatModel | None) -> tuple[ChatModel, li
     pins = pins_on_model(source.pins, other) if other else source.pins
     require_usable(source.agent, model, pins)
     return model, pins
-
-
-def _query(messages: Sequence[Json]) -> str:
-    """The last text of a user."""
-    queries = (message["content"] for message in reversed(messages) if message["role"] == "user")
-    return next(queries, "")

@@ -46,13 +46,16 @@ def _where_it_resumes(state: RunState) -> dict[str, Any]:
     return {"attempt": state.attempt, "resumed_from": resumed_from, "supersedes_after_seq": seq}
 
 
-def finish(response: str) -> Transition:
-    """The run has an answer."""
+def finish(response: str, output: Any = None) -> Transition:
+    """The run has an answer; `output` is it as JSON, where it is no text."""
 
     def apply(state: RunState, now: datetime) -> None:
         state.status, state.finished_at, state.response_content = Status.COMPLETED, now, response
-        state.worker_id = None
-        state.add_event(EventType.RUN_COMPLETED, now, response=response, metrics=state.metrics(now))
+        state.worker_id, state.output = None, output
+        structured = {} if output is None else {"output": output}
+        state.add_event(
+            EventType.RUN_COMPLETED, now, response=response, **structured, metrics=state.metrics(now)
+        )
 
     return apply
 

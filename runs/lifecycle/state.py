@@ -59,6 +59,7 @@ class RunState(FamilyTotals):
     attempt_started_at: datetime | None
     worker_id: uuid.UUID | None
     response_content: str | None = None
+    output: Any = None
     error: dict[str, Any] | None = None
     finished_at: datetime | None = None
     queued_at: datetime | None = None
@@ -257,6 +258,7 @@ _WRITTEN = {
 # Written once, by the verb that knows them; null leaves what is there.
 _WRITTEN_ONCE = {
     "response_content": "text",
+    "output": "jsonb",
     "error": "jsonb",
     "finished_at": "timestamptz",
     "queued_at": "timestamptz",

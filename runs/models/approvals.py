@@ -23,17 +23,18 @@ class ApprovalQuerySet(TenantQuerySet["Approval"]):
 
 
 class Approval(TenantModel):
-    """A tool call that waits for a person.
+    """A tool call, or a node of a workflow, that waits for a person.
 
-    `kind` says why: the tool requires an approval, or a worker was lost while the call was under way and nobody
-    knows whether it has had its effect. A run asks once for each `key`, however often its step is begun again.
-    `arguments` are what the model asked for, `edited` what a person made of them. `result` is what a person
-    says the call has answered, so that it need not be made.
+    `kind` says why: the tool requires an approval, a worker was lost while the call was under way and nobody knows
+    whether it has had its effect, or the workflow asks at this node (`tool` is then the node's id). A run asks once
+    for each `key`, however often its step is begun again. `arguments` are what the model asked for, `edited` what a
+    person made of them. `result` is what a person says the call has answered, so that it need not be made.
     """
 
     class Kind(models.TextChoices):
         TOOL_CALL = "tool_call", _("Tool call")
         UNKNOWN_EFFECT = "unknown_effect", _("Unknown effect")
+        NODE = "node", _("Workflow node")
 
     class Status(models.TextChoices):
         PENDING = "pending", _("Pending")
@@ -62,6 +63,9 @@ class Approval(TenantModel):
     step = models.PositiveIntegerField(default=0)
     tool = models.CharField(_("tool"), max_length=100)
     call_id = models.CharField(max_length=255)
+    message = models.TextField(
+        _("message"), blank=True, db_comment="What a workflow's node asks", default="", db_default=""
+    )
     arguments = models.JSONField(_("arguments"), default=dict)
     edited = models.JSONField(_("edited arguments"), null=True)
     result = models.JSONField(null=True, db_comment="What the call is said to have answered, as {value}")

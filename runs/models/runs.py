@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.tenancy import TenantModel
 from agentplatform.lib.ids import uuid7
-from agents.models import Agent, ChatModel, Version
+from agents.models import Agent, ChatModel, Version, Workflow
 from runs.events import EventType
 from runs.models.ownership import RunQuerySet, protect_while_active
 from runs.models.states import ACTIVE, IN_FLIGHT, TERMINAL, Status
@@ -30,11 +30,12 @@ class Relation(models.TextChoices):
 
 
 class Run(FamilyTotals, TenantModel):
-    """One execution of an agent.
+    """One execution of an agent or of a workflow's version.
 
-    `input` is `{"messages": [{"role", "content"}], "replaces"?}`, where a fork's messages may replace the `last_query`
-    or `all` of those in the checkpoint that it starts from; `limits` `{"timeout": s, "max_steps", "max_tokens",
-    "max_cost"}`; `config` overrides the agent's for this run; `error` `{"class", "message"}`. `attempt` fences: the
+    `input` of an agent is `{"messages": [{"role", "content"}], "replaces"?}`, where a fork's messages may replace the
+    `last_query` or `all` of those in the checkpoint that it starts from; of a workflow `{"values": {…}, "state"?}`,
+    where a fork's `state` goes over the checkpoint's. `limits` are `{"timeout": s, "max_steps", "max_tokens",
+    "max_cost"}`; `config` overrides the agent's for this run; `error` is `{"class", "message"}`. `attempt` fences: the
     journal writes only for the current one. `journal_position` is the last journal entry committed for it, so that
     a repeated flush is seen. Tokens and cost are the run's own; those of the runs that its tools have started are
     beside them (`child_…`).
@@ -65,7 +66,9 @@ class Run(FamilyTotals, TenantModel):
     model = models.ForeignKey(
         ChatModel, null=True, on_delete=protect_while_active, related_name="runs", db_index=False
     )
-    agent_name = models.CharField(_("agent"), max_length=100, db_comment="As it was called then")
+    agent_name = models.CharField(
+        _("agent"), max_length=100, blank=True, db_comment="As it was called then; empty: it runs a workflow"
+    )
     agent_version = models.ForeignKey(
         Version,
         null=True,
@@ -73,6 +76,30 @@ class Run(FamilyTotals, TenantModel):
         related_name="+",
         db_index=False,
         verbose_name=_("agent version"),
+    )
+    workflow = models.ForeignKey(
+        Workflow,
+        null=True,
+        on_delete=protect_while_active,
+        related_name="runs",
+        db_index=False,
+        verbose_name=_("workflow"),
+    )
+    workflow_name = models.CharField(
+        _("workflow"),
+        max_length=100,
+        blank=True,
+        db_comment="The workflow that it runs or is a part of, as it was called then",
+        default="",
+        db_default="",
+    )
+    workflow_version = models.ForeignKey(
+        Version,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        verbose_name=_("workflow version"),
     )
     pins = ArrayField(
         models.UUIDField(), default=list, db_comment="Versions of model, fallbacks and tools that it runs"
@@ -131,6 +158,9 @@ class Run(FamilyTotals, TenantModel):
     input = models.JSONField(_("input"), default=dict)
     input_query = models.TextField(blank=True, db_comment="The text of the last input message")
     response_content = models.TextField(blank=True)
+    output = models.JSONField(
+        _("output"), null=True, db_comment="What a workflow has come to; null where it is the response's text"
+    )
     error = models.JSONField(null=True)
     config = models.JSONField(_("config"), default=dict)
     limits = models.JSONField(_("limits"), default=dict)
@@ -202,6 +232,11 @@ class Run(FamilyTotals, TenantModel):
             ),
             # The list filtered by agent, and by agent and status.
             models.Index(fields=["agent", "status", "-id"], name="run_of_agent"),
+            models.Index(
+                fields=["workflow", "status", "-id"],
+                name="run_of_workflow",
+                condition=Q(workflow__isnull=False),
+            ),
             # A session's history, and whose turn it is.
             models.Index(fields=["session", "id"], name="run_of_session", condition=Q(session__isnull=False)),
             models.Index(
@@ -228,10 +263,20 @@ class Run(FamilyTotals, TenantModel):
                 fields=["workspace", "pruned_to"], name="run_to_prune", condition=Q(status__in=[*TERMINAL])
             ),
         ]
-        db_table_comment = "Executions of agents"
+        db_table_comment = "Executions of agents and workflows"
 
     def __str__(self) -> str:
-        return f"{self.agent_name} {self.id}"
+        return f"{self.executes} {self.id}"
+
+    @property
+    def executes(self) -> str:
+        """The name of the agent or the workflow that it executes, as it was called then."""
+        return self.agent_name or self.workflow_name
+
+    @property
+    def is_workflow(self) -> bool:
+        """Whether it executes a workflow, and not an agent."""
+        return self.workflow_version_id is not None
 
     @property
     def is_branch(self) -> bool:
@@ -240,8 +285,8 @@ class Run(FamilyTotals, TenantModel):
 
     @property
     def thread_id(self) -> str:
-        """The LangGraph thread: the session, or the run itself where there is none."""
-        return str(self.session_id or self.id)
+        """The LangGraph thread: the session, or the run itself where there is none. A workflow's state is its own."""
+        return str(self.id if self.is_workflow else self.session_id or self.id)
 
     @property
     def duration(self) -> float:
@@ -288,11 +333,24 @@ class RunPayload(models.Model):
 
 
 class RunStep(models.Model):
-    """One step of a run: a model call, or the tool calls that it asked for."""
+    """One step of a run: an agent's model call or the tool calls that it asked for, or a node of a workflow.
+
+    Nodes of a workflow that go side by side share their `step_num`.
+    """
 
     class StepType(models.TextChoices):
-        MODEL = "model", "Model call"
-        TOOL = "tool", "Tool calls"
+        MODEL = "model", _("Model call")
+        TOOL = "tool", _("Tool calls")
+        AGENT = "agent", _("Agent")
+        HTTP = "http", _("HTTP request")
+        CONDITION = "condition", _("Condition")
+        PARALLEL = "parallel", _("Parallel branches")
+        JOIN = "join", _("Join")
+        LOOP = "loop", _("Loop")
+        APPROVAL = "approval", _("Approval")
+        TRANSFORM = "transform", _("Transform")
+        WORKFLOW = "workflow", _("Workflow")
+        END = "end", _("End")
 
     id = models.BigAutoField(primary_key=True)
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)

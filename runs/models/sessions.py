@@ -79,7 +79,7 @@ class Message(models.Model):
 
     class Meta:
         ordering = ["id"]
-        indexes = [models.Index(fields=["session", "id"], name="message_of_session")]
+        indexes = [models.Index(fields=["session", "created_at", "id"], name="message_in_order")]
         db_table_comment = "Messages of sessions"
 
     def __str__(self) -> str:

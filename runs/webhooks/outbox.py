@@ -49,7 +49,8 @@ _kept: tuple[float, Wanted] = (0.0, {})
 
 # A webhook that is being deleted waits for the messages that refer to it, or they see it no more.
 _RECIPIENTS = """
-SELECT hook.id, hook.events, run.id, run.status, run.agent_name, run.session_id, run.end_user, run.parent_id
+SELECT hook.id, hook.events, run.id, run.status, run.agent_name, run.workflow_name, run.session_id, run.end_user,
+    run.parent_id
 FROM runs_webhook hook JOIN runs_run run ON run.workspace_id = hook.workspace_id
 WHERE run.id = ANY(%s) AND hook.enabled AND (hook.agent_id IS NULL OR hook.agent_id = run.agent_id)
 FOR KEY SHARE OF hook
@@ -72,6 +73,7 @@ class _Recipient:
     run_id: uuid.UUID
     status: str
     agent: str
+    workflow: str
     session_id: uuid.UUID | None
     end_user: str
     parent_id: uuid.UUID | None
@@ -81,6 +83,7 @@ class _Recipient:
             "run_id": self.run_id,
             "status": self.status,
             "agent": self.agent,
+            "workflow": self.workflow,
             "session_id": self.session_id,
             "user_id": self.end_user,
             "parent_id": self.parent_id,

@@ -11,18 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from agents.models import Agent
+from agents.models import Agent, ChatModel, Tool
 from tests.agents.http_endpoint import HttpEndpoint
 from tests.crash.nursery import Nursery, nursery
 from tests.crash.points import kind_of
 from tests.crash.proof import Witnesses
 from tests.engine.conftest import agent_on, close_connections, endpoint, endpoint_process
-from tests.factories import AgentToolFactory, HttpToolFactory
+from tests.factories import AgentToolFactory, ChatModelFactory, HttpToolFactory
 
 __all__ = ["agent_on", "close_connections", "endpoint", "endpoint_process"]
 
 # Three words, 30 ms apart, also before it calls a tool: each is a flush of its own.
 MODEL = "slow-3-30"
+# Where many models are asked: two words at once.
+QUICK_MODEL = "text-2"
 HELD = pytest.StashKey[dict[str, Sequence[str]]]()
 
 
@@ -49,13 +51,34 @@ def witnesses(endpoint, effects) -> Witnesses:
 
 
 @pytest.fixture
-def notifier(agent_on, workspace, effects) -> Callable[..., Agent]:
+def notifying_tool(workspace, effects) -> Callable[..., Tool]:
+    """`notifying_tool(idempotent=True)`: a tool that notifies the counting endpoint of its argument, `number`."""
+
+    def make(**fields) -> Tool:
+        request = {"method": "POST", "url": f"{effects.url}/{{number}}"}
+        return HttpToolFactory(workspace=workspace, name="notify", request=request, **fields)
+
+    return make
+
+
+@pytest.fixture
+def notifier(agent_on, notifying_tool) -> Callable[..., Agent]:
     """`notifier(idempotent=True)`: an agent whose tool notifies the counting endpoint, as `proof.query` asks it to."""
 
     def make(*, model: str = MODEL, idempotent: bool = True) -> Agent:
-        request = {"method": "POST", "url": f"{effects.url}/{{number}}"}
-        tool = HttpToolFactory(workspace=workspace, name="notify", request=request, idempotent=idempotent)
-        return agent_on(model, tools=[tool])
+        return agent_on(model, tools=[notifying_tool(idempotent=idempotent)])
+
+    return make
+
+
+@pytest.fixture
+def chat_model(workspace, endpoint) -> Callable[[str], ChatModel]:
+    """`chat_model("gpt")`: a quick model at the endpoint."""
+
+    def make(name: str) -> ChatModel:
+        return ChatModelFactory(
+            workspace=workspace, name=name, provider="openai", model=QUICK_MODEL, base_url=endpoint.base_url
+        )
 
     return make
 

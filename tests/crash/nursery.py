@@ -15,8 +15,9 @@ from tests.processes import Process, process
 class Order:
     """What a victim is to do.
 
-    `name` is the name of its queue too, and stands in the run's query, `text`. `reactions` maps the type of an event to
-    the verb that the victim calls when it sees the first of them. It dies at `point`, or not at all.
+    It starts a run of `agent`, or of `workflow` where there is one. `name` is the name of its queue too, and stands in
+    the run's query, `text`. `reactions` maps the type of an event to the verb that the victim calls when it sees the
+    first of them. It dies at `point`, or not at all.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Order:
     text: str
     reactions: Mapping[str, str] = field(default_factory=dict)
     point: str = ""
+    workflow: str = ""
 
 
 @dataclass(frozen=True, slots=True)

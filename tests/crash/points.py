@@ -13,11 +13,14 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
-from runs import lifecycle
-from runs.engine import journal
-from runs.engine.middleware import RunMiddleware
+from runs import approvals, lifecycle
+from runs.engine import journal, model_calls, tool_calls
+from runs.engine.model_calls import Question
+from runs.engine.recorder import Recorder, Step
+from runs.engine.tool_calls import Deed
 
 VERBS = ("start", "pause", "resume", "cancel")
 
@@ -41,8 +44,9 @@ class Points:
         journal.commit = self._around("flush", journal.commit)
         for verb in VERBS:
             setattr(lifecycle, verb, self._around(verb, getattr(lifecycle, verb)))
-        RunMiddleware.awrap_model_call = self._around_handler("model call", RunMiddleware.awrap_model_call)
-        RunMiddleware.awrap_tool_call = self._around_handler("tool call", RunMiddleware.awrap_tool_call)
+        approvals.decide = self._around("decide", approvals.decide)
+        model_calls.ask = self._around_question(model_calls.ask)
+        tool_calls.make = self._around_deed(tool_calls.make)
 
     def reach(self, name: str) -> None:
         """The process comes to the next point of this name."""
@@ -63,19 +67,31 @@ class Points:
 
         return watched
 
-    def _around_handler(self, name: str, wrap: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
-        """The middleware's own work stays outside of the two points: between them is only the call itself."""
+    def _around_question(self, ask: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        """What is done about a model call stays outside of the two points: between them is only the call itself."""
 
-        @functools.wraps(wrap)
-        async def watched(
-            middleware: RunMiddleware, request: Any, handler: Callable[[Any], Awaitable[Any]]
-        ) -> Any:
-            async def call(final: Any) -> Any:
-                self.reach(f"before {name}")
-                answer = await handler(final)
-                self.reach(f"after {name}")
-                return answer
+        @functools.wraps(ask)
+        async def watched(recorder: Recorder, step: Step, models: Any, question: Question[Any]) -> Any:
+            between = self._between("model call", question.ask)
+            return await ask(recorder, step, models, replace(question, ask=between))
 
-            return await wrap(middleware, request, call)
+        return watched
+
+    def _around_deed(self, make: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
+        """The same of a tool call. One that a run of its own answers has the points of that run."""
+
+        @functools.wraps(make)
+        async def watched(recorder: Recorder, step: Step, deed: Deed) -> Any:
+            carry_out = deed.carry_out and self._between("tool call", deed.carry_out)
+            return await make(recorder, step, replace(deed, carry_out=carry_out))
+
+        return watched
+
+    def _between(self, name: str, call: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+        async def watched(asked: Any) -> Any:
+            self.reach(f"before {name}")
+            answer = await call(asked)
+            self.reach(f"after {name}")
+            return answer
 
         return watched

@@ -51,16 +51,16 @@ def all_faults(witnesses: Witnesses) -> dict[str, list[str]]:
 def faults(run: Run, witnesses: Witnesses) -> list[str]:
     """What is wrong with a run of the notifying agent, or of one that asks it, in words."""
     return [
-        *_of_state(run),
+        *of_state(run),
         *faults_of_events(run),
-        *_of_usage(run, witnesses.model_calls(run)),
-        *_of_children(run),
+        *of_usage(run, witnesses.model_calls(run)),
+        *of_children(run),
         *_of_steps(run),
-        *_of_effects(witnesses.effects_of(run)),
+        *of_effects(witnesses.effects_of(run)),
     ]
 
 
-def _of_state(run: Run) -> Iterator[str]:
+def of_state(run: Run) -> Iterator[str]:
     if run.status in IN_FLIGHT or run.worker_id:
         yield f"it is still {run.status} in the hands of {run.worker_id}"
     if run.status == Status.FAILED:
@@ -73,19 +73,21 @@ def faults_of_events(run: Run) -> Iterator[str]:
     numbers = [event.seq for event in events]
     if numbers != list(range(1, run.last_seq + 1)):
         yield f"its events have a hole or a repeat: {numbers}"
-    if run.status == Status.COMPLETED and rebuild_text(events) != run.response_content:
+    # A workflow's response is what its end makes of the state, whatever its models have said.
+    is_told = run.is_workflow or rebuild_text(events) == run.response_content
+    if run.status == Status.COMPLETED and not is_told:
         yield f"its events tell {rebuild_text(events)!r}, its response is {run.response_content!r}"
     if sum(event.is_terminal for event in events) != (run.status in TERMINAL):
         yield "it has not ended exactly once"
 
 
-def _of_usage(run: Run, calls: int) -> Iterator[str]:
-    """An entry is opened before each call; a worker that died in between has opened one more."""
+def of_usage(run: Run, calls: int, at_once: int = 1) -> Iterator[str]:
+    """An entry is opened before each call; a worker that died in between has opened as many more as go at once."""
     records = UsageRecord.objects.filter(run_id=run.pk)
     settlements = [record for record in records if record.entry == "settled"]
     opened = Counter(record.call_id for record in records if record.entry == "opened")
     settled = Counter(record.call_id for record in settlements)
-    if not calls <= opened.total() <= calls + 1:
+    if not calls <= opened.total() <= calls + at_once:
         yield f"the model was called {calls} times, and the ledger has opened {opened.total()} calls"
     if opened != settled or opened.total() != len(opened):
         yield f"of {opened.total()} opened calls {settled.total()} are settled"
@@ -97,10 +99,10 @@ def _of_usage(run: Run, calls: int) -> Iterator[str]:
         yield f"the ledger has {tokens} tokens, the run {[run.input_tokens, run.output_tokens]}"
 
 
-def _of_children(run: Run) -> Iterator[str]:
-    """Each run asks its one tool once, so it has started one run at most; what that has used is told of both."""
+def of_children(run: Run, most: int = 1) -> Iterator[str]:
+    """A run of an agent asks its one tool once, so it has started one run; what that has used is told of both."""
     children = list(Run.objects.filter(parent=run, relation=Relation.CHILD))
-    if len(children) > 1:
+    if len(children) > most:
         yield f"it has started {len(children)} runs"
     used = [
         sum(child.input_tokens for child in children),
@@ -117,7 +119,7 @@ def _of_steps(run: Run) -> Iterator[str]:
         yield f"its steps are {steps}, counted as {run.total_steps}"
 
 
-def _of_effects(effects: Sequence[Asked]) -> Iterator[str]:
+def of_effects(effects: Sequence[Asked]) -> Iterator[str]:
     """A repeat with the same key is no second effect."""
     keys = {effect.headers["Idempotency-Key"] for effect in effects}
     if len(keys) > 1:

@@ -15,10 +15,13 @@ from accounts.authentication import actor_from_session
 from runs import approvals, lifecycle
 from runs.approvals import Decision
 from runs.models import Approval, Run, Status
+from tests.crash.conftest import QUICK_MODEL
 from tests.crash.nursery import Nursery, Order
 from tests.crash.points import kind_of
 from tests.crash.proof import all_faults, delegated_query, query
 from tests.crash.waits import until_at_rest, until_ended
+from tests.crash.workflow_story import INNER, STORY, all_workflow_faults, effects_of
+from tests.engine.workflows import publish_now
 from tests.processes import worker_process
 
 ALL_QUEUES = "tests.crash.all_queues"
@@ -38,7 +41,7 @@ class Story:
     def order(self, template: Order, point: str = "") -> Order:
         """An order for a victim that dies at `point`."""
         name = f"{self.name}.{point}".replace(" ", "-")
-        text = delegated_query(name) if self.delegates else query(name)
+        text = name if template.workflow else delegated_query(name) if self.delegates else query(name)
         return replace(template, name=name, text=text, reactions=self.reactions, point=point)
 
 
@@ -47,6 +50,7 @@ PAUSED = Story("paused", {"step_started": "pause", "run_paused": "resume"})
 CANCELLED = Story("cancelled", {"content_delta": "cancel"})
 DELEGATED = Story("delegated", delegates=True)
 UNREPEATABLE = Story("unrepeatable")
+WORKFLOW = Story("workflow", {"approval_required": "approve"})
 
 
 @pytest.fixture
@@ -109,3 +113,34 @@ def test_asks_a_person_where_nobody_knows_whether_a_tool_had_its_effect(
         approval.run.queue for approval in asked
     }
     held(UNREPEATABLE.name, points)
+
+
+@pytest.fixture
+def workflow(chat_model, agent_on, notifying_tool, workspace, alice) -> Order:
+    """An order for a run of the story's workflow."""
+    chat_model("gpt")
+    agent_on(QUICK_MODEL, name="helper")
+    notifying_tool(idempotent=False, requires_approval=True)
+    publish_now(workspace, INNER)
+    return Order("", "", str(alice.pk), str(workspace.pk), "", workflow=publish_now(workspace, STORY).name)
+
+
+def test_ends_a_workflow_whole_wherever_its_process_is_killed(
+    victims, workflow, witnesses, held, alice, workspace
+):
+    points = kill_at_every_point(victims, workflow, WORKFLOW)
+    with worker_process(module=ALL_QUEUES):
+        until_at_rest()
+        while asked := list(Approval.objects.filter(status="pending").select_related("run")):
+            for approval in asked:
+                # Who is asked looks at the other end, as above.
+                has_happened = bool(effects_of(witnesses, approval.run))
+                decision = (
+                    Decision("edit", result="told", has_result=True) if has_happened else Decision("approve")
+                )
+                approvals.decide(actor_from_session(alice, workspace.pk), approval.pk, decision)
+            until_at_rest()
+        until_ended()
+
+    assert all_workflow_faults(witnesses) == {}
+    held(WORKFLOW.name, points)

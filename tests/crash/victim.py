@@ -27,15 +27,17 @@ import uvloop
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agentplatform.settings")
 django.setup()
 
-from accounts.authentication import actor_from_session  # noqa: E402 (Django has to be set up before it)
+from accounts.actor import Actor  # noqa: E402 (Django has to be set up before it)
+from accounts.authentication import actor_from_session  # noqa: E402
 from accounts.models import User  # noqa: E402
 from agentplatform.lib.concurrency import in_thread  # noqa: E402
 from agentplatform.lib.errors import Conflict  # noqa: E402
 from agents.providers import base as providers  # noqa: E402
-from runs import commands, lifecycle  # noqa: E402
+from runs import approvals, commands, lifecycle  # noqa: E402
+from runs.approvals import Decision  # noqa: E402
 from runs.engine import worker as engine  # noqa: E402
 from runs.follow import follow  # noqa: E402
-from runs.models import Run  # noqa: E402
+from runs.models import Approval, Run  # noqa: E402
 from tests.crash.nursery import End, Order  # noqa: E402
 from tests.crash.points import Points  # noqa: E402
 
@@ -106,20 +108,29 @@ async def work(order: Order) -> None:
         async for batch in follow(run_id):
             for event in batch:
                 if verb := reactions.pop(str(event.type), ""):
-                    await in_thread(steer, run_id, verb)
+                    await in_thread(steer, order, run_id, verb)
         await worker.stop()
 
 
 def start(order: Order) -> UUID:
-    actor = actor_from_session(User.objects.get(pk=order.user_id), UUID(order.workspace_id))
-    message = {"role": "user", "content": order.text}
-    return commands.start_run(actor, commands.RunRequest([message], agent=order.agent)).run.id
+    request = commands.RunRequest([{"role": "user", "content": order.text}], agent=order.agent)
+    if order.workflow:
+        request = commands.RunRequest(workflow=order.workflow, values={"message": order.text})
+    return commands.start_run(_actor(order), request).run.id
 
 
-def steer(run_id: UUID, verb: str) -> None:
+def steer(order: Order, run_id: UUID, verb: str) -> None:
     """Calls the verb, which comes too late for a run that has ended meanwhile."""
     with suppress(Conflict):
-        getattr(lifecycle, verb)(run_id)
+        if verb == "approve":
+            asked = Approval.objects.filter(run_id=run_id, status=Approval.Status.PENDING)
+            approvals.decide(_actor(order), asked.get().pk, Decision("approve"))
+        else:
+            getattr(lifecycle, verb)(run_id)
+
+
+def _actor(order: Order) -> Actor:
+    return actor_from_session(User.objects.get(pk=order.user_id), UUID(order.workspace_id))
 
 
 if __name__ == "__main__":

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import pytest
 import pytest_asyncio
 from asgiref.sync import sync_to_async
 from django.db import connections
 
+from agentplatform.lib.concurrency import in_thread
 from agents.models import Agent, Tool
+from runs import approvals
+from runs.approvals import Decision
+from runs.engine.checkpointer import CheckpointSaver
+from runs.engine.journal import HandedBack
 from runs.engine.worker import Worker
-from runs.live import hub
-from runs.models import Session
+from runs.live import announce, hub
+from runs.models import Approval, Run, Session
 from tests.agents.http_endpoint import Answer, HttpEndpoint
 from tests.factories import AgentFactory, ChatModelFactory, HttpToolFactory
 from tests.model_endpoint import ModelEndpoint
@@ -83,6 +88,54 @@ def silent_tool(workspace, endpoint_of_tool) -> Tool:
         arguments_schema={},
         timeout_seconds=1,
     )
+
+
+@pytest.fixture
+def chat_models(workspace, endpoint: ModelEndpoint) -> Callable[..., None]:
+    """`chat_models(gpt="text-3", slow="slow-3-100")`: models at the endpoint that behave so, by their names."""
+    endpoint.reset()
+
+    def make(**behaviours: str) -> None:
+        for name, behaviour in behaviours.items():
+            ChatModelFactory(
+                workspace=workspace, name=name, provider="openai", model=behaviour, base_url=endpoint.base_url
+            )
+
+    return make
+
+
+@pytest.fixture
+def decide(actor, alice) -> Callable[..., Awaitable[None]]:
+    """`await decide(run, "approve", "ask")`: what alice says to the node's question; to the only one without a node."""
+
+    async def make(run: Run, decision: str, node: str = "", **given) -> None:
+        asked = Approval.objects.filter(run=run, status="pending")
+        approval = await (asked.filter(tool=node) if node else asked).aget()
+        _, events = await in_thread(
+            lambda: approvals.decide(actor(alice), approval.pk, Decision(decision, **given))
+        )
+        announce(events)
+
+    return make
+
+
+@pytest.fixture
+def stopped_before(monkeypatch) -> Callable[[int], None]:
+    """`stopped_before(2)`: the attempt ends before it saves the state after its second step, once."""
+
+    def make(step: int) -> None:
+        save, has_stopped = CheckpointSaver.aput, []
+
+        async def aput(saver, config, checkpoint, metadata, new_versions):
+            recorder = config["configurable"]["__recorder"]
+            if metadata.get("source") == "loop" and recorder.step == step and not has_stopped:
+                has_stopped.append(True)
+                raise HandedBack
+            return await save(saver, config, checkpoint, metadata, new_versions)
+
+        monkeypatch.setattr(CheckpointSaver, "aput", aput)
+
+    return make
 
 
 @pytest.fixture

@@ -180,7 +180,9 @@ class RunMachine(RuleBasedStateMachine):
         attempt = data.draw(st.sampled_from(self.attempts))
         parent = Run.objects.get(pk=attempt.run_id)
         child_id = uuid7()
-        is_started = child_runs.start(parent, attempt.number, self.agent.pk, "hello", child_id)
+        is_started = child_runs.start_agent(
+            parent, attempt.number, str(self.agent.pk), {"message": "hello"}, child_id
+        )
         before = self.before[parent.pk]
         assert is_started == (attempt.number == before["attempt"] and before["status"] == Status.RUNNING)
         if is_started:

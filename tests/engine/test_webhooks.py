@@ -80,6 +80,7 @@ async def test_is_told_of_the_end_of_a_run(worker, webhook, receiver, agent, ali
             "run_id": str(run.pk),
             "status": "completed",
             "agent": agent.name,
+            "workflow": "",
             "session_id": None,
             "user_id": "customer-81",
             "parent_id": None,

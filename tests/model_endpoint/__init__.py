@@ -19,6 +19,7 @@ one endpoint serves every test:
     tool                        a call of the first offered tool with arguments that fit its schema, then
                                 "The tool said: <result>"
     loop                        the same call again and again, however many results there are
+    call-NAME                   a call of the offered tool NAME without arguments, however many results there are
     unknown-tool                a call of a tool that was not offered
     bad-arguments               a call of the first offered tool whose arguments are no JSON
     error-STATUS                400 (context length exceeded), 401 (quotes the key), 403, 404, 500; 429
@@ -34,13 +35,15 @@ one endpoint serves every test:
 Whatever the name, errors apart, each line `call NAME {"json": "arguments"}` of the last user message becomes
 a tool call, if the request offers that tool and holds no result yet; `call NAME {…} as ID` gives it that id. An unknown
 name is answered like `text`.
-`ModelEndpoint.script("error-429", "text-3")` answers the next requests by these behaviours before all that.
+`ModelEndpoint.script("error-429", "text-3")` answers the next requests by these behaviours before all that, and
+`ModelEndpoint.say("You translate", "Hallo", "Welt")` every request that has this text by the next of these answers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from typing import Self
 
 from tests.model_endpoint.replies import Defaults
@@ -82,8 +85,13 @@ class ModelEndpoint:
         """Answers the next requests by these behaviours, in order, whatever their model name."""
         self._server.scripted.extend(behaviours)
 
+    def say(self, part: str, *answers: str) -> None:
+        """Answers requests that have `part` in any message by these texts, in order, the last of them ever again."""
+        self._server.said[part] = deque(answers)
+
     def reset(self) -> None:
-        """Forgets requests, scripted behaviours and counted attempts."""
+        """Forgets requests, scripted behaviours, answers and counted attempts."""
+        self._server.said.clear()
         self._server.requests.clear()
         self._server.scripted.clear()
         self._server.attempts.clear()

@@ -146,6 +146,8 @@ def requested_calls(body: dict[str, Any], behaviour: str) -> tuple[ToolCall, ...
     """The calls that this request should be answered with, or none: only tools that the request offers."""
     offered = {tool["function"]["name"]: tool for tool in body.get("tools") or []}
     text = last_user_text(body)
+    if (name := behaviour.removeprefix("call-")) in offered:
+        return (ToolCall(name, "{}"),)
     if not offered or (tool_results(body) and behaviour != "loop"):
         return ()
     if written := [match for match in CALL_LINE.finditer(text) if match["name"] in offered]:

@@ -20,6 +20,7 @@ from tests.model_endpoint.replies import (
     choose,
     error,
     last_user_text,
+    message_text,
 )
 from tests.model_endpoint.wire import Frames, completion, document, http, model_list
 
@@ -50,6 +51,7 @@ class ModelServer:
         self.requests: deque[Received] = deque(maxlen=REMEMBERED_REQUESTS)
         self.scripted: deque[str] = deque()
         self.attempts: Counter[tuple[str, str]] = Counter()
+        self.said: dict[str, deque[str]] = {}
         self.base_url = ""
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -104,7 +106,17 @@ class ModelServer:
             return error(404)
         if self.api_key is not None and received.api_key != self.api_key:
             return error(401, received.api_key)
+        if (text := self._said(received.body)) is not None:
+            return Answer(tokens=(text,), delay_ms=self.defaults.delay_ms)
         return choose(self._behaviour(received.body), received.body, self.defaults, received.api_key)
+
+    def _said(self, body: dict[str, Any]) -> str | None:
+        """What the test has said that a request with this text is answered; the last answer is given again."""
+        asked = "\n".join(message_text(message) for message in body.get("messages", []))
+        answers = next((answers for part, answers in self.said.items() if part in asked), None)
+        if answers is None:
+            return None
+        return answers.popleft() if len(answers) > 1 else answers[0]
 
     def _behaviour(self, body: dict[str, Any]) -> str:
         if self.scripted:
