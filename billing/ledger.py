@@ -25,6 +25,7 @@ __all__ = [
     "CallContext",
     "RunTotals",
     "Tokens",
+    "answered_from_cache",
     "append",
     "estimate_tokens",
     "opened",
@@ -102,6 +103,13 @@ def settled(
 ) -> UsageRecord:
     """The entry to append after the call, unsaved. `status` is an `Outcome` other than pending."""
     return _entry(context, call_id, tokens, at, Entry.SETTLED, Outcome(status))
+
+
+def answered_from_cache(context: CallContext, call_id: uuid.UUID, at: datetime) -> UsageRecord:
+    """The entry of a call that was not made, because its answer was there: no request, no tokens, no cost."""
+    record = _entry(context, call_id, Tokens(), at, Entry.SETTLED, Outcome.CACHED)
+    record.requests, record.cost = 0, Decimal(0)
+    return record
 
 
 def append(records: Sequence[UsageRecord]) -> None:

@@ -28,6 +28,7 @@ class Outcome(models.TextChoices):
     FAILED = "failed", _("Failed")
     CANCELLED = "cancelled", _("Cancelled")
     UNKNOWN = "unknown", _("Unknown")
+    CACHED = "cached", _("From the cache")
 
 
 class UsageQuerySet(AppendOnlyQuerySet[Any]):
