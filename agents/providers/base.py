@@ -72,6 +72,7 @@ registry: dict[str, Provider] = {
             "presence_penalty": PENALTY,
             "reasoning_effort": WORD,
             "service_tier": WORD,
+            "response_format": OBJECT,
             "extra_body": OBJECT,
         },
     ),

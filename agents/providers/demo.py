@@ -11,7 +11,14 @@ from typing import Any
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
-from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCall, tool_call_chunk
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
@@ -19,6 +26,7 @@ from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from agents.providers.demo_json import filled, schema_in
 from agents.providers.demo_script import Reply, reply
 from agents.specification import ModelSpecification
 
@@ -116,8 +124,12 @@ def _call_id(messages: Sequence[BaseMessage], index: int) -> str:
 
 def _answer(messages: Sequence[BaseMessage], tools: Sequence[dict[str, Any]]) -> Reply:
     questions = [message for message in messages if isinstance(message, HumanMessage)]
+    question = questions[-1].text if questions else ""
+    instructions = "\n".join(message.text for message in messages if isinstance(message, SystemMessage))
+    if (schema := schema_in(instructions)) is not None:
+        return Reply(filled(schema, question))
     offered = {tool["function"]["name"]: tool["function"].get("parameters") or {} for tool in tools}
-    return reply(questions[-1].text if questions else "", _results(messages), offered, turn=len(questions))
+    return reply(question, _results(messages), offered, turn=len(questions))
 
 
 def _results(messages: Sequence[BaseMessage]) -> list[tuple[str, str]]:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from agents.providers import demo_trade
+
 Tools = Mapping[str, Mapping[str, Any]]
 """Name → JSON Schema of the arguments."""
 
@@ -21,6 +23,7 @@ CONVERSION = re.compile(r"(-?\d+(?:\.\d+)?)\s*([a-zA-Z°]+)\s+(?:to|in|into)\s+(
 QUOTED = re.compile(r"`([^`]+)`")
 EXPLICIT = re.compile(r"^\s*call\s+(?P<name>[\w.-]+)\s+(?P<arguments>\{.*\})\s*$", re.M)
 QUOTE_LIMIT = 600
+LISTING_LIMIT = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,9 @@ rules: dict[str, Callable[[str], dict[str, Any] | None]] = {
     "calculator": _arithmetic,
     "approved_calculator": _arithmetic,
     "ask_mathematician": _handed_over,
+    "find_suppliers": demo_trade.suppliers,
+    "trade_figures": demo_trade.figures,
+    "company_background": demo_trade.background,
 }
 
 
@@ -148,9 +154,34 @@ def _json(text: str) -> Any:
 def _conclusion(results: Sequence[tuple[str, str]]) -> str:
     if len(results) == 1:
         name, text = results[0]
-        return f"I asked the tool {name}, and it answered: {_short(text)}"
-    lines = [f"- {name}: {_short(text)}" for name, text in results]
+        return f"I asked the tool {name}, and it answered: {_quoted(text)}"
+    lines = [f"- {name}: {_quoted(text)}" for name, text in results]
     return "I asked several tools. They answered:\n" + "\n".join(lines)
+
+
+def _quoted(text: str) -> str:
+    """A tool's answer as it is, or, where it is an object that lists others, as lines for people to read."""
+    value = _json(text)
+    rows = _rows(value) if isinstance(value, dict) else []
+    if not rows:
+        return _short(text)
+    head = {name: part for name, part in value.items() if not isinstance(part, list | dict)}
+    lines = [_line(head, ", "), *(f"  - {_line(row, ' · ')}" for row in rows)]
+    return _short("\n".join(lines), LISTING_LIMIT)
+
+
+def _rows(value: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The first list of objects among the values."""
+    lists = [part for part in value.values() if isinstance(part, list)]
+    return next((rows for rows in lists if rows and all(isinstance(row, dict) for row in rows)), [])
+
+
+def _line(row: Mapping[str, Any], separator: str) -> str:
+    return separator.join(f"{name.replace('_', ' ')}: {_words(part)}" for name, part in row.items())
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _explanation(question: str, tools: Tools, turn: int) -> str:

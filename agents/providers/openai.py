@@ -62,9 +62,12 @@ def make(spec: ModelSpecification, api_key: str) -> CompatibleChatModel:
 
 
 def _parameters(spec: ModelSpecification, base_url: str) -> dict[str, Any]:
-    """Endpoints of others know the limit of tokens by its old name only."""
-    parameters = dict(spec.parameters)
-    if base_url.rstrip("/") != OWN_URL and "max_tokens" in parameters:
-        limit = parameters.pop("max_tokens")
-        parameters["extra_body"] = {"max_tokens": limit, **parameters.get("extra_body", {})}
+    """Endpoints of others know the limit of tokens by its old name only; with a format LangChain would not stream."""
+    as_they_are = {"response_format"}
+    if base_url.rstrip("/") != OWN_URL:
+        as_they_are.add("max_tokens")
+    body = {name: value for name, value in spec.parameters.items() if name in as_they_are}
+    parameters = {name: value for name, value in spec.parameters.items() if name not in as_they_are}
+    if body:
+        parameters["extra_body"] = {**body, **parameters.get("extra_body", {})}
     return parameters
