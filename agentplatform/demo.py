@@ -1,7 +1,7 @@
 """The demo workspace: a user for each role, a model, tools and agents to try the platform with.
 
 It is made once. After that it belongs to those who use it: nothing of it is made again or set back. Only its
-agents follow the environment, as long as nobody has edited them: with OPENAI_API_KEY set they use that
+agents and workflows follow the environment, as long as nobody has edited them: with OPENAI_API_KEY set they use that
 endpoint, without it the scripted model.
 """
 
@@ -20,6 +20,8 @@ from django.db import transaction
 from accounts.models import Membership, User, Workspace
 from accounts.roles import Role
 from agentplatform.lib.files import write_private
+from agents.examples import workflows as example_workflows
+from agents.examples.trade import assistant as trade
 from agents.models import Agent, ChatModel, Configuration, Tool, Version
 from agents.tools.functions import registry
 from agents.versions import record
@@ -66,6 +68,7 @@ TOOLS = (
     *(DemoTool(name, function=name) for name in ("calculator", "current_time", "json_query", "unit_convert")),
     DemoTool("approved_calculator", function="calculator", requires_approval=True),
     DemoTool("ask_mathematician", agent="mathematician"),
+    *(DemoTool(name, function=name) for name in (*trade.TOOLS, *example_workflows.TOOLS)),
 )
 AGENTS = (
     DemoAgent(
@@ -96,6 +99,7 @@ AGENTS = (
         "You coordinate. Hand every calculation over to the mathematician, and answer with what comes back.",
         ("ask_mathematician",),
     ),
+    DemoAgent(trade.NAME, trade.DESCRIPTION, trade.SYSTEM_PROMPT, trade.TOOLS),
 )
 
 
@@ -158,6 +162,7 @@ def _create_configuration(workspace: Workspace) -> None:
     for wanted in AGENTS:
         agents[wanted.name].tools.set([tools[name] for name in wanted.tools])
     _record(agents.values())
+    example_workflows.create(workspace, model.name)
 
 
 def _create_tool(wanted: DemoTool, workspace: Workspace, agents: Mapping[str, Agent]) -> Tool:
@@ -169,7 +174,7 @@ def _create_tool(wanted: DemoTool, workspace: Workspace, agents: Mapping[str, Ag
         tool_kind=Tool.ToolKind.AGENT if agent else Tool.ToolKind.FUNCTION,
         function=wanted.function,
         agent=agent,
-        idempotent=agent is None,
+        idempotent=agent is None and registry[wanted.function].idempotent,
         requires_approval=wanted.requires_approval,
     )
 
@@ -192,7 +197,7 @@ def _record(instances: Iterable[Configuration]) -> None:
 
 
 def _follow_environment(workspace: Workspace) -> None:
-    """Give the demo agents that nobody has edited the model that the environment asks for."""
+    """Give the demo agents and workflows that nobody has edited the model that the environment asks for."""
     wanted = _endpoint_model(workspace) if settings.OPENAI_API_KEY else _model(workspace, SCRIPTED_MODEL)
     others = {SCRIPTED_MODEL, ENDPOINT_MODEL}
     names = [agent.name for agent in AGENTS]
@@ -204,6 +209,8 @@ def _follow_environment(workspace: Workspace) -> None:
             agent.model = wanted
             agent.save(update_fields=["model", "updated_at"])
             record(agent, None, "updated")
+    if wanted:
+        example_workflows.use_model(workspace, wanted.name)
 
 
 def _endpoint_model(workspace: Workspace) -> ChatModel:

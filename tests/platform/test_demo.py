@@ -15,11 +15,13 @@ from accounts.actor import Actor
 from accounts.models import Membership, User
 from accounts.roles import Role
 from agentplatform.demo import create_demo, credentials_file
-from agents.models import Agent, Version
+from agents.examples import workflows as examples
+from agents.models import Agent, Tool, Version, Workflow
 from agents.versions import record
+from agents.workflows.drafts import export, save
 
 pytestmark = pytest.mark.django_db
-NAMES = ["accountant", "assistant", "coordinator", "mathematician", "writer"]
+NAMES = ["accountant", "assistant", "coordinator", "mathematician", "trade-assistant", "writer"]
 
 
 @pytest.fixture(autouse=True)
@@ -127,6 +129,48 @@ def test_makes_an_agent_whose_calls_wait_for_a_person() -> None:
     create_demo()
     [tool] = Agent.objects.get(name="accountant").tools.all()
     assert tool.requires_approval
+
+
+def test_makes_the_trade_assistant_with_its_tools() -> None:
+    create_demo()
+    tools = Agent.objects.get(name="trade-assistant").tools.order_by("name")
+    assert [tool.function for tool in tools] == ["company_background", "find_suppliers", "trade_figures"]
+
+
+def test_publishes_the_example_workflows() -> None:
+    create_demo()
+    published = Workflow.objects.filter(published__number=1).values_list("name", flat=True)
+    assert sorted(published) == sorted(examples.NAMES)
+
+
+def test_lets_nothing_be_called_twice_that_has_an_effect() -> None:
+    create_demo()
+    unsafe = Tool.objects.filter(idempotent=False, tool_kind="function").values_list("name", flat=True)
+    assert list(unsafe) == ["refund_order"]
+
+
+def test_keeps_the_comments_of_the_example_workflows() -> None:
+    create_demo()
+    workflow = Workflow.objects.get(name="support-triage")
+    assert export(workflow) == examples.source("support-triage")
+
+
+def test_publishes_example_workflows_on_the_endpoint_when_a_key_is_set_later(settings) -> None:
+    create_demo()
+    settings.OPENAI_API_KEY = "sk-only-in-tests"
+    create_demo()
+    workflow = Workflow.objects.get(name="research-loop")
+    assert workflow.published
+    assert {"model:openai", "model:demo"} & set(workflow.references) == {"model:openai"}
+
+
+def test_never_changes_a_workflow_that_was_edited(settings, actor: Callable[[User], Actor]) -> None:
+    create_demo()
+    workflow = Workflow.objects.get(name="research-loop")
+    save(workflow, actor(User.objects.get(username="operator")), {"description": "What olivia likes."})
+    settings.OPENAI_API_KEY = "sk-only-in-tests"
+    create_demo()
+    assert "model:openai" not in Workflow.objects.get(name="research-loop").references
 
 
 def test_changes_nothing_the_second_time() -> None:
