@@ -9,10 +9,11 @@ from csp.constants import NONE, SELF
 from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import render
 from django.templatetags.static import static
-from django.urls import path
+from django.urls import path, reverse
+from django.utils.safestring import mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -22,9 +23,11 @@ from django.views.i18n import set_language
 from accounts.actor import Actor
 from accounts.authentication import actor_from_session
 from agentplatform.lib.errors import NotFound, PlatformError
+from agents.workflows import svg
 from runs.approvals import may_decide
 from runs.control import controllable
 from runs.models import TERMINAL, Run
+from runs.workflow_picture import picture_of
 
 # Stricter than the admin's: everything on this page is a file of ours.
 STRICT = {"script-src": [SELF], "style-src": [SELF], "worker-src": [NONE]}
@@ -39,8 +42,36 @@ def live_run(request: HttpRequest, run_id: UUID) -> HttpResponse:
         actor, run = readable_run(request.user, run_id)
     except PlatformError as error:
         raise Http404 from error
-    context = {"run": run, "page": page_data(actor, run), "site": settings.APP_NAME}
+    picture = drawing_of(run) if run.is_workflow else ""
+    context = {"run": run, "page": page_data(actor, run), "picture": picture, "site": settings.APP_NAME}
     return render(request, "runs/live.html", context)
+
+
+@require_safe
+@login_required
+def run_picture(request: HttpRequest, run_id: UUID) -> HttpResponse:
+    """`{nodes: {id: {status, said, facts}}}`: how a workflow's nodes stand, as its picture shows them."""
+    try:
+        _, run = readable_run(request.user, run_id)
+    except PlatformError as error:
+        raise Http404 from error
+    if not run.is_workflow:
+        raise Http404
+    picture = picture_of(run)
+    nodes = {
+        node.id: {
+            "status": picture.states[node.id].status,
+            "said": svg.said_of(node, picture.states[node.id]),
+            "facts": svg.facts_of(picture.states[node.id]),
+        }
+        for node in picture.nodes
+    }
+    return JsonResponse({"nodes": nodes})
+
+
+def drawing_of(run: Run) -> str:
+    """The picture of a workflow's run, for a page that links its style sheet. Its texts are escaped."""
+    return mark_safe(svg.as_svg(picture_of(run), run.executes, is_file=False))  # noqa: S308
 
 
 @require_safe
@@ -56,7 +87,7 @@ def readable_run(user: Any, run_id: UUID) -> tuple[Actor, Run]:
         raise NotFound("Run", run_id)
     actor = actor_from_session(user, workspace_id)
     actor.require("read:run")
-    run: Run = Run.objects.select_related("workspace").named(actor, run_id)
+    run: Run = Run.objects.select_related("workspace", "workflow_version").named(actor, run_id)
     return actor, run
 
 
@@ -64,7 +95,8 @@ def page_data(actor: Actor, run: Run) -> dict[str, Any]:
     """What the page's script starts from."""
     return {
         "socket": f"/ws/runs/{run.pk}/",
-        "title": f"{run.agent_name} · {settings.APP_NAME}",
+        "picture": reverse("run-picture", args=[run.pk]) if run.is_workflow else None,
+        "title": f"{run.executes} · {settings.APP_NAME}",
         "status": run.status,
         "may_steer": run.status not in TERMINAL and may_control(actor, run),
         "may_decide": run.status not in TERMINAL and may_decide(actor, run),
@@ -102,6 +134,16 @@ def texts() -> dict[str, str]:
         "not_connected": _("There is no connection at the moment. Try again when it is back."),
         "step_model": _("Model call"),
         "step_tool": _("Tool calls"),
+        "step_agent": _("Agent"),
+        "step_http": _("HTTP request"),
+        "step_condition": _("Condition"),
+        "step_parallel": _("Parallel branches"),
+        "step_join": _("Join"),
+        "step_loop": _("Loop"),
+        "step_approval": _("Approval"),
+        "step_transform": _("Transform"),
+        "step_workflow": _("Workflow"),
+        "step_end": _("End"),
         "thoughts": _("Thoughts"),
         "arguments": _("Arguments"),
         "result": _("Result"),
@@ -144,4 +186,5 @@ urlpatterns = [
     path("language/", set_language, name="set_language"),
     path("favicon.ico", favicon, name="favicon"),
     path("runs/<uuid:run_id>/", live_run, name="run-live"),
+    path("runs/<uuid:run_id>/picture", run_picture, name="run-picture"),
 ]

@@ -108,8 +108,10 @@ class ApprovalAdmin(Acts, GrowingTableAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         """Of the run, only what is shown beside it: runs are large."""
         own = (field.name for field in Approval._meta.fields)
-        shown = ("run__agent_name", "run__status", "run__user_id", "workspace__slug", "workspace__name")
-        return super().get_queryset(request).select_related("run", "workspace").only(*own, *shown)
+        of_run = ("run__agent_name", "run__workflow_name", "run__status", "run__user_id")
+        of_workspace = ("workspace__slug", "workspace__name")
+        rows = super().get_queryset(request).select_related("run", "workspace")
+        return rows.only(*own, *of_run, *of_workspace)
 
     def called(self, term: str) -> Q:
         return Q(tool=term)
@@ -201,7 +203,7 @@ class ApprovalAdmin(Acts, GrowingTableAdmin):
     @display(description=gettext_lazy("run"))
     def of_run(self, approval: Approval) -> str:
         page = reverse("admin:runs_run_change", args=[approval.run_id])
-        return format_html('<a class="live-link" href="{}">{}</a>', page, approval.run.agent_name)
+        return format_html('<a class="live-link" href="{}">{}</a>', page, approval.run.executes)
 
     @display(description=gettext_lazy("deadline (UTC)"))
     def until(self, approval: Approval) -> str:

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 from unfold.views import ChangeList as UnfoldChangeList
 
+from agentplatform.lib.javascript import scripts
 from runs.admin.approvals import ApprovalAdmin
 from runs.admin.budget import Budgeted
 from runs.admin.lists import (
@@ -39,7 +40,8 @@ from runs.admin.sections import (
 from runs.admin.sessions import SessionAdmin
 from runs.admin.webhooks import WebhookAdmin
 from runs.admin.workers import WorkerAdmin
-from runs.models import Approval, Run, Schedule, Session, Status, Webhook, Worker
+from runs.models import TERMINAL, Approval, Run, Schedule, Session, Status, Webhook, Worker
+from runs.pages import drawing_of
 
 # Columns that may be long; a list does not read them.
 HEAVY = ("input", "input_query", "response_content", "error", "config", "limits", "metadata", "pins")
@@ -68,7 +70,7 @@ class RunAdmin(WithSections, Requeueing, Budgeted, GrowingTableAdmin):
     permission_resource = "run"
     actions_detail = ["resume_with_more", *Requeueing.actions_detail]
     list_display = [
-        "question", "state", "agent_name", "started_by", "tokens", "money", "seconds", "created", "workspace",
+        "question", "state", "executed", "started_by", "tokens", "money", "seconds", "created", "workspace",
         "live",
     ]  # fmt: skip
     list_filter = [StatusFilter, AgentFilter, SinceFilter, WorkspaceFilter]
@@ -80,6 +82,7 @@ class RunAdmin(WithSections, Requeueing, Budgeted, GrowingTableAdmin):
             {
                 "fields": [
                     ("agent", "agent_version"),
+                    ("workflow", "workflow_version"),
                     ("session", "end_user"),
                     ("parent", "relation"),
                     ("started_by", "api_key_name"),
@@ -107,12 +110,28 @@ class RunAdmin(WithSections, Requeueing, Budgeted, GrowingTableAdmin):
     ]
     readonly_fields = ["asked", "answered", "failure", "started_by", "tokens", "money", "seconds"]
 
+    class Media:
+        css = {"all": ["runs/admin.css", "workflows/picture.css", "workflows/editor.css"]}
+        js = scripts("workflows/run_picture.js")
+
+    @admin.display(description=gettext_lazy("Agent or workflow"))
+    def executed(self, run: Run) -> str:
+        return run.executes
+
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunList
 
     def get_urls(self) -> list[URLPattern]:
         events = self.admin_site.admin_view(self.events_view)
         return [path("<uuid:object_id>/events/", events, name="runs_run_events"), *super().get_urls()]
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, obj: Any = None, **kwargs: Any
+    ) -> HttpResponse:
+        """A workflow's run has its picture, which goes on by itself as long as the run does."""
+        if obj and obj.is_workflow:
+            context |= {"picture": drawing_of(obj), "follows": obj.status not in TERMINAL}
+        return super().render_change_form(request, context, *args, obj=obj, **kwargs)
 
     def sections(self, request: HttpRequest, obj: Run) -> list[Any]:
         return run_sections(obj, visible_runs(request))

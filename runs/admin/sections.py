@@ -77,7 +77,16 @@ def session_sections(session: Session, runs: QuerySet[Run]) -> list[Section]:
 
 def steps_of(run: Run) -> Section:
     steps = _newest(RunStep.objects.filter(run=run).annotate(text=_cut("model_response")), ROWS, "messages")
-    headers = [_("Step"), _("Type"), _("Attempt"), _("Seconds"), _("Tokens"), _("Cost"), _("Answer")]
+    headers = [
+        _("Step"),
+        _("Node"),
+        _("Type"),
+        _("Attempt"),
+        _("Seconds"),
+        _("Tokens"),
+        _("Cost"),
+        _("Answer"),
+    ]
     return Section(_("Steps"), headers, [_step_row(step) for step in steps])
 
 
@@ -85,6 +94,7 @@ def _step_row(step: Any) -> list[Any]:
     metrics = step.metrics
     return [
         step.step_num,
+        step.node,
         step.get_type_display(),
         step.attempt,
         metrics.get("duration", ""),
@@ -130,7 +140,7 @@ def made_from(run: Run, runs: QuerySet[Run]) -> Section:
         [
             when(one.created_at),
             one.get_relation_display(),
-            one.agent_name,
+            one.executes,
             one.get_status_display(),
             linked(one),
         ]
@@ -190,7 +200,7 @@ def runs_of(runs: QuerySet[Run], most: int = ROWS) -> Section:
 
 
 def _run_row(run: Any) -> list[Any]:
-    return [when(run.created_at), run.agent_name, run.get_status_display(), run.total_tokens, linked(run)]
+    return [when(run.created_at), run.executes, run.get_status_display(), run.total_tokens, linked(run)]
 
 
 def linked(run: Any) -> str:

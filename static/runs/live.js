@@ -1,6 +1,7 @@
 // The live page of a run: its events come over a WebSocket, are added up by the transcript, and shown once per frame.
 
 import { Approvals } from "./approvals.js";
+import { LivePicture } from "../workflows/live_picture.js";
 import { EventLog } from "./event_log.js";
 import { RunSocket } from "./socket.js";
 import { Timeline, noteText, seconds } from "./timeline.js";
@@ -13,6 +14,7 @@ const part = (name) => document.getElementById(name);
 const transcript = new Transcript();
 const timeline = new Timeline(part("steps"), texts);
 const log = new EventLog(part("log"), part("log-count"));
+const picture = page.picture ? new LivePicture(part("workflow-picture"), page.picture) : null;
 const changed = new Set();
 const pausable = new Set(["queued", "running", "waiting"]);
 const resumable = new Set(["pausing", "paused"]);
@@ -23,6 +25,7 @@ const socket = new RunSocket(page.socket, {
   onEvent(event) {
     changed.add(transcript.apply(event));
     log.add(event);
+    picture?.hear(event);
     showSoon();
   },
   onAnswer(answer) {

@@ -8,6 +8,9 @@ export function element(tag, className = "", ...children) {
   return made;
 }
 
+// An agent's graph has always the same two nodes; a workflow's have names that people gave them.
+const nodesOfAgents = new Set(["model", "tools", "", undefined]);
+
 export class Timeline {
   #views = new Map();
 
@@ -83,7 +86,8 @@ class StepView {
   update(step) {
     this.root.dataset.state = step.done ? "done" : "running";
     this.root.dataset.type = step.type;
-    this.title.textContent = `${step.number}. ${this.texts[`step_${step.type}`] ?? step.type}`;
+    const kind = this.texts[`step_${step.type}`] ?? step.type;
+    this.title.textContent = `${step.number}. ${nodesOfAgents.has(step.node) ? kind : `${step.node} · ${kind}`}`;
     this.time.textContent = seconds(step.duration);
     this.text.textContent = step.text;
     this.thoughts.update(step.thoughts);

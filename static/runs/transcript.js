@@ -103,12 +103,14 @@ export class Transcript {
     return "all";
   }
 
-  /** What a superseded attempt leaves behind: what happened to the run, approvals, and calls that have ended. */
+  /** What a superseded attempt leaves behind: what happened to the run, approvals, and nodes and calls that have ended. */
   #outlivesItsAttempt() {
     const ended = this.items.flatMap((item) => (item.calls ?? []).filter((call) => call.state !== "running"));
     const ids = new Set(ended.map((call) => call.id));
-    return ({ type, data }) =>
-      aboutTheRun.has(type) || aboutApprovals.has(type)
+    const place = ({ step, node }) => `${step} ${node}`;
+    const steps = new Set(this.#valid.filter((one) => one.type === "step_completed").map(place));
+    return ({ type, data, step, node }) =>
+      aboutTheRun.has(type) || aboutApprovals.has(type) || (step > 0 && steps.has(place({ step, node })))
       // A large result is stored apart, and its event names no call.
       || (aboutCalls.has(type) && (ids.has(data.call_id) || Boolean(data.payload_id)));
   }
@@ -147,7 +149,7 @@ export class Transcript {
 
   #step(event, type = "model") {
     const step = {
-      kind: "step", number: event.step, type, text: "", thoughts: "", calls: [], notes: [], done: false, duration: null,
+      kind: "step", number: event.step, node: event.node, type, text: "", thoughts: "", calls: [], notes: [], done: false, duration: null,
     };
     this.items.push(step);
     return step;
@@ -155,16 +157,17 @@ export class Transcript {
 
   /** A step is begun again where calls that have ended in the attempt before stand. */
   #begun(event, type) {
-    const known = this.#numbered(event.step);
+    const known = this.#stepOf(event);
     return known && !known.done ? known : this.#step(event, type);
   }
 
-  #numbered(number) {
-    return this.items.findLast((item) => item.kind === "step" && item.number === number);
+  /** Nodes of a workflow that go side by side share their step's number. */
+  #stepOf({ step, node }) {
+    return this.items.findLast((item) => item.kind === "step" && item.number === step && item.node === node);
   }
 
   #change(event, change, type = "model") {
-    const step = this.#numbered(event.step) ?? this.#step(event, type);
+    const step = this.#stepOf(event) ?? this.#step(event, type);
     change(step);
     return step;
   }

@@ -18,6 +18,7 @@ from tests.factories import (
     ApprovalFactory,
     ChatModelFactory,
     HttpToolFactory,
+    McpToolFactory,
     MembershipFactory,
     MessageFactory,
     PriceFactory,
@@ -28,6 +29,7 @@ from tests.factories import (
     SessionFactory,
     UsageRecordFactory,
     WebhookDeliveryFactory,
+    WorkflowFactory,
 )
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -47,7 +49,9 @@ makers = {
     "accounts.apikey": lambda workspace: ApiKeyFactory(workspace=workspace),
     "agents.chatmodel": lambda workspace: ChatModelFactory(workspace=workspace),
     "agents.tool": lambda workspace: HttpToolFactory(workspace=workspace),
+    "agents.mcpserver": lambda workspace: McpToolFactory(workspace=workspace).mcp_server,
     "agents.agent": lambda workspace: AgentFactory(workspace=workspace),
+    "agents.workflow": lambda workspace: WorkflowFactory(workspace=workspace),
     "agents.version": lambda workspace: Version.objects.get(object_id=AgentFactory(workspace=workspace).pk),
     "billing.usagerecord": lambda workspace: UsageRecordFactory(workspace=workspace),
     "billing.price": lambda workspace: PriceFactory(workspace=workspace),
