@@ -36,6 +36,12 @@ def create_session(actor: Actor, **values: Any) -> Session:
     )
 
 
+def latest_session(actor: Actor) -> Session | None:
+    """The one of the actor's own in which something has happened last; None without any."""
+    own = Session.objects.visible_to(actor).filter(user_id=actor.user_id)
+    return own.order_by("-updated_at", "-id").first()
+
+
 def change_session(actor: Actor, session: Session, **values: Any) -> Session:
     """Writes `values`; a name given here is never replaced by an automatic one."""
     _require(actor, session, "write:session", "write:all-sessions")

@@ -1,0 +1,1 @@
+"""What has been said: found again by its words, and written out."""
