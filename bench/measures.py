@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 
-from bench import limit, reads, scale, streams
+from bench import limit, reads, scale, streams, workflows
 from bench.endpoint import Endpoint
 from bench.limit import Limit
 from bench.platform import Platform
@@ -14,6 +14,7 @@ from bench.reads import reads_per_second
 from bench.streams import FirstEvent, Tokens
 from bench.takeover import TakeOver, take_over
 from bench.throughput import Load, Throughput, throughput
+from bench.workflows import WorkflowFigures
 from bench.workload import PACED_MODEL, TEXT_MODEL, Agents, create_agents
 
 AT_ONCE = (1, 16, 64)
@@ -53,11 +54,14 @@ class Figures:
 
 @dataclass(slots=True)
 class Limits:
-    """What the bare loop reaches, by how many at once; `stock` with LangChain's model client as it comes."""
+    """What the bare loop reaches, by how many at once; `stock` with LangChain's model client as it comes. And what
+    workflows cost without the platform around them.
+    """
 
     text: dict[int, Limit] = field(default_factory=dict)
     paced: dict[int, Limit] = field(default_factory=dict)
     stock: dict[int, Limit] = field(default_factory=dict)
+    workflows: WorkflowFigures = field(default_factory=WorkflowFigures)
 
 
 def say(message: str) -> None:
@@ -77,6 +81,8 @@ def measure_limits(endpoint: Endpoint, effort: Effort) -> Limits:
         limits.stock[at_once] = limit.measure(
             endpoint.base_url, TEXT_MODEL, at_once, effort.seconds, stock=True
         )
+    say("workflows: validation, compilation, expressions")
+    limits.workflows = workflows.measure()
     return limits
 
 

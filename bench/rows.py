@@ -8,6 +8,7 @@ from bench.measures import AT_ONCE, COUNTED_RUNS, MEGABYTE, STREAMS, Figures, Li
 from bench.processes import Cost
 from bench.report import Bar, Row, Section
 from bench.scale import ROWS
+from bench.workflows import ITEMS, NODES, SHORT, WorkflowFigures
 
 HALF_OF_THE_LIMIT = Bar("≥", 0.5, of_ratio=True)
 NOTHING = Bar("≤", 0)
@@ -19,6 +20,7 @@ TOKENS_PER_SECOND = {200: Bar("≥", 3000)}
 START_SECONDS = Bar("≤", 4)
 MEMORY_MB = Bar("≤", 200)
 STANDSTILL_SECONDS = Bar("≤", 5)
+VALIDATION_MS = Bar("≤", 1_000)
 
 Pick = Callable[[Figures], float]
 
@@ -31,6 +33,7 @@ class Sections:
 
     def all(self) -> list[Section]:
         sections = [self._runs(), self._cpu(), self._streams(), self._reads(), self._start(), self._memory()]
+        sections.append(workflow_section(self._limits.workflows))
         if self._two:
             sections.append(take_over_section(self._two))
         if self._one.export:
@@ -163,6 +166,19 @@ class Sections:
             self._row(f"{moment}: platform", lambda figures: pick(figures).memory / MEGABYTE, bar=MEMORY_MB),
             self._row(f"{moment}: PostgreSQL", lambda figures: pick(figures).database_memory / MEGABYTE),
         ]
+
+
+def workflow_section(figures: WorkflowFigures) -> Section:
+    rows = [
+        Row(f"validation of {NODES:,} nodes", figures.validation, bar=VALIDATION_MS),
+        Row(f"compilation of {NODES:,} nodes, once for a version", figures.compilation),
+        Row(
+            f"a run of {SHORT} nodes; the same by hand in the bare loop", figures.run, limit=figures.bare_run
+        ),
+        Row("an expression, with the state made ready", figures.small_expression),
+        Row(f"an expression beside a list of {ITEMS:,} items", figures.expression),
+    ]
+    return Section("Workflows in memory, ms", rows)
 
 
 def take_over_section(two: Figures) -> Section:
