@@ -19,7 +19,7 @@ echo '{"number": "1204", "state": "shipped", "arrives": "2026-11-24"}' >"$scratc
 
 say() { printf '\n# %s\n' "$1"; }
 call() { curl --silent --show-error --fail-with-body -H "Authorization: Bearer ${TOKEN:-}" "$@"; }
-post() { call -X POST "$API/$1" -H 'Content-Type: application/json' -d "$2"; }
+post() { local to=$1 body=$2; shift 2; call -X POST "$API/$to" -H 'Content-Type: application/json' -d "$body" "$@"; }
 change() { call -X PATCH "$API/$1" -H 'Content-Type: application/json' -d "$2"; }
 show() { "$@" && echo; }
 field() { "$PYTHON" -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
@@ -83,6 +83,52 @@ CHECKPOINT=$(call "$API/runs/$RUN/checkpoints?limit=1" | first checkpoints)
 FORK=$(post "checkpoints/$CHECKPOINT/fork" '{"description": "another question", "modifications": {"modified_query": "Thank you."}}' | field new_run_id)
 call "$API/runs/$FORK/wait" >/dev/null
 show call "$API/runs/$RUN/lineage"
+
+say 'A workflow: a question goes to two places at once, and a condition decides what becomes of it'
+cat >"$scratch/triage.yaml" <<'YAML'
+# Orders are looked up while the mood of the message is judged.
+name: triage
+state:
+  order: {type: object}
+  mood: {type: string}
+nodes:
+  - {id: start, kind: start}
+  - {id: both, kind: parallel, join: known}
+  - {id: look, kind: tool, tool: get_order, arguments: {number: "1204"}, output: order}
+  - {id: feel, kind: llm, model: local, prompt: "One word for the mood of: {{ input.message }}", output: mood}
+  - {id: known, kind: join}
+  - {id: route, kind: condition, cases: [{case: shipped, when: "state.order.state == 'shipped'"}]}
+  - {id: told, kind: end, output: {answer: "It arrives on {{ state.order.arrives }}.", mood: "{{ state.mood }}"}}
+  - {id: wait, kind: end, output: {answer: We look into it.}}
+edges:
+  - {from: start, to: both}
+  - {from: both, to: look}
+  - {from: both, to: feel}
+  - {from: look, to: known}
+  - {from: feel, to: known}
+  - {from: known, to: route}
+  - {from: route, to: told, case: shipped}
+  - {from: route, to: wait, case: default}
+YAML
+change tools/get_order '{"requires_approval": false}' >/dev/null
+call -X POST "$API/workflows/load" -H 'Content-Type: application/yaml' --data-binary @"$scratch/triage.yaml" >/dev/null
+show post workflows/triage/validate '{}'
+show post workflows/triage/publish '{}' -o /dev/null -w '%{http_code}'
+FLOW=$(post workflows/triage/run '{"input": {"message": "Where is my parcel?"}}' | field id)
+call "$API/runs/$FLOW/wait" | field output
+call "$API/workflows/triage/visualization?format=mermaid&run_id=$FLOW"
+
+say 'What is wrong with one is told by node, field and line'
+sed 's/state.order.state ==/state.order.state.size() + /; s/output: mood/output: moood/' "$scratch/triage.yaml" >"$scratch/wrong.yaml"
+"$PYTHON" -c 'import json, sys; print(json.dumps({"source": open(sys.argv[1]).read()}))' "$scratch/wrong.yaml" >"$scratch/wrong.json"
+show call -X POST "$API/workflows/validate" -H 'Content-Type: application/json' --data-binary @"$scratch/wrong.json"
+
+say 'The same agent for clients of OpenAI, and for those of the Model Context Protocol'
+show call "$BASE/v1/chat/completions" -H 'Content-Type: application/json' \
+    -d '{"model": "trade-assistant", "messages": [{"role": "user", "content": "Who supplies solar panels from Germany?"}]}'
+show call "$BASE/mcp" -H 'Content-Type: application/json' -H 'Accept: application/json, text/event-stream' \
+    -d '{"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}' -o "$scratch/tools"
+head -c 300 "$scratch/tools"; echo
 
 say 'What was used, and what it cost'
 show call "$API/billing/usage"
