@@ -17,18 +17,18 @@ class Role(models.TextChoices):
 
 
 # `<verb>:<resource>`. `read:all-*` widens `read:*` from the caller's own objects to the whole workspace's.
-CONFIGURATION = ("agent", "model", "tool")
+CONFIGURATION = ("agent", "model", "tool", "workflow", "mcp-server")
 READ_CONFIGURATION = frozenset(f"read:{resource}" for resource in CONFIGURATION)
 WRITE_CONFIGURATION = frozenset(
     f"{verb}:{resource}"
     for verb in ("write", "delete", "test")
     for resource in CONFIGURATION
-    if (verb, resource) != ("test", "agent")
-)
+    if (verb, resource) not in {("test", "agent"), ("test", "workflow")}
+) | {"publish:workflow"}
 OWN_WORK = frozenset(
     {
         *("read:session", "write:session", "delete:session"),
-        *("read:run", "execute:agent", "control:run"),
+        *("read:run", "execute:agent", "execute:workflow", "control:run"),
         *("read:approval", "decide:approval"),
         *("read:schedule", "write:schedule", "delete:schedule"),
     },
@@ -45,10 +45,10 @@ MONEY = frozenset({"read:usage", "export:usage", "read:price"})
 
 permissions_by_role: dict[Role, frozenset[str]] = {
     Role.ADMIN: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS | MEMBERS
-    | QUEUE | WEBHOOKS | MONEY | {"write:price", "write:workspace", "read:history"},
+    | QUEUE | WEBHOOKS | MONEY | {"write:price", "write:workspace", "write:mcp-command", "read:history"},
     Role.OPERATOR: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS
     | QUEUE | WEBHOOKS | {"read:member", "read:usage", "read:price", "read:history"},
-    Role.USER: frozenset({"read:agent"}) | OWN_WORK | OWN_KEYS,
+    Role.USER: frozenset({"read:agent", "read:workflow"}) | OWN_WORK | OWN_KEYS,
     Role.VIEWER: READ_CONFIGURATION | READ_OF_ALL_USERS | OWN_KEYS
     | {"read:run", "read:session", "read:approval", "read:queue"},
     Role.AUDITOR: MONEY | OWN_KEYS | {"read:history"},

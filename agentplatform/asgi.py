@@ -22,6 +22,7 @@ from django.urls import re_path  # noqa: E402
 
 from agentplatform.lib.body_limit import Application, BodyLimit, Receive, Send  # noqa: E402
 from agentplatform.lib.process import settle_process, tune_process  # noqa: E402
+from agents.mcp import pool as mcp_sessions  # noqa: E402
 from runs.consumers import refuse_unknown_socket  # noqa: E402
 from runs.live import hub  # noqa: E402
 from runs.routing import websocket_urlpatterns  # noqa: E402
@@ -80,6 +81,7 @@ class Process:
             await asyncio.gather(self._warming, return_exceptions=True)
         if self.worker:
             await self.worker.stop()
+        await mcp_sessions.close()
         await hub().stop()
 
 

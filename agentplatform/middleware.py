@@ -32,6 +32,7 @@ from agentplatform.lib.error_format import as_platform_error, error_response
 from agentplatform.lib.errors import MalformedRequest, PlatformError
 from agentplatform.lib.ids import uuid7
 from agentplatform.lib.json import too_large
+from runs.protocols.openai.errors import reshape
 
 UNKNOWN_HOST = "Unknown host name; the operator lists names in ALLOWED_HOSTS."
 NUL_IN_URL = "Remove the NUL character (%00) from the URL; nothing stored can hold it."
@@ -192,6 +193,13 @@ class RefusalMiddleware(Around):
 
     def before(self, request: HttpRequest) -> HttpResponseBase | None:
         return refusal(request)
+
+
+class OpenAIErrorsMiddleware(Around):
+    """Errors below /v1/ in the shape that OpenAI's clients expect, wherever they come from."""
+
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        return reshape(request, response)
 
 
 class PagesOnly:

@@ -89,6 +89,7 @@ MIDDLEWARE = [
     "agentplatform.middleware.RequestMiddleware",
     "agentplatform.middleware.SecurityHeadersMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "agentplatform.middleware.OpenAIErrorsMiddleware",
     "agentplatform.middleware.RefusalMiddleware",
     "agentplatform.middleware.PageContentSecurityPolicyMiddleware",
     "agentplatform.middleware.PageSessionMiddleware",
@@ -256,8 +257,21 @@ CORS_ALLOW_HEADERS = [
     "last-event-id",
     "x-api-key",
     "x-workspace",
+    # What OpenAI's client for JavaScript says of itself.
+    *(f"x-stainless-{name}" for name in ("arch", "lang", "os", "package-version", "retry-count")),
+    *(f"x-stainless-{name}" for name in ("runtime", "runtime-version", "timeout", "helper-method")),
+    *("openai-organization", "openai-project"),
+    # What MCP's clients say of a message.
+    *("mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name"),
 ]
-CORS_EXPOSE_HEADERS = ["X-Request-ID", "X-Process-Time", "Retry-After"]
+CORS_EXPOSE_HEADERS = [
+    "X-Request-ID",
+    "X-Process-Time",
+    "X-Run-ID",
+    "X-Should-Retry",
+    "Retry-After",
+    "Mcp-Session-Id",
+]
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [SELF],
@@ -320,6 +334,8 @@ OPENAI_MODEL = env.str("OPENAI_MODEL", default="gpt-4o-mini")
 ANTHROPIC_API_KEY = env.str("ANTHROPIC_API_KEY", default="")
 GOOGLE_API_KEY = env.str("GOOGLE_API_KEY", default="")
 OUTBOUND_ALLOWED_HOSTS = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
+MCP_ALLOWED_COMMANDS = env.list("MCP_ALLOWED_COMMANDS", default=[])
+MCP_IDLE_SECONDS = env.int("MCP_IDLE_SECONDS", default=300)
 
 # The worker
 WORKSPACE_CONCURRENCY = env.int("WORKSPACE_CONCURRENCY", default=0)

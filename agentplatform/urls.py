@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from agentplatform.lib.error_views import unknown_path
+from runs.protocols.mcp.views import mcp
 
 api_urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("accounts.api.urls")),
@@ -22,6 +23,9 @@ api_urlpatterns: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("api/v1/", include(api_urlpatterns)),
+    path("v1/", include("runs.protocols.openai.urls")),
+    path("mcp", mcp),
+    path("", include("runs.protocols.latest_session")),
     path("admin/", admin.site.urls),
     path("", include("runs.pages")),
 ]

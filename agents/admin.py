@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from django.contrib import admin, messages
-from django.db import transaction
 from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html
@@ -16,69 +15,14 @@ from unfold.admin import TabularInline
 from accounts.admin_base import TenantInline, TenantModelAdmin
 from agentplatform.lib.errors import PlatformError
 from agents import editing, trials, versions
-from agents.admin_forms import AgentForm, ChatModelForm, ConfigurationForm, ToolForm
-from agents.models import Agent, ChatModel, Configuration, Fallback, Tool, Version
+from agents.admin_base import ConfigurationAdmin
+from agents.admin_forms import AgentForm, ChatModelForm, ToolForm
+from agents.admin_mcp import McpServerAdmin
+from agents.mcp.rules import permissions_to_restore
+from agents.models import Agent, ChatModel, Fallback, McpServer, Tool, Version
 from agents.snapshots import without_secret_ids
 
 MOST_TRIALS = 5
-
-
-class ConfigurationAdmin(TenantModelAdmin):
-    """Saves record a version; deletes are refused while something uses the object."""
-
-    form = ConfigurationForm
-    list_select_related = ["workspace", "version"]
-    list_filter = ["enabled", "workspace"]
-    list_filter_submit = True
-    search_fields = ["name", "description"]
-    ordering = ["name"]
-    readonly_fields = ["version_number", "created_at", "updated_at"]
-
-    @admin.display(description=_("version"))
-    def version_number(self, configuration: Configuration) -> int | None:
-        return configuration.version.number if configuration.version else None
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        # Versions hold the whole configuration; a list needs their numbers.
-        return super().get_queryset(request).defer("version__data")
-
-    def save_model(self, request: HttpRequest, obj: Configuration, form: Any, change: bool) -> None:
-        self.write_secrets(obj, form.cleaned_data)
-        super().save_model(request, obj, form, change)
-
-    def write_secrets(self, obj: Any, cleaned: dict[str, Any]) -> None:
-        """Stores what the form has beside the model's own fields."""
-
-    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
-        super().save_related(request, form, formsets, change)
-        actor = self.actor(request, form.instance.workspace_id)
-        versions.record(form.instance, actor, "updated" if change else "created")
-
-    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """What is in use shows as protected, and Django then refuses to delete it."""
-        deleted, counts, needed, protected = super().get_deleted_objects(objs, request)
-        return (
-            deleted,
-            counts,
-            needed,
-            [*protected, *(user for obj in objs for user in editing.users_of(obj))],
-        )
-
-    def delete_model(self, request: HttpRequest, obj: Configuration) -> None:
-        editing.delete(obj, self.actor(request, obj.workspace_id))
-
-    @transaction.atomic
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for obj in queryset:
-            self.delete_model(request, obj)
-
-    def report(self, request: HttpRequest, name: str, trial: trials.Trial) -> None:
-        """Shows how a trial went."""
-        if trial.error:
-            said, level = f"{trial.error['class']}: {trial.error['message']}", messages.ERROR
-        else:
-            said, level = next(iter((trial.result or {}).values()), ""), messages.SUCCESS
-        self.message_user(request, f"{name}: {str(said)[:300]} ({trial.latency_ms:.0f} ms)", level)
 
 
 class FallbackInline(TenantInline, TabularInline):
@@ -150,13 +94,14 @@ class ToolAdmin(ConfigurationAdmin):
         "updated_at",
     ]
     list_filter = ["tool_kind", "requires_approval", "enabled", "workspace"]
-    autocomplete_fields = ["agent"]
+    autocomplete_fields = ["agent", "mcp_server"]
     readonly_fields = ["headers", *ConfigurationAdmin.readonly_fields]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "tool_kind", "seen"]}),
         (_("Function"), {"fields": ["function"]}),
         (_("HTTP request"), {"fields": ["request", "headers", "new_secret_headers"]}),
         (_("Agent"), {"fields": ["agent"]}),
+        (_("MCP server"), {"fields": ["mcp_server", "mcp_tool"]}),
         (_("Call"), {"fields": ["arguments_schema", "timeout_seconds", "idempotent"]}),
         (_("Approval"), {"fields": ["requires_approval", "approval_timeout_seconds", "approval_default"]}),
         (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
@@ -193,7 +138,10 @@ class AgentAdmin(ConfigurationAdmin):
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "is_default", "tags", "seen"]}),
         (_("Behaviour"), {"fields": ["model", "system_prompt", "tools", "memory_window"]}),
-        (_("Limits"), {"fields": ["max_steps", "temperature", "max_tokens", "timeout", "retries"]}),
+        (
+            _("Limits"),
+            {"fields": ["max_steps", "temperature", "max_tokens", "timeout", "retries", "cache_ttl"]},
+        ),
         (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
     ]
 
@@ -206,6 +154,9 @@ class AgentAdmin(ConfigurationAdmin):
 
     def write_secrets(self, obj: Agent, cleaned: dict[str, Any]) -> None:
         editing.set_default(obj, cleaned.get("is_default", obj.is_default))
+
+
+admin.site.register(McpServer, McpServerAdmin)
 
 
 @admin.register(Version)
@@ -248,7 +199,7 @@ class VersionAdmin(TenantModelAdmin):
     @admin.action(description=_("Restore the selected versions"), permissions=["restore"])
     def restore(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
         for version in queryset.order_by("id"):
-            if not self.may(request, f"write:{version.kind}", version):
+            if not all(self.may(request, needed, version) for needed in permissions_to_restore(version)):
                 self.message_user(request, f"{version}: you may not change this.", messages.ERROR)
                 continue
             try:

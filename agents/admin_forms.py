@@ -161,6 +161,8 @@ class ToolForm(ConfigurationForm):
             "function",
             "request",
             "agent",
+            "mcp_server",
+            "mcp_tool",
             "arguments_schema",
             "timeout_seconds",
             "idempotent",
@@ -170,6 +172,8 @@ class ToolForm(ConfigurationForm):
         ]
         help_texts = {
             "agent": "Kind Agent: whom the tool asks.",
+            "mcp_server": "Kind MCP: whose tool it is. Discovering the server makes such tools.",
+            "mcp_tool": "Kind MCP: the tool's name at its server.",
             "arguments_schema": "JSON Schema. Kind Function: its own, if left empty. Kind Agent: always one message.",
             "timeout_seconds": "Of one call. Without effect on kind Agent: its runs have limits of their own.",
             "idempotent": "May be called again after a crash.",
@@ -205,6 +209,8 @@ class ToolForm(ConfigurationForm):
             header_names=[*kept, *given],
             arguments_schema=cleaned["arguments_schema"],
             agent=cleaned["agent"],
+            mcp_server=cleaned["mcp_server"],
+            mcp_tool=cleaned["mcp_tool"],
         )
         tool_rules.check_tool(parts, stored)
         tool_rules.check_headers_kept(stored, cleaned["request"], kept)
@@ -231,6 +237,11 @@ class AgentForm(ConfigurationForm):
     )
     retries = forms.IntegerField(
         required=False, widget=UnfoldAdminIntegerFieldWidget, help_text="After faults that may pass."
+    )
+    cache_ttl = forms.IntegerField(
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="Seconds for which an answer is given again to the same question. Empty: never.",
     )
     memory_window = forms.IntegerField(
         required=False,

@@ -19,7 +19,7 @@ from agents.models import Agent, ChatModel, Kind, Tool, Version
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """An agent as a run is about to use it. `pins` are the current versions of model, fallbacks and tools."""
+    """An agent as a run is about to use it. `pins` are the current versions of model, fallbacks, tools and servers."""
 
     agent_id: uuid.UUID
     name: str
@@ -42,10 +42,18 @@ SELECT agent.id, agent.name, agent.enabled, agent.version_id, model.id, model.na
         WHERE link.agent_id = agent.id
     ),
     ARRAY(
-        SELECT CASE WHEN tool.enabled THEN asked.name ELSE tool.name END
+        SELECT DISTINCT server.version_id
+        FROM agents_agent_tools link JOIN agents_tool tool ON tool.id = link.tool_id
+        JOIN agents_mcpserver server ON server.id = tool.mcp_server_id
+        WHERE link.agent_id = agent.id
+    ),
+    ARRAY(
+        SELECT CASE WHEN tool.enabled THEN COALESCE(asked.name, server.name) ELSE tool.name END
         FROM agents_agent_tools link JOIN agents_tool tool ON tool.id = link.tool_id
         LEFT JOIN agents_agent asked ON asked.id = tool.agent_id
-        WHERE link.agent_id = agent.id AND NOT (tool.enabled AND COALESCE(asked.enabled, TRUE))
+        LEFT JOIN agents_mcpserver server ON server.id = tool.mcp_server_id
+        WHERE link.agent_id = agent.id
+            AND NOT (tool.enabled AND COALESCE(asked.enabled, TRUE) AND COALESCE(server.enabled, TRUE))
     )
 FROM agents_agent agent
 JOIN agents_chatmodel model ON model.id = agent.model_id
@@ -57,8 +65,8 @@ WHERE agent.workspace_id = %s AND {condition}
 def prepare(workspace_id: uuid.UUID, identifier: str | None) -> Launch:
     """The agent with this id or name, or the workspace's default one where none is named.
 
-    Raises NotFound, and InvalidConfig where the agent, its model, one of its tools or an agent that one of them
-    asks is disabled.
+    Raises NotFound, and InvalidConfig where the agent, its model, one of its tools, or an agent or an MCP server that
+    one of them asks is disabled.
     """
     condition, value = _condition(identifier)
     with connection.cursor() as cursor:
@@ -67,12 +75,14 @@ def prepare(workspace_id: uuid.UUID, identifier: str | None) -> Launch:
     if row is None:
         raise NotFound("Agent", identifier or "default")
     agent_id, name, enabled, version_id, model_id, model, model_enabled, model_version, currency, *parts = row
-    fallbacks, tools, disabled = parts
+    fallbacks, tools, servers, disabled = parts
     _require_enabled("agent", name, enabled)
     _require_enabled("model", model, model_enabled)
     for part in disabled:
         _require_enabled("tools", part, False)
-    return Launch(agent_id, name, version_id, model_id, [model_version, *fallbacks, *tools], currency)
+    return Launch(
+        agent_id, name, version_id, model_id, [model_version, *fallbacks, *tools, *servers], currency
+    )
 
 
 def pins_on_model(pins: Iterable[uuid.UUID], model: ChatModel) -> list[uuid.UUID]:
@@ -92,10 +102,9 @@ def require_usable(agent: Agent, model: ChatModel, pins: Iterable[uuid.UUID]) ->
     _require_enabled("agent", agent.name, agent.enabled)
     _require_enabled("model", model.name, model.enabled)
     used = Version.objects.filter(pk__in=list(pins), kind=Kind.TOOL).values("object_id")
-    for tool in Tool.objects.filter(pk__in=used).select_related("agent"):
-        _require_enabled("tools", tool.name, tool.enabled)
-        if tool.agent:
-            _require_enabled("tools", tool.agent.name, tool.agent.enabled)
+    for tool in Tool.objects.filter(pk__in=used).select_related("agent", "mcp_server"):
+        for part in filter(None, (tool, tool.agent, tool.mcp_server)):
+            _require_enabled("tools", part.name, part.enabled)
 
 
 def _condition(identifier: str | None) -> tuple[str, bool | uuid.UUID | str]:

@@ -1,7 +1,8 @@
 """What a run needs to know of an agent, as plain frozen values read from immutable versions.
 
-A run stores the id of its agent's version and its pins (the ids of the versions of model, fallbacks and
-tools). `load` reads them all in one query; whatever is edited afterwards, the same ids give the same result.
+A run stores the id of its agent's version and its pins (the ids of the versions of model, fallbacks, tools and
+their MCP servers). `load` reads them all in one query; whatever is edited afterwards, the same ids give the same
+result.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class AgentConfig:
     """Seconds that one model call may take."""
     retries: int = 3
     """Further attempts of one model call after a fault that may pass."""
+    cache_ttl: int = 0
+    """Seconds for which an answer may be given again to the same question; 0: never."""
 
     @property
     def model_parameters(self) -> dict[str, Any]:
@@ -55,6 +58,24 @@ class ModelSpecification:
 
 
 @dataclass(frozen=True, slots=True)
+class McpServerSpecification:
+    """An MCP server as it stood in one version. `secrets` are headers (http) or variables (stdio) by name."""
+
+    version_id: uuid.UUID
+    id: uuid.UUID
+    name: str
+    transport: str
+    command: str = ""
+    arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict, hash=False)
+    url: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
+    secrets: Mapping[str, uuid.UUID] = field(default_factory=dict, hash=False)
+    timeout_seconds: float = 30.0
+    """For opening a session."""
+
+
+@dataclass(frozen=True, slots=True)
 class ToolSpecification:
     """A tool as it stood in one version. What a function's tool leaves empty is the function's own."""
 
@@ -76,6 +97,30 @@ class ToolSpecification:
     """What happens to a call for which nobody has decided by then."""
     agent: uuid.UUID | None = None
     """Kind `agent`: the id of the agent that the tool asks."""
+    mcp_server: McpServerSpecification | None = None
+    """Kind `mcp`: whose tool it is."""
+    mcp_tool: str = ""
+    """Kind `mcp`: its name there."""
+
+    @property
+    def secret_ids(self) -> frozenset[uuid.UUID]:
+        server = self.mcp_server.secrets.values() if self.mcp_server else ()
+        return frozenset([*self.secret_headers.values(), *server])
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """What the caller of a run has bound to its model, beside what the agent has.
+
+    `tools` are functions of the caller's, `{"type": "function", "function": {"name", "description"?, "parameters"?}}`.
+    A call of one ends the run, as its answer.
+    """
+
+    tools: tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
+    tool_choice: str = ""
+    """`any`, or the name of the one to call; empty leaves it to the model."""
+    one_call: bool = False
+    """Whether the answer holds one call at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +138,17 @@ class AgentSpecification:
     model: ModelSpecification
     fallbacks: tuple[ModelSpecification, ...] = ()
     tools: tuple[ToolSpecification, ...] = ()
+    bindings: Bindings = field(default_factory=Bindings)
 
     @property
     def secret_ids(self) -> frozenset[uuid.UUID]:
         keys = [model.secret for model in (self.model, *self.fallbacks) if model.secret]
-        headers = [secret for tool in self.tools for secret in tool.secret_headers.values()]
-        return frozenset([*keys, *headers])
+        return frozenset(keys).union(*(tool.secret_ids for tool in self.tools))
+
+    @property
+    def asks_others(self) -> bool:
+        """Whether it waits for runs of other agents."""
+        return any(tool.agent for tool in self.tools)
 
     def tool(self, name: str) -> ToolSpecification | None:
         """The tool of this name; None where the agent has none."""
@@ -113,7 +163,9 @@ def load(
 ) -> AgentSpecification:
     """The specification of a run, in one query. `config` is the run's own and goes over the agent's.
 
-    So do `overrides`, `{"system_prompt"?, "model"?, "model_id"?}`; the pins then have a version of that model.
+    So do `overrides`, `{"system_prompt"?, "model"?, "model_id"?}`; the pins then have a version of that model. Their
+    `bindings`, `{"tools"?, "tool_choice"?, "one_call"?, "parameters"?}`, come beside what the agent has; `parameters`
+    go over those of its models.
     Raises InvalidConfig where a pinned version is missing.
     """
     versions = Version.objects.in_bulk([agent_version_id, *(uuid.UUID(str(pin)) for pin in pins)])
@@ -140,9 +192,14 @@ def parse_agent(
     data = {**version.data, **(overrides or {})}
     by_object = {(part.kind, str(part.object_id)): part for part in parts}
     limits = parse_config({**data["config"], **(config or {})})
+    bound = data.get("bindings", {})
+    chosen = bound.get("parameters")
     model = _part(by_object, Kind.MODEL, data["model_id"], data["model"])
     fallbacks = [by_object.get((Kind.MODEL, key)) for key in model.data["fallback_ids"]]
-    tools = zip(data["tool_ids"], data["tools"], strict=True)
+    tools = [
+        _part(by_object, Kind.TOOL, key, name)
+        for key, name in zip(data["tool_ids"], data["tools"], strict=True)
+    ]
     return AgentSpecification(
         version_id=version.pk,
         id=version.object_id,
@@ -151,9 +208,10 @@ def parse_agent(
         system_prompt=data["system_prompt"],
         config=limits,
         memory_window=data["memory"].get("window"),
-        model=parse_model(model, limits),
-        fallbacks=tuple(parse_model(fallback, limits) for fallback in fallbacks if fallback),
-        tools=tuple(parse_tool(_part(by_object, Kind.TOOL, key, name)) for key, name in tools),
+        model=parse_model(model, limits, chosen),
+        fallbacks=tuple(parse_model(fallback, limits, chosen) for fallback in fallbacks if fallback),
+        tools=tuple(parse_tool(tool, _server_of(tool, by_object)) for tool in tools),
+        bindings=parse_bindings(bound),
     )
 
 
@@ -164,11 +222,24 @@ def parse_config(data: Mapping[str, Any]) -> AgentConfig:
         max_tokens=data.get("max_tokens"),
         timeout=data.get("timeout") or settings.AGENT_TIMEOUT_SECONDS,
         retries=settings.AGENT_MAX_RETRIES if data.get("retries") is None else data["retries"],
+        cache_ttl=min(data.get("cache_ttl") or 0, settings.AGENT_CACHE_TTL)
+        if settings.AGENT_ENABLE_CACHE
+        else 0,
     )
 
 
-def parse_model(version: Version, limits: AgentConfig) -> ModelSpecification:
-    """A model's version, with what the agent's limits say over its own parameters."""
+def parse_bindings(data: Mapping[str, Any]) -> Bindings:
+    return Bindings(
+        tools=tuple(data.get("tools", ())),
+        tool_choice=data.get("tool_choice", ""),
+        one_call=data.get("one_call", False),
+    )
+
+
+def parse_model(
+    version: Version, limits: AgentConfig, chosen: Mapping[str, Any] | None = None
+) -> ModelSpecification:
+    """A model's version, with what the agent's limits say, and what a run has `chosen`, over its own parameters."""
     data = version.data
     return ModelSpecification(
         version_id=version.pk,
@@ -178,13 +249,16 @@ def parse_model(version: Version, limits: AgentConfig) -> ModelSpecification:
         model=data["model"],
         base_url=data["base_url"],
         secret=uuid.UUID(data["api_key"]["secret"]) if data["api_key"] else None,
-        parameters={**data["parameters"], **limits.model_parameters},
+        parameters={**data["parameters"], **limits.model_parameters, **(chosen or {})},
         timeout=limits.timeout,
     )
 
 
-def parse_tool(version: Version) -> ToolSpecification:
-    """A tool's version. What versions of an earlier release do not know takes the default."""
+def parse_tool(version: Version, server: Version | None = None) -> ToolSpecification:
+    """A tool's version, with that of its MCP server where it has one.
+
+    What versions of an earlier release do not know takes the default.
+    """
     data = version.data
     agent_id = data.get("agent_id")
     own = functions.registry.get(data["function"]) if data["kind"] == Tool.ToolKind.FUNCTION else None
@@ -204,7 +278,33 @@ def parse_tool(version: Version) -> ToolSpecification:
         approval_timeout_seconds=data.get("approval_timeout_seconds"),
         approval_default=data.get("approval_default", Tool.ApprovalDefault.REJECT),
         agent=uuid.UUID(agent_id) if agent_id else None,
+        mcp_server=parse_mcp_server(server) if server else None,
+        mcp_tool=data.get("mcp_tool", ""),
     )
+
+
+def parse_mcp_server(version: Version) -> McpServerSpecification:
+    data = version.data
+    return McpServerSpecification(
+        version_id=version.pk,
+        id=version.object_id,
+        name=data["name"],
+        transport=data["transport"],
+        command=data["command"],
+        arguments=tuple(data["arguments"]),
+        environment=data["environment"],
+        url=data["url"],
+        headers=data["headers"],
+        secrets={name: uuid.UUID(entry["secret"]) for name, entry in data["secret_values"].items()},
+        timeout_seconds=data["timeout_seconds"],
+    )
+
+
+def _server_of(tool: Version, parts: Mapping[tuple[str, str], Version]) -> Version | None:
+    """The version of the server whose tool it is; None: it is no server's."""
+    if not (key := tool.data.get("mcp_server_id")):
+        return None
+    return _part(parts, Kind.MCP_SERVER, key, tool.data["mcp_server"])
 
 
 def _part(parts: Mapping[tuple[str, str], Version], kind: Kind, object_id: str, name: str) -> Version:

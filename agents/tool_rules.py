@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentplatform.lib.errors import Invalid
-from agents.models import Agent, Tool
+from agents.models import Agent, McpServer, Tool
 from agents.tools import functions
 from agents.tools.base import MOST_LEVELS, is_too_deep
 from agents.tools.schemas import MESSAGE_SCHEMA, schema_fault
@@ -33,6 +33,8 @@ class ToolParts:
     """Names of the secret headers, those that are stored and kept included."""
     arguments_schema: Any
     agent: Agent | None
+    mcp_server: McpServer | None = None
+    mcp_tool: str = ""
 
 
 def check_tool(parts: ToolParts, stored: Tool | None = None) -> None:
@@ -81,6 +83,8 @@ def _foreign_faults(parts: ToolParts) -> Faults:
         "request": (Tool.ToolKind.HTTP, parts.request),
         "secret_headers": (Tool.ToolKind.HTTP, parts.header_names),
         "agent": (Tool.ToolKind.AGENT, parts.agent),
+        "mcp_server": (Tool.ToolKind.MCP, parts.mcp_server),
+        "mcp_tool": (Tool.ToolKind.MCP, parts.mcp_tool),
     }
     return {
         field: f'Only tools of kind "{kind}" have this; leave it out.'
@@ -106,15 +110,25 @@ def _agent_faults(parts: ToolParts) -> Faults:
     return faults
 
 
+def _mcp_faults(parts: ToolParts) -> Faults:
+    faults: Faults = {}
+    if parts.mcp_server is None:
+        faults["mcp_server"] = "Give the name or the id of the MCP server whose tool it is."
+    if not parts.mcp_tool:
+        faults["mcp_tool"] = "Give the tool's name at its MCP server. Discovering the server shows them."
+    return faults
+
+
 def _http_faults(parts: ToolParts) -> Faults:
-    faults = _request_faults(parts.request)
+    faults = request_faults(parts.request)
     faults = faults or _placeholder_faults(parts.request, parts.arguments_schema)
     return faults | {
         f"secret_headers.{name}": fault for name in parts.header_names if (fault := header_fault(name))
     }
 
 
-def _request_faults(request: Mapping[str, Any]) -> Faults:
+def request_faults(request: Mapping[str, Any]) -> Faults:
+    """What is wrong with the template of a request."""
     faults: Faults = {}
     if unknown := sorted(set(request) - REQUEST_FIELDS):
         faults["request"] = (
@@ -167,4 +181,5 @@ _faults_by_kind: dict[str, Callable[[ToolParts], Faults]] = {
     Tool.ToolKind.FUNCTION: _function_faults,
     Tool.ToolKind.HTTP: _http_faults,
     Tool.ToolKind.AGENT: _agent_faults,
+    Tool.ToolKind.MCP: _mcp_faults,
 }

@@ -19,7 +19,7 @@ from django.db import connection
 from accounts.actor import Actor
 from accounts.models import Workspace
 from agentplatform.lib.errors import InvalidConfig
-from agents.models import ChatModel, Tool, Version
+from agents.models import ChatModel, Configuration, Tool, Version
 from agents.providers.base import ChatModelClient, find, make
 from agents.providers.faults import ProviderFault, classify, redact
 from agents.specification import (
@@ -96,11 +96,12 @@ def try_model(model: ChatModel, actor: Actor, prompt: str = PROMPT) -> Trial:
 
 def try_tool(tool: Tool, arguments: Mapping[str, Any]) -> Trial:
     """Calls the tool as it is now. The result has `text` and `content`."""
-    spec = parse_tool(_version(tool))
-    return _timed(_call, spec, secret_values(tool.workspace_id, spec.secret_headers.values()), arguments)
+    server = _version(tool.mcp_server) if tool.mcp_server else None
+    spec = parse_tool(_version(tool), server)
+    return _timed(_call, spec, secret_values(tool.workspace_id, spec.secret_ids), arguments)
 
 
-def _version(instance: ChatModel | Tool) -> Version:
+def _version(instance: Configuration) -> Version:
     if instance.version is None:
         raise InvalidConfig(f"{instance.name!r} has no version yet. Save it once.")
     return instance.version
@@ -127,7 +128,7 @@ async def _call(spec: ToolSpecification, secrets: Secrets, arguments: Mapping[st
 
 
 def _timed(attempt: Callable[..., Awaitable[dict[str, Any]]], *arguments: Any) -> Trial:
-    _release_connection()
+    release_connection()
     started = time.perf_counter()
     try:
         result = async_to_sync(attempt)(*arguments)
@@ -146,7 +147,7 @@ def _since(started: float) -> float:
     return round((time.perf_counter() - started) * 1000, 1)
 
 
-def _release_connection() -> None:
+def release_connection() -> None:
     """The call may take half a minute; a pooled connection is not kept from others meanwhile."""
     if not connection.in_atomic_block:
         connection.close()

@@ -27,6 +27,7 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "max_tokens": (1, 1_000_000),
     "timeout": (1, 3600),
     "retries": (0, 10),
+    "cache_ttl": (0, 604_800),
     "memory_window": (1, 1000),
 }
 """The least and the most of an agent's limits."""

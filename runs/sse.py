@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 
 import orjson
 from django.http import StreamingHttpResponse
@@ -48,7 +48,7 @@ def error_frame(failed: StoredEvent) -> bytes:
     return b"event: error\ndata: " + orjson.dumps({"error": error}) + b"\n\n"
 
 
-def stream_response(stream: EventStream) -> StreamingHttpResponse:
+def stream_response(stream: AsyncIterable[bytes]) -> StreamingHttpResponse:
     """The response around a stream; nothing on the way may buffer or change it."""
     response = StreamingHttpResponse(stream, content_type="text/event-stream; charset=utf-8")
     response["Cache-Control"] = "no-cache, no-transform"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import factory
+import yaml
 from django.utils import timezone
 from factory.django import DjangoModelFactory, Password
 
@@ -15,9 +17,11 @@ from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.roles import Role
 from agentplatform.lib.ids import first_uuid7_at, uuid7
 from agentplatform.lib.secrets import new_token, token_hash
-from agents.models import Agent, ChatModel, Tool
+from agents.models import Agent, ChatModel, McpServer, Tool, Workflow
 from agents.snapshots import set_fallbacks
 from agents.versions import record
+from agents.workflows.document import references_of
+from agents.workflows.publishing import publish
 from billing.models import Entry, Outcome, Price, UsageRecord
 from runs.events import EventType
 from runs.models import (
@@ -160,6 +164,64 @@ class AgentToolFactory(ToolFactory):
     tool_kind = Tool.ToolKind.AGENT
     function = ""
     agent = factory.SubFactory(AgentFactory, workspace=factory.SelfAttribute("..workspace"))
+
+
+class WorkflowFactory(ConfigurationFactory):
+    """A published workflow of one step: it says what it was given, or asks `ask`, a model of its workspace."""
+
+    class Meta:
+        model = Workflow
+
+    class Params:
+        ask = ""
+
+    name = factory.Sequence(lambda number: f"workflow-{number}")
+    document = factory.LazyAttribute(lambda made: _workflow_document(made.ask))
+    source = factory.LazyAttribute(lambda made: yaml.safe_dump({"name": made.name, **made.document}))
+    references = factory.LazyAttribute(lambda made: references_of([made.document]))
+
+    @classmethod
+    def _create(cls, model_class, *args, published=True, **kwargs):
+        workflow = super()._create(model_class, *args, **kwargs)
+        return publish(workflow) if published else workflow
+
+
+def _workflow_document(model: str) -> dict[str, Any]:
+    kind = (
+        {"kind": "llm", "model": model, "prompt": "{{ input.message }}"}
+        if model
+        else {"kind": "transform", "set": {"answer": "input.message"}}
+    )
+    output = {"output": "answer"} if model else {}
+    return {
+        "state": {"answer": {"type": "string"}},
+        "nodes": [
+            {"id": "start", "kind": "start"},
+            {"id": "say", **kind, **output},
+            {"id": "end", "kind": "end", "output": "{{ state.answer }}"},
+        ],
+        "edges": [{"from": "start", "to": "say"}, {"from": "say", "to": "end"}],
+    }
+
+
+class McpServerFactory(ConfigurationFactory):
+    """A server that is reached over HTTP, at an address that is refused."""
+
+    class Meta:
+        model = McpServer
+
+    name = factory.Sequence(lambda number: f"server-{number}")
+    transport = McpServer.Transport.HTTP
+    url = "http://127.0.0.1:9/mcp"
+
+
+class McpToolFactory(ToolFactory):
+    """A tool of an MCP server of its workspace."""
+
+    tool_kind = Tool.ToolKind.MCP
+    function = ""
+    mcp_server = factory.SubFactory(McpServerFactory, workspace=factory.SelfAttribute("..workspace"))
+    mcp_tool = "add"
 
 
 # billing

@@ -33,6 +33,15 @@ JSON = "application/json"
 
 def async_view(method: str, *, permission: str = "", **schema: Any) -> Callable[[View], View]:
     """Makes an async function the view of one method; `permission` and `schema` are as of `documented`."""
+
+    def decorate(view: View) -> View:
+        return documented(method, permission=permission, **schema)(answering(method)(view))
+
+    return decorate
+
+
+def answering(method: str) -> Callable[[View], View]:
+    """The same for a view that the API's own description leaves out."""
     allowed = {method, "HEAD"} if method == "GET" else {method}
 
     def decorate(view: View) -> View:
@@ -47,7 +56,7 @@ def async_view(method: str, *, permission: str = "", **schema: Any) -> Callable[
 
         # Nothing here trusts a cookie, so nothing can be forged.
         respond.csrf_exempt = True  # type: ignore[attr-defined]
-        return documented(method, permission=permission, **schema)(respond)
+        return respond
 
     return decorate
 

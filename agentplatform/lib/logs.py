@@ -103,8 +103,13 @@ TALKATIVE = {
     "procrastinate": "WARNING",
     "httpx": "WARNING",
     "httpx2": "WARNING",
+    "mcp": "WARNING",
+    # Its errors quote what servers send, secrets among it; whoever asked is told of each.
+    "mcp.client": "CRITICAL",
     "uvicorn": "WARNING",
     "django.request": "ERROR",
+    # Each step of laying out a picture.
+    "rust-sugiyama": "WARNING",
 }
 
 

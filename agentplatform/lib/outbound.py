@@ -217,12 +217,17 @@ def async_client(
     also_allowed: tuple[str, ...] = (),
     resolve: AsyncResolve = async_resolve,
     limits: httpx2.Limits = LIMITS,
+    wrap: Callable[[httpx2.AsyncBaseTransport], httpx2.AsyncBaseTransport] | None = None,
     **options: Any,
 ) -> httpx2.AsyncClient:
-    """The same for asyncio; one client may be shared by several event loops."""
+    """The same for asyncio; one client may be shared by several event loops. `wrap` goes around its transport."""
     transport = AsyncGuardedTransport(AsyncGuardedBackend(Guard(also_allowed), resolve), limits)
     return httpx2.AsyncClient(
-        transport=transport, trust_env=False, cookies=_no_cookies(), timeout=timeouts(timeout), **options
+        transport=wrap(transport) if wrap else transport,
+        trust_env=False,
+        cookies=_no_cookies(),
+        timeout=timeouts(timeout),
+        **options,
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-API = ("/api/", "/v1/", "/mcp/")
-API_ROOTS = ("/api", "/v1", "/mcp")
+API_ROOTS = ("/api", "/v1", "/mcp", "/chat", "/history")
+API = tuple(f"{root}/" for root in API_ROOTS)
 API_PAGES = ("/api/v1/docs", "/api/v1/redoc")
 CURRENT = "/api/v1"
 ALIASED = "/health"
+# As the session chat service called them.
+OLD_SESSIONS, SESSIONS = f"{CURRENT}/chat/sessions", f"{CURRENT}/sessions"
 
 
 def is_api(path: str) -> bool:
@@ -22,4 +24,7 @@ def canonical(path: str) -> str:
         return path
     path = path.rstrip("/")
     is_aliased = path.startswith("/api") and path != CURRENT and not path.startswith(f"{CURRENT}/")
-    return CURRENT + path.removeprefix("/api") if is_aliased else path
+    path = CURRENT + path.removeprefix("/api") if is_aliased else path
+    if path == OLD_SESSIONS or path.startswith(f"{OLD_SESSIONS}/"):
+        return SESSIONS + path.removeprefix(OLD_SESSIONS)
+    return path

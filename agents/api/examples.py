@@ -33,6 +33,8 @@ TOOL = {
     "secret_headers": {"Authorization": "Bearer …"},
     "secret_header_hints": {"Authorization": "9xKe"},
     "agent": None,
+    "mcp_server": None,
+    "mcp_tool": "",
     "arguments_schema": {
         "type": "object",
         "properties": {"number": {"type": "string"}},
@@ -46,6 +48,35 @@ TOOL = {
     "version": 1,
     "created_at": "2026-11-20T09:00:00Z",
     "updated_at": "2026-11-20T09:00:00Z",
+}
+
+WORKFLOW = {
+    "id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d62",
+    "name": "reply",
+    "description": "Answers a question.",
+    "enabled": True,
+    "tags": ["support"],
+    "document": {
+        "state": {"answer": {"type": "string"}},
+        "nodes": [
+            {"id": "start", "kind": "start"},
+            {
+                "id": "say",
+                "kind": "llm",
+                "model": "fast",
+                "prompt": "{{ input.message }}",
+                "output": "answer",
+            },
+            {"id": "end", "kind": "end", "output": "{{ state.answer }}"},
+        ],
+        "edges": [{"from": "start", "to": "say"}, {"from": "say", "to": "end"}],
+    },
+    "source": "name: reply\nstate: {answer: {type: string}}\nnodes: […]\nedges: […]\n",
+    "published_version": 3,
+    "published_at": "2026-11-26T10:00:00Z",
+    "version": 4,
+    "created_at": "2026-11-20T09:00:00Z",
+    "updated_at": "2026-11-26T10:30:00Z",
 }
 
 AGENT = {
@@ -64,6 +95,43 @@ AGENT = {
     "version": 2,
     "created_at": "2026-11-20T09:00:00Z",
     "updated_at": "2026-11-21T10:30:00Z",
+}
+
+MCP_SERVER = {
+    "id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d61",
+    "name": "documents",
+    "description": "Searches the company's documents.",
+    "enabled": True,
+    "transport": "http",
+    "command": "",
+    "arguments": [],
+    "environment": {},
+    "url": "https://documents.example.com/mcp",
+    "headers": {},
+    "secrets": {"Authorization": "Bearer …"},
+    "secret_hints": {"Authorization": "9xKe"},
+    "timeout_seconds": 30,
+    "health": "healthy",
+    "health_message": "",
+    "checked_at": "2026-11-21T10:30:00Z",
+    "server_info": {"name": "documents", "version": "2.1.0", "protocol": "2026-07-28"},
+    "discovered": ["search", "fetch"],
+    "version": 1,
+    "created_at": "2026-11-20T09:00:00Z",
+    "updated_at": "2026-11-20T09:00:00Z",
+}
+
+DISCOVERY = {
+    "ok": True,
+    "latency_ms": 312.4,
+    "message": "",
+    "server_info": {"name": "documents", "version": "2.1.0", "protocol": "2026-07-28"},
+    "new": ["search"],
+    "changed": [],
+    "unchanged": ["fetch"],
+    "gone": [],
+    "imported": [{"mcp_tool": "search", "tool": "docs_search"}],
+    "refused": [],
 }
 
 VERSION = {

@@ -58,6 +58,10 @@ class AgentConfigSerializer(StrictSerializer):
         **bounds("retries"),
         help_text="Further attempts after a fault that may pass. Default: AGENT_MAX_RETRIES.",
     )
+    cache_ttl = serializers.IntegerField(
+        **bounds("cache_ttl"),
+        help_text="Seconds for which the model's answer to the same question is given again, at no cost. Default: 0.",
+    )
 
 
 class MemorySerializer(StrictSerializer):

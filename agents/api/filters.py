@@ -9,7 +9,7 @@ from django_filters import rest_framework as filters
 
 from agentplatform.lib.filtering import BooleanFilter
 from agentplatform.lib.ids import as_uuid
-from agents.models import Agent, ChatModel, Tool
+from agents.models import Agent, ChatModel, McpServer, Tool, Workflow
 from agents.providers.base import registry
 
 
@@ -34,11 +34,22 @@ class ModelFilter(filters.FilterSet):
 
 class ToolFilter(filters.FilterSet):
     kind = filters.ChoiceFilter(field_name="tool_kind", choices=Tool.ToolKind.choices)
+    mcp_server = related_to("mcp_server", "Name or id of the MCP server")
     enabled = BooleanFilter()
 
     class Meta:
         model = Tool
-        fields = ["kind", "enabled"]
+        fields = ["kind", "mcp_server", "enabled"]
+
+
+class McpServerFilter(filters.FilterSet):
+    transport = filters.ChoiceFilter(choices=McpServer.Transport.choices)
+    health = filters.ChoiceFilter(choices=McpServer.Health.choices)
+    enabled = BooleanFilter()
+
+    class Meta:
+        model = McpServer
+        fields = ["transport", "health", "enabled"]
 
 
 class AgentFilter(filters.FilterSet):
@@ -53,4 +64,19 @@ class AgentFilter(filters.FilterSet):
         fields = ["tag", "enabled", "is_default", "model", "tool"]
 
     def with_tag(self, queryset: QuerySet[Agent], _: str, value: str) -> QuerySet[Agent]:
+        return queryset.filter(tags__contains=[value])
+
+
+class WorkflowFilter(filters.FilterSet):
+    tag = filters.CharFilter(method="with_tag", label="Workflows with this tag")
+    enabled = BooleanFilter()
+    published = BooleanFilter(
+        field_name="published", lookup_expr="isnull", exclude=True, label="Whether a version is published"
+    )
+
+    class Meta:
+        model = Workflow
+        fields = ["tag", "enabled", "published"]
+
+    def with_tag(self, queryset: QuerySet[Workflow], _: str, value: str) -> QuerySet[Workflow]:
         return queryset.filter(tags__contains=[value])

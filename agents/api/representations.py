@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, OuterRef
+from django.db.models import F, Func, JSONField, OuterRef
 
-from agents.models import Agent, ChatModel, Fallback, Tool, Version
+from agents.models import Agent, ChatModel, Fallback, McpServer, Tool, Version, Workflow
 from agents.snapshots import without_secret_ids
 from agents.tools import functions
 from agents.tools.schemas import MESSAGE_SCHEMA
+from agents.workflows.drafts import export
 
 Json = dict[str, Any]
 
@@ -27,9 +28,26 @@ models = ChatModel.objects.annotate(
     key_hint=F("secret__hint"),
     fallback_names=ArraySubquery(FALLBACKS.values("fallback__name")),
 )
-tools = Tool.objects.annotate(version_number=VERSION_NUMBER, agent_name=F("agent__name"))
+tools = Tool.objects.annotate(
+    version_number=VERSION_NUMBER, agent_name=F("agent__name"), server_name=F("mcp_server__name")
+)
 agents = Agent.objects.annotate(
     version_number=VERSION_NUMBER, model_name=F("model__name"), tool_names=ArraySubquery(TOOLS.values("name"))
+)
+
+# A server may list megabytes of tools; their names are shown.
+mcp_servers = McpServer.objects.defer("discovered").annotate(
+    version_number=VERSION_NUMBER,
+    tool_names=Func(
+        F("discovered"),
+        template="jsonb_path_query_array(%(expressions)s, '$[*].name')",
+        output_field=JSONField(),
+    ),
+)
+
+
+workflows = Workflow.objects.select_related("version", "published").annotate(
+    version_number=VERSION_NUMBER, published_number=F("published__number")
 )
 
 
@@ -55,6 +73,8 @@ def tool_json(tool: Any) -> Json:
         "request": tool.request or None,
         "secret_header_hints": {name: entry["hint"] for name, entry in tool.secret_headers.items()},
         "agent": tool.agent_name,
+        "mcp_server": tool.server_name,
+        "mcp_tool": tool.mcp_tool,
         "arguments_schema": tool.arguments_schema or _own_schema(tool, registered),
         "timeout_seconds": tool.timeout_seconds,
         "idempotent": tool.idempotent,
@@ -84,6 +104,25 @@ def agent_json(agent: Any) -> Json:
     }
 
 
+def mcp_server_json(server: Any) -> Json:
+    """A row of `mcp_servers`."""
+    return _common(server) | {
+        "transport": server.transport,
+        "command": server.command,
+        "arguments": server.arguments,
+        "environment": server.environment,
+        "url": server.url,
+        "headers": server.headers,
+        "secret_hints": {name: entry["hint"] for name, entry in server.secret_values.items()},
+        "timeout_seconds": server.timeout_seconds,
+        "health": server.health,
+        "health_message": server.health_message,
+        "checked_at": server.checked_at,
+        "server_info": server.server_info,
+        "discovered": server.tool_names,
+    }
+
+
 def version_json(version: Version) -> Json:
     return {
         "number": version.number,
@@ -94,6 +133,20 @@ def version_json(version: Version) -> Json:
         "created_at": version.created_at,
         "data": without_secret_ids(version.data),
     }
+
+
+def workflow_item_json(workflow: Any) -> Json:
+    """A row of `workflows` in a list."""
+    return _common(workflow) | {
+        "tags": workflow.tags,
+        "published_version": workflow.published_number,
+        "published_at": workflow.published_at,
+    }
+
+
+def workflow_json(workflow: Any) -> Json:
+    """A row of `workflows`."""
+    return workflow_item_json(workflow) | {"document": workflow.document, "source": export(workflow)}
 
 
 def _common(row: Any) -> Json:

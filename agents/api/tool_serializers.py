@@ -11,7 +11,7 @@ from agents import tool_rules, validation
 from agents.api import examples, representations
 from agents.api.fields import HttpRequestSerializer, ObjectField
 from agents.api.serializers import COMMON, STAMPS, ConfigurationSerializer
-from agents.models import Agent, Tool
+from agents.models import Agent, McpServer, Tool
 
 
 class ToolSerializer(ConfigurationSerializer):
@@ -42,6 +42,15 @@ class ToolSerializer(ConfigurationSerializer):
         default=None,
         allow_null=True,
         help_text="Kind `agent`: name or id of the agent that the tool asks.",
+    )
+    mcp_server = NamedRelatedField(
+        queryset=McpServer.objects.all(),
+        default=None,
+        allow_null=True,
+        help_text="Kind `mcp`: name or id of the MCP server whose tool it is. Discovering it makes such tools.",
+    )
+    mcp_tool = serializers.CharField(
+        default="", allow_blank=True, max_length=200, help_text="Kind `mcp`: the tool's name at its server."
     )
     arguments_schema = ObjectField(
         default=dict,
@@ -83,6 +92,8 @@ class ToolSerializer(ConfigurationSerializer):
             "secret_headers",
             "secret_header_hints",
             "agent",
+            "mcp_server",
+            "mcp_tool",
             "arguments_schema",
             "timeout_seconds",
             "idempotent",
@@ -112,6 +123,8 @@ class ToolSerializer(ConfigurationSerializer):
             header_names=[*kept, *(given or {})],
             arguments_schema=self.after(attrs, "arguments_schema", {}),
             agent=self.after(attrs, "agent", None),
+            mcp_server=self.after(attrs, "mcp_server", None),
+            mcp_tool=self.after(attrs, "mcp_tool", ""),
         )
         tool_rules.check_tool(parts, self.instance)
         tool_rules.check_headers_kept(self.instance, parts.request, kept)

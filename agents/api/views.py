@@ -16,7 +16,7 @@ from accounts.api.base import TenantModelViewSet
 from agentplatform.lib.errors import NotFound
 from agents import editing, trials, versions
 from agents.api import filters, representations, serializers, tool_serializers
-from agents.models import Configuration
+from agents.models import Configuration, Version
 
 WRITES = {"update", "partial_update", "destroy", "restore"}
 ORDERING = ["name", "created_at", "updated_at"]
@@ -64,6 +64,9 @@ class ConfigurationViewSet(TenantModelViewSet):
     def perform_destroy(self, instance: Configuration) -> None:
         editing.delete(instance, self.actor)
 
+    def check_restorable(self, version: Version) -> None:
+        """Raises PermissionDenied where this version takes more than the kind's own permission."""
+
     @extend_schema(responses=serializers.VersionSerializer(many=True), filters=False)
     @action(detail=True, filter_backends=[])
     def versions(self, request: Request, **kwargs: Any) -> Response:
@@ -87,6 +90,7 @@ class ConfigurationViewSet(TenantModelViewSet):
         version = versions.history(instance.kind, instance).filter(number=number).first()
         if version is None:
             raise NotFound("Version", number)
+        self.check_restorable(version)
         versions.restore(version, self.actor)
         # By its id: the URL may have named it by the name that it has no more.
         return Response(self.get_serializer(self.serializer_class.rows.get(pk=instance.pk)).data)

@@ -18,6 +18,7 @@ from agents.specification import ToolSpecification
 from agents.tools import functions
 from agents.tools.base import ToolFault, ToolResult, result_of
 from agents.tools.http import call_http
+from agents.tools.mcp import call_mcp
 from agents.tools.schemas import MESSAGE_SCHEMA, check_arguments
 
 logger = logging.getLogger(__name__)
@@ -77,4 +78,8 @@ async def _call_function(
         raise ToolFault(f"The function {spec.function!r} failed ({type(error).__name__}).") from error
 
 
-callers: dict[str, Caller] = {Tool.ToolKind.FUNCTION: _call_function, Tool.ToolKind.HTTP: call_http}
+callers: dict[str, Caller] = {
+    Tool.ToolKind.FUNCTION: _call_function,
+    Tool.ToolKind.HTTP: call_http,
+    Tool.ToolKind.MCP: call_mcp,
+}

@@ -15,14 +15,13 @@ from agentplatform.lib import outbound
 from agentplatform.lib.addresses import OutboundRefused, check_url
 from agents.specification import ToolSpecification
 from agents.tools.base import ToolFault, ToolResult
+from agents.tools.blackening import blackened
 from agents.tools.templates import CONTROL, Rendered, render
 
 RESPONSE_LIMIT = 1_000_000
 """Bytes of an answer that are read."""
 QUOTED = 500
 """Characters of a failed answer that are shown."""
-SHORTEST_CREDENTIAL = 8
-"""Characters. What is shorter would be found in words that are no secret."""
 RETRYABLE = {408, 425, 429, 500, 502, 503, 504}
 
 
@@ -96,9 +95,7 @@ def _content(request: Rendered) -> bytes | None:
 
 
 def _result(response: httpx2.Response, body: bytes, secrets: Collection[str]) -> ToolResult:
-    text = body.decode(response.charset_encoding or "utf-8", errors="replace")
-    for form in sorted(_forms(secrets), key=len, reverse=True):
-        text = text.replace(form, "***")
+    text = blackened(body.decode(response.charset_encoding or "utf-8", errors="replace"), secrets)
     if not response.is_success:
         hint = " Redirects are not followed." if response.is_redirect else ""
         said = CONTROL.sub(" ", text[:QUOTED]).strip()
@@ -107,17 +104,6 @@ def _result(response: httpx2.Response, body: bytes, secrets: Collection[str]) ->
     if "\0" in text:
         raise ToolFault("The tool's endpoint answered something that is neither JSON nor text.")
     return ToolResult(text, _json(text) if "json" in response.headers.get("Content-Type", "") else None)
-
-
-def _forms(secrets: Collection[str]) -> set[str]:
-    """What of the secrets an answer may quote: all or, without the scheme, the credential; plain or in JSON."""
-    credentials = {secret.partition(" ")[2] for secret in secrets}
-    quoted = {*filter(None, secrets), *(text for text in credentials if len(text) >= SHORTEST_CREDENTIAL)}
-    return {form for text in quoted for form in (text, json.dumps(text)[1:-1], _json_in_utf8(text))}
-
-
-def _json_in_utf8(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
 def _json(text: str) -> Any:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import SchemaError, ValidationError, best_match
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -37,7 +37,7 @@ def check_arguments(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> 
     if is_too_deep(arguments):
         raise ToolFault(f"The arguments are nested more than {MOST_LEVELS} levels deep.")
     try:
-        error = best_match(_validator(json.dumps(schema, sort_keys=True)).iter_errors(arguments))
+        error = best_match(validator_of(json.dumps(schema, sort_keys=True)).iter_errors(arguments))
     except (RecursionError, Unresolvable) as fault:
         raise ToolFault(
             "The tool's schema refers to itself without end, or to something that is not in it."
@@ -72,10 +72,22 @@ def describe(error: ValidationError | SchemaError) -> str:
     return f"{place}: {message}" if place else message
 
 
-@functools.lru_cache(maxsize=1024)
-def _validator(schema: str) -> Draft202012Validator:
+@functools.lru_cache(maxsize=4096)
+def validator_of(schema: str) -> Draft202012Validator:
+    """A validator of the schema with this JSON."""
     # An empty registry of its own: without one, references to URLs would be fetched.
-    return Draft202012Validator(json.loads(schema), registry=Registry())
+    validator: Draft202012Validator = _Validator(json.loads(schema), registry=Registry())
+    return validator
+
+
+def _unique_items(validator: Any, wanted: bool, instance: Any, schema: Any) -> Iterator[ValidationError]:
+    """In one walk: the library compares each item with each other."""
+    is_list = wanted and isinstance(instance, list)
+    if is_list and len({json.dumps(item, sort_keys=True) for item in instance}) < len(instance):
+        yield ValidationError("The items are not unique.")
+
+
+_Validator = validators.extend(Draft202012Validator, {"uniqueItems": _unique_items})
 
 
 def _unusable(schema: Any) -> Iterator[str]:

@@ -16,11 +16,15 @@ LONGEST_REASON = 2000
 
 
 class ApprovalSerializer(StrictModelSerializer):
-    """A tool call that waits for a person, or has waited."""
+    """A tool call or a workflow's node that waits for a person, or has waited."""
 
     agent = serializers.CharField(
-        source="run.agent_name", help_text="The agent's name when the run was made."
+        source="run.agent_name", help_text="The agent's name when the run was made; empty: a workflow's run."
     )
+    workflow = serializers.CharField(
+        source="run.workflow_name", help_text="The workflow that the run is of or a part of."
+    )
+    message = serializers.CharField(help_text="What a workflow's node asks.")
     arguments = serializers.DictField(help_text="As the model has asked for the call.")
     edited_arguments = serializers.DictField(
         source="edited", allow_null=True, help_text="As a person has changed them; null: they are unchanged."

@@ -102,4 +102,5 @@ class RunApprovalsViewSet(mixins.ListModelMixin, TenantViewSet):
 
 def shown(rows: QuerySet[Approval]) -> QuerySet[Approval]:
     """Of the run, only what is shown beside it: runs are large."""
-    return rows.only(*(field.name for field in Approval._meta.fields), "run__agent_name", "run__user_id")
+    of_run = ("run__agent_name", "run__workflow_name", "run__user_id")
+    return rows.only(*(field.name for field in Approval._meta.fields), *of_run)

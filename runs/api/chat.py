@@ -7,11 +7,12 @@ before the run is queued, so that no event has to be read back from the table.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-import orjson
 import structlog
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -25,14 +26,7 @@ from accounts.throttling import check_rate
 from agentplatform.lib.async_views import async_view, json_answer, read_json, validated
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.error_format import error_response
-from agentplatform.lib.errors import (
-    BudgetExceeded,
-    Conflict,
-    InvalidConfig,
-    NotFound,
-    PlatformError,
-    ServiceUnavailable,
-)
+from agentplatform.lib.errors import NotFound
 from agentplatform.lib.ids import as_uuid, uuid7
 from agentplatform.lib.schema import failures
 from runs import live
@@ -42,25 +36,16 @@ from runs.api.session_serializers import SessionChatAnswerSerializer, SessionCha
 from runs.api.streams import STREAMED
 from runs.approvals import pending_of
 from runs.commands import Started, start_run
-from runs.events import TERMINAL_EVENTS, EventType, StoredEvent
+from runs.events import EventType
 from runs.follow import Follower
-from runs.models import ErrorClass, Run, RunPayload, Session, Status
+from runs.models import Run, Session, Status
+from runs.outcomes import RESTS, data_of, failure, last_move
 from runs.sessions import say, with_state
 from runs.sse import EventStream, stream_response
 
 SESSION_ID = OpenApiParameter(
     "id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="Id of the session."
 )
-MAY_PASS = {
-    ErrorClass.TIMEOUT,
-    ErrorClass.PROVIDER_UNAVAILABLE,
-    ErrorClass.RATE_LIMITED,
-    ErrorClass.WORKER_LOST,
-}
-
-RESTS = {EventType.RUN_WAITING, EventType.RUN_PAUSED}
-# What takes a run from one state to another.
-MOVES = {*RESTS, EventType.RUN_RESUMED, EventType.RUN_QUEUED, *TERMINAL_EVENTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +81,7 @@ async def chat(request: HttpRequest) -> HttpResponseBase:
     rest before, because a person has to decide something or it was paused, it is 202 and says what for. The run
     goes on should the connection break; follow it by its id.
     """
-    run_id = uuid7()
-    follower = Follower(run_id)
-    try:
-        begun = await in_thread(_begin_chat, request, run_id)
-        _bind_to_logs(begun)
-        if not begun.streamed:
-            return await _whole_answer(request, follower, begun.started)
-    except BaseException:
-        follower.close()
-        raise
-    return stream_response(EventStream(follower, begun.started.events, explain_failure=True))
+    return await answer(request, _begin_chat)
 
 
 @async_view(
@@ -128,33 +103,45 @@ async def session_chat(request: HttpRequest, pk: str) -> HttpResponseBase:
     Puts a message into the conversation and starts the run that answers it. Messages sent at once are
     answered in their order. The answer is the session's next message; with `stream: true` it is streamed.
     """
+    return await answer(request, partial(_begin_session_chat, pk=pk))
+
+
+async def answer(request: HttpRequest, begin: Callable[[HttpRequest, uuid.UUID], Chat]) -> HttpResponseBase:
+    """What a chat that `begin` begins is answered: a stream, one document at the run's end, or at once."""
     run_id = uuid7()
     follower = Follower(run_id)
     try:
-        begun = await in_thread(_begin_session_chat, request, pk, run_id)
+        begun = await in_thread(begin, request, run_id)
+        bind_chat_to_logs(begun)
+        if begun.answer is not None:
+            follower.close()
+            return json_answer(begun.answer, HTTPStatus.ACCEPTED)
+        if not begun.streamed:
+            return await _whole_answer(request, follower, begun.started)
     except BaseException:
         follower.close()
         raise
-    _bind_to_logs(begun)
-    if begun.streamed:
-        return stream_response(EventStream(follower, begun.started.events, explain_failure=True))
-    follower.close()
-    return json_answer(begun.answer, HTTPStatus.ACCEPTED)
+    return stream_response(EventStream(follower, begun.started.events, explain_failure=True))
 
 
 def _begin_chat(request: HttpRequest, run_id: uuid.UUID) -> Chat:
-    actor = _chatting_actor(request)
+    actor = chatting_actor(request)
     values = validated(ChatSerializer, read_json(request))
     started = start_run(actor, run_request(values), run_id=run_id)
     live.announce(started.others)
     return Chat(actor, started, values["stream"])
 
 
-def _begin_session_chat(request: HttpRequest, pk: str, run_id: uuid.UUID) -> Chat:
-    actor = _chatting_actor(request)
+def _begin_session_chat(request: HttpRequest, run_id: uuid.UUID, pk: str) -> Chat:
+    actor = chatting_actor(request)
     values = validated(SessionChatSerializer, read_json(request))
     if (key := as_uuid(pk)) is None:
         raise NotFound("Session", pk)
+    return say_in(actor, key, values, run_id)
+
+
+def say_in(actor: Actor, key: uuid.UUID, values: dict[str, Any], run_id: uuid.UUID) -> Chat:
+    """Puts a message, of SessionChatSerializer's shape, into a session."""
     started = say(
         actor,
         key,
@@ -175,7 +162,7 @@ def _begin_session_chat(request: HttpRequest, pk: str, run_id: uuid.UUID) -> Cha
     return Chat(actor, started, streamed=False, answer=answer)
 
 
-def _chatting_actor(request: HttpRequest) -> Actor:
+def chatting_actor(request: HttpRequest) -> Actor:
     """The caller. Raises NotAuthenticated, PermissionDenied, or RateLimited."""
     actor = actor_from_request(request)
     actor.require("execute:agent")
@@ -183,36 +170,21 @@ def _chatting_actor(request: HttpRequest) -> Actor:
     return actor
 
 
-def _bind_to_logs(begun: Chat) -> None:
+def bind_chat_to_logs(begun: Chat) -> None:
     bind_to_logs(begun.actor)
     structlog.contextvars.bind_contextvars(run_id=str(begun.started.run.pk))
 
 
 async def _whole_answer(request: HttpRequest, follower: Follower, started: Started) -> HttpResponseBase:
     """The run's answer, the error that its failure is, or why there is none for now."""
-    last = await _last_move(follower, started.events)
-    data = orjson.loads(last.data)
-    if "payload_id" in data:
-        data = await in_thread(_payload, data["payload_id"])
+    last = await last_move(follower, started.events)
+    data = await data_of(last)
     if last.type == EventType.RUN_COMPLETED:
         metrics = {name: data["metrics"][name] for name in ("total_tokens", "duration")}
         return json_answer({"run_id": str(last.run_id), "response": data["response"], "metrics": metrics})
     if last.type in RESTS:
         return json_answer(await in_thread(_rest, started.run, last.type, data), HTTPStatus.ACCEPTED)
-    return error_response(request, _failure(last, data))
-
-
-async def _last_move(follower: Follower, known: list[StoredEvent]) -> StoredEvent:
-    """What ends the run, or lets it rest; what it has done last where the server stops before."""
-    last = known[-1]
-    try:
-        async for batch in follower.batches(known):
-            last = next((event for event in reversed(batch) if event.type in MOVES), last)
-            if last.type in RESTS:
-                break
-    finally:
-        follower.close()
-    return last
+    return error_response(request, failure(last, data))
 
 
 def _rest(run: Run, event_type: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -221,33 +193,3 @@ def _rest(run: Run, event_type: str, data: dict[str, Any]) -> dict[str, Any]:
     if event_type == EventType.RUN_WAITING:
         return {**head, "status": Status.WAITING, "approval_ids": [str(key) for key in pending_of(run)]}
     return {**head, "status": Status.PAUSED} | {name: data[name] for name in ("reason",) if name in data}
-
-
-def _payload(payload_id: str) -> dict[str, Any]:
-    data: dict[str, Any] = RunPayload.objects.values_list("data", flat=True).get(pk=payload_id)
-    return data
-
-
-def _failure(last: StoredEvent, data: dict[str, Any]) -> PlatformError:
-    """The HTTP error of a run that gives no answer; its details name the run."""
-    details = {"run_id": str(last.run_id)}
-    if last.type == EventType.RUN_CANCELLED:
-        return Conflict("The run was cancelled.", details=details)
-    if last.type != EventType.RUN_FAILED:
-        stopping = ServiceUnavailable("The server stops. The run goes on; wait for it at /runs/{id}/wait.")
-        stopping.details = details
-        return stopping
-    error = error_of_class(data["error"]["class"], data["error"]["message"])
-    error.details = {**details, "class": data["error"]["class"]}
-    return error
-
-
-def error_of_class(error_class: str, message: str) -> PlatformError:
-    """What a failed run's class means to a client: try again, pay, mend the configuration, or none of it."""
-    if error_class in MAY_PASS:
-        return ServiceUnavailable(message)
-    if error_class == ErrorClass.BUDGET_EXCEEDED:
-        return BudgetExceeded(message)
-    if error_class == ErrorClass.INVALID_CONFIGURATION:
-        return InvalidConfig(message)
-    return PlatformError(message)

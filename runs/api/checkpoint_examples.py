@@ -26,6 +26,8 @@ STATE: Json = {
         {"role": "assistant", "content": "17 * 23 is 391."},
     ],
     "metrics": {"total_tokens": 184, "total_steps": 1},
+    "state": None,
+    "output": None,
     "agent_config": {"name": "shop-assistant", "model": "fast", "config": {"temperature": 0.1}},
 } | {name: value for name, value in CHECKPOINT.items() if name != "id"}
 DIFF: Json = {
@@ -37,6 +39,7 @@ DIFF: Json = {
         "added": [{"role": "assistant", "content": "It is 391."}],
     },
     "metrics": {"total_tokens": {"old": 184, "new": 171}},
+    "state": {},
     "agent_config": {"system_prompt": {"old": "", "new": "Be brief."}},
 }
 FORK: Json = {

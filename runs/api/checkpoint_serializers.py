@@ -90,7 +90,16 @@ class StateSerializer(CheckpointSerializer):
     status = serializers.CharField(help_text="`completed`, or `running`: there was something left to do.")
     messages = StateMessageSerializer(many=True)
     metrics = StateMetricsSerializer()
-    agent_config = serializers.DictField(help_text="The agent as the run uses it, without secrets.")
+    state = serializers.DictField(
+        allow_null=True,
+        help_text="Of a workflow: the fields of its state. Null: an agent's.",
+    )
+    output = serializers.JSONField(
+        allow_null=True, help_text="What a workflow has come to, once it has: any JSON."
+    )
+    agent_config = serializers.DictField(
+        help_text="The agent, or the workflow, as the run uses it, without secrets."
+    )
 
     example = STATE
 
@@ -114,6 +123,7 @@ class DiffSerializer(StrictSerializer):
     checkpoint_id = serializers.UUIDField()
     messages = MessagesDiffSerializer()
     metrics = serializers.DictField(help_text="`{name: {old, new}}`")
+    state = serializers.DictField(help_text="Of workflows: `{field: {old, new}}`.")
     agent_config = serializers.DictField(help_text="`{dotted path: {old, new}}`")
 
     example = DIFF

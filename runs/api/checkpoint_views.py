@@ -101,7 +101,7 @@ class CheckpointViewSet(TenantViewSet):
         "retrieve": "read:run",
         "diff": "read:run",
         "restore": "read:run",
-        "fork": "execute:agent",
+        "fork": "read:run",
     }
 
     def retrieve(self, request: Request, pk: str) -> Response:

@@ -24,6 +24,8 @@ RUN_ITEM: Json = {
     "id": RUN,
     "agent_id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d60",
     "agent": "shop-assistant",
+    "workflow_id": None,
+    "workflow": "",
     "user_id": "customer-81",
     "session_id": SESSION,
     "parent_id": None,
@@ -47,8 +49,10 @@ RUN_ITEM: Json = {
 }
 WHOLE_RUN: Json = RUN_ITEM | {
     "agent_version": 2,
+    "workflow_version": None,
     "input": {"messages": [{"role": "user", "content": "What is 17 * 23?"}]},
     "response_content": "17 * 23 is 391.",
+    "output": None,
     "steps": [
         {
             "step_num": 1,
@@ -70,11 +74,13 @@ APPROVAL_OBJECT: Json = {
     "id": APPROVAL,
     "run_id": RUN,
     "agent": "shop-assistant",
+    "workflow": "",
     "kind": "tool_call",
     "status": "pending",
     "tool": "refund_order",
     "call_id": "call_7f3a",
     "step": 2,
+    "message": "",
     "arguments": {"order": 1204, "amount": "49.90"},
     "edited_arguments": None,
     "reason": "",

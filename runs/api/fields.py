@@ -149,6 +149,26 @@ class InputField(serializers.Field[Any, Any, Any, Any]):
         return [dict(message) for message in validated(ConversationSerializer, data)["messages"]]
 
 
+@extend_schema_field({"oneOf": [{"type": "string", "maxLength": MAX_MESSAGE}, {"type": "object"}]})
+class AnyInputField(serializers.Field[Any, Any, Any, Any]):
+    """The input of an agent or of a workflow, as it was sent: which of them it is for says what it has to look like."""
+
+    default_error_messages = {"shape": "Send a text, or an object."}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str | dict):
+            self.fail("shape")
+        return data
+
+
+class WorkflowInputField(AnyInputField):
+    """A workflow's input: an object that fits its schema; a text is its `message`."""
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        given = super().to_internal_value(data)
+        return {"message": given} if isinstance(given, str) else given
+
+
 class CostField(serializers.DecimalField):
     """Money, sent as a text or a number and kept as plain decimal text, as JSON would make a float of it."""
 

@@ -11,7 +11,7 @@ from django_filters import rest_framework as filters
 from accounts.permissions import acting
 from agentplatform.lib.filtering import BooleanFilter
 from agentplatform.lib.ids import as_uuid, first_uuid7_at
-from agents.models import Agent
+from agents.models import Agent, Workflow
 from runs.models import Approval, Relation, Run, Schedule, Session, Status, Webhook, WebhookDelivery
 
 # Ids grow with time, so their index finds a time range; they are made a moment before the row's own time, and
@@ -44,6 +44,7 @@ class ByAgent(filters.FilterSet):
 
 
 class RunFilter(ByAgent):
+    workflow_id = filters.CharFilter(method="of_workflow", label="Id or name of the workflow.")
     session_id = filters.UUIDFilter(label="Id of the session.")
     # No join makes rows double, and DISTINCT would sort all of them.
     status = filters.MultipleChoiceFilter(
@@ -56,12 +57,18 @@ class RunFilter(ByAgent):
     class Meta:
         model = Run
         fields = [
-            *("agent_id", "user_id", "session_id", "status", "tag", "parent_id", "relation"),
+            *("agent_id", "workflow_id", "user_id", "session_id", "status", "tag", "parent_id", "relation"),
             *("created_after", "created_before"),
         ]
 
     def with_tag(self, queryset: QuerySet[Any], _: str, value: str) -> QuerySet[Any]:
         return queryset.filter(tags__contains=[value])
+
+    def of_workflow(self, queryset: QuerySet[Any], _: str, value: str) -> QuerySet[Any]:
+        if key := as_uuid(value):
+            return queryset.filter(workflow_id=key)
+        named = Workflow.objects.visible_to(acting(self.request)).filter(name=value)
+        return queryset.filter(workflow_id=Subquery(named.values("pk")[:1]))
 
 
 class ApprovalFilter(filters.FilterSet):

@@ -90,6 +90,9 @@ class ModificationsSerializer(StrictSerializer):
         queryset=ChatModel.objects.all(), required=False, help_text="Id or name. It is used as it is now."
     )
     config = AgentConfigSerializer(required=False, help_text="Goes over the source's own.")
+    state = serializers.DictField(
+        required=False, help_text="Of a workflow: fields that take the place of those in the state."
+    )
 
     def validate_messages(self, value: list[Json]) -> list[Json]:
         if value[-1]["role"] not in ("user", "tool"):

@@ -13,12 +13,14 @@ Json = dict[str, Any]
 
 
 def run_json(run: Run, steps: Sequence[RunStep] = ()) -> Json:
-    """The whole run. Needs `agent_version` loaded."""
+    """The whole run. Needs `agent_version` and `workflow_version` loaded."""
     return _head(run) | {
         "agent_version": run.agent_version.number if run.agent_version else None,
+        "workflow_version": run.workflow_version.number if run.workflow_version else None,
         "input_query": run.input_query,
         "input": run.input,
         "response_content": run.response_content,
+        "output": run.output,
         "steps": [step_json(step) for step in steps],
         "config": run.config,
         "limits": run.limits,
@@ -36,6 +38,8 @@ def _head(run: Run) -> Json:
         "id": str(run.pk),
         "agent_id": _id(run.agent_id),
         "agent": run.agent_name,
+        "workflow_id": _id(run.workflow_id),
+        "workflow": run.workflow_name,
         "user_id": run.end_user,
         "session_id": _id(run.session_id),
         "parent_id": _id(run.parent_id),
@@ -122,6 +126,8 @@ def state_json(state: State) -> Json:
         "parent_id": _id(state.parent_id),
         "status": state.status,
         "messages": state.messages,
+        "state": state.fields,
+        "output": state.output,
         "metrics": state.metrics,
         "agent_config": state.agent_config,
     }
@@ -156,16 +162,18 @@ def message_json(message: Message) -> Json:
 
 
 def approval_json(approval: Approval) -> Json:
-    """Needs `run` loaded, as far as `agent_name`."""
+    """Needs `run` loaded, as far as `agent_name` and `workflow_name`."""
     return {
         "id": str(approval.pk),
         "run_id": str(approval.run_id),
         "agent": approval.run.agent_name,
+        "workflow": approval.run.workflow_name,
         "kind": approval.kind,
         "status": approval.status,
         "tool": approval.tool,
         "call_id": approval.call_id,
         "step": approval.step,
+        "message": approval.message,
         "arguments": approval.arguments,
         "edited_arguments": approval.edited,
         "reason": approval.reason,

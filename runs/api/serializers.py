@@ -11,6 +11,7 @@ from agents.api.fields import AgentConfigSerializer
 from runs.api.examples import APPROVAL, EVENT, RUN, RUN_ITEM, WHOLE_RUN
 from runs.api.fields import (
     AgentField,
+    AnyInputField,
     EndUserField,
     InputField,
     LimitsSerializer,
@@ -18,6 +19,7 @@ from runs.api.fields import (
     SessionField,
     StrategyField,
     TextField,
+    WorkflowInputField,
 )
 from runs.api.representations import run_item_json
 from runs.commands import RunRequest
@@ -26,14 +28,12 @@ from runs.models import Run, RunStep
 MAX_TAGS = 20
 
 
-class RunRequestSerializer(StrictSerializer):
-    """What is to be run. `input` or `message`, one of them."""
+_agent_input, _workflow_input = InputField(), WorkflowInputField()
 
-    agent_id = AgentField()
-    workflow_id = serializers.CharField(
-        required=False, write_only=True, help_text="Workflows are not available yet."
-    )
-    input = InputField(required=False, help_text="A text, or messages of which the last is to be answered.")
+
+class WishesSerializer(StrictSerializer):
+    """What every run may be asked with, whatever it executes."""
+
     message = TextField(required=False, help_text="The same as `input` with a text.")
     session_id = SessionField()
     user_id = EndUserField()
@@ -51,6 +51,28 @@ class RunRequestSerializer(StrictSerializer):
         default=True, help_text="False: the run is `created` and waits for /start."
     )
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("input" in attrs) == ("message" in attrs):
+            raise serializers.ValidationError({"input": "Send either input or message, one of the two."})
+        return attrs
+
+
+class RunRequestSerializer(WishesSerializer):
+    """What is to be run: an agent or a workflow. `input` or `message`, one of them."""
+
+    agent_id = AgentField()
+    workflow_id = serializers.CharField(
+        required=False,
+        allow_null=True,
+        max_length=100,
+        help_text="Id or name of a workflow that is to run in its published version, in the place of an agent.",
+    )
+    input = AnyInputField(
+        required=False,
+        help_text="A text, or messages of which the last is to be answered; of a workflow the object that its schema "
+        "describes.",
+    )
+
     example = {
         "agent_id": "shop-assistant",
         "input": "What is 17 * 23?",
@@ -59,20 +81,39 @@ class RunRequestSerializer(StrictSerializer):
         "tags": ["checkout"],
     }
 
-    def validate_workflow_id(self, value: str) -> str:
-        raise serializers.ValidationError("Workflows are not available yet. Run an agent: send agent_id.")
-
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if ("input" in attrs) == ("message" in attrs):
-            raise serializers.ValidationError({"input": "Send either input or message, one of the two."})
+        super().validate(attrs)
+        if attrs.get("workflow_id") and attrs.get("agent_id"):
+            raise serializers.ValidationError(
+                {"workflow_id": "Send either agent_id or workflow_id, one of the two."}
+            )
+        if "input" in attrs:
+            read = _workflow_input if attrs.get("workflow_id") else _agent_input
+            try:
+                attrs["input"] = read.run_validation(attrs["input"])
+            except serializers.ValidationError as error:
+                raise serializers.ValidationError({"input": error.detail}) from error
         return attrs
+
+
+class WorkflowRunSerializer(WishesSerializer):
+    """What a workflow is run with. `input` or `message`, one of them."""
+
+    input = WorkflowInputField(required=False, help_text="The object that the workflow's input describes.")
+    version = serializers.IntegerField(
+        required=False,
+        min_value=1,
+        max_value=2_147_483_647,
+        help_text="Default: the published one. Another needs `write:workflow`.",
+    )
+
+    example = {"input": {"message": "My parcel is late."}, "tags": ["support"]}
 
 
 def run_request(values: dict[str, Any]) -> RunRequest:
     """The request that values of RunRequestSerializer, ChatSerializer or the like describe."""
     return RunRequest(
-        messages=values.get("input") or [{"role": "user", "content": values["message"]}],
-        agent=values.get("agent_id") or "",
+        **_executed(values),
         session_id=values.get("session_id"),
         end_user=values.get("user_id") or "",
         config=values.get("config", {}),
@@ -83,6 +124,15 @@ def run_request(values: dict[str, Any]) -> RunRequest:
         start=values.get("start", True),
         multitask_strategy=values.get("multitask_strategy"),
     )
+
+
+def _executed(values: dict[str, Any]) -> dict[str, Any]:
+    """The agent with messages, or the workflow with its input."""
+    if workflow := values.get("workflow_id"):
+        given = values["input"] if "input" in values else {"message": values["message"]}
+        return {"workflow": workflow, "values": given, "version": values.get("version")}
+    messages = values.get("input") or [{"role": "user", "content": values["message"]}]
+    return {"messages": messages, "agent": values.get("agent_id") or ""}
 
 
 class ChatSerializer(StrictSerializer):
@@ -170,7 +220,12 @@ class RunErrorSerializer(StrictSerializer):
 class RunItemSerializer(StrictModelSerializer):
     """A run in a list."""
 
-    agent = serializers.CharField(source="agent_name", help_text="The agent's name when the run was made.")
+    agent = serializers.CharField(
+        source="agent_name", help_text="The agent's name when the run was made; empty: a workflow's run."
+    )
+    workflow = serializers.CharField(
+        source="workflow_name", help_text="The workflow that it runs or is a part of, as it was called then."
+    )
     user_id = serializers.CharField(source="end_user", help_text="The client's own end user.")
     relation = serializers.CharField(help_text="What it is to its parent: fork, restore, retry, child.")
     source_checkpoint_id = serializers.UUIDField(
@@ -209,8 +264,10 @@ class RunSerializer(RunItemSerializer):
     """A run, as `representations.run_json` writes it."""
 
     agent_version = serializers.IntegerField(source="agent_version.number", allow_null=True)
+    workflow_version = serializers.IntegerField(source="workflow_version.number", allow_null=True)
+    output = serializers.JSONField(help_text="What a workflow has come to, where that is no text.")
     input_query = serializers.CharField(help_text="The text of the last input message.")
-    input = serializers.DictField(help_text='{"messages": [{"role", "content"}]}')
+    input = serializers.DictField(help_text='{"messages": [{"role", "content"}]}; of a workflow {"values"}.')
     steps = StepSerializer(many=True, help_text="The last hundred; metrics.total_steps counts all.")
     config = serializers.DictField()
     limits = serializers.DictField()

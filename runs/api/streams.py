@@ -103,12 +103,12 @@ async def stream(request: HttpRequest, pk: str) -> HttpResponseBase:
 
 def _readable(request: HttpRequest, run_id: str) -> tuple[Actor, Run]:
     """The caller and the run, if it may be read. Raises NotAuthenticated, PermissionDenied or NotFound."""
-    actor = _caller(request)
+    actor = caller(request)
     actor.require("read:run")
     return actor, Run.objects.only("id", "status", "last_seq").named(actor, run_id)
 
 
-def _caller(request: HttpRequest) -> Actor:
+def caller(request: HttpRequest) -> Actor:
     """By the headers, or by a ticket in the query, which is used up."""
     query = request.GET.dict()
     ticket = query.pop("ticket", "")
@@ -141,5 +141,7 @@ async def _until_end(run: Run, seconds: float) -> None:
 
 
 def _show(run_id: uuid.UUID) -> tuple[bool, Json]:
-    run = Run.objects.select_related("agent_version").defer("agent_version__data").get(pk=run_id)
+    versions = ("agent_version", "workflow_version")
+    rows = Run.objects.select_related(*versions).defer(*(f"{version}__data" for version in versions))
+    run = rows.get(pk=run_id)
     return run.status in TERMINAL, run_json(run, last_steps(run_id))

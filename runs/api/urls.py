@@ -3,15 +3,19 @@
 from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from runs.api.agent_queries import query, stream_query
 from runs.api.approval_views import ApprovalViewSet, RunApprovalsViewSet
 from runs.api.chat import chat, session_chat
 from runs.api.checkpoint_views import CheckpointViewSet, RunHistoryViewSet
+from runs.api.history_views import HistoryViewSet
 from runs.api.queue_views import QueueViewSet, WorkerViewSet
 from runs.api.schedule_views import ScheduleViewSet
 from runs.api.session_views import SessionViewSet
 from runs.api.streams import stream, wait
 from runs.api.views import RunViewSet
 from runs.api.webhook_views import DeliveryViewSet, WebhookViewSet
+from runs.api.workflow_picture_views import WorkflowPictureViewSet
+from runs.api.workflow_run_views import WorkflowRunViewSet
 
 router = SimpleRouter(trailing_slash=False)
 router.register("runs", RunViewSet, basename="run")
@@ -24,6 +28,20 @@ router.register("webhooks", WebhookViewSet, basename="webhook")
 
 urlpatterns = [
     path("chat", chat, name="chat"),
+    path("agent/query", query, name="agent-query"),
+    path("agent/stream", stream_query, name="agent-stream"),
+    path("history/search", HistoryViewSet.as_view({"get": "search_all"}), name="history-search"),
+    path(
+        "history/sessions/<str:pk>/messages",
+        HistoryViewSet.as_view({"get": "messages"}),
+        name="history-messages",
+    ),
+    path(
+        "history/sessions/<str:pk>/search", HistoryViewSet.as_view({"get": "search"}), name="session-search"
+    ),
+    path(
+        "history/sessions/<str:pk>/export", HistoryViewSet.as_view({"get": "export"}), name="history-export"
+    ),
     path("queue", QueueViewSet.as_view({"get": "figures"}), name="queue"),
     path("queue/requeue", QueueViewSet.as_view({"post": "requeue"}), name="queue-requeue"),
     path("runs/<str:pk>/approvals", RunApprovalsViewSet.as_view({"get": "list"}), name="run-approvals"),
@@ -41,6 +59,12 @@ urlpatterns = [
         "webhooks/<str:pk>/deliveries/<str:delivery_id>/replay",
         DeliveryViewSet.as_view({"post": "replay"}),
         name="webhook-delivery-replay",
+    ),
+    path("workflows/<str:pk>/run", WorkflowRunViewSet.as_view({"post": "run"}), name="workflow-run"),
+    path(
+        "workflows/<str:pk>/visualization",
+        WorkflowPictureViewSet.as_view({"get": "visualization"}),
+        name="workflow-visualization",
     ),
     *router.urls,
 ]

@@ -47,7 +47,20 @@ PAYLOAD_ID = OpenApiParameter(
     "payload_id", str, OpenApiParameter.PATH, description="As the event refers to it."
 )
 LIST_FIELDS = (
-    *("id", "agent_id", "agent_name", "end_user", "session_id", "parent_id", "status", "attempt", "error"),
+    *(
+        "id",
+        "agent_id",
+        "agent_name",
+        "workflow_id",
+        "workflow_name",
+        "workflow_version_id",
+        "end_user",
+        "session_id",
+        "parent_id",
+        "status",
+        "attempt",
+        "error",
+    ),
     *("relation", "source_checkpoint_id", "description"),
     *("tags", "priority", "username", "api_key_name", "input_tokens", "output_tokens", "total_steps"),
     *("cost", "unpriced_calls", "currency"),
@@ -70,6 +83,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
         "retrieve": "read:run",
         "events": "read:run",
         "payload": "read:run",
+        # Of a workflow `execute:workflow`, which `commands` asks for.
         "create": "execute:agent",
         "start": "control:run",
         "pause": "control:run",
@@ -84,7 +98,8 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
         if self.action == "list":
             return runs.only(*LIST_FIELDS).annotate(query_start=Left("input_query", QUERY_SHOWN))
         if self.action == "retrieve":
-            return runs.select_related("agent_version").defer("agent_version__data")
+            versions = ("agent_version", "workflow_version")
+            return runs.select_related(*versions).defer(*(f"{version}__data" for version in versions))
         return runs.only("id", "last_seq")
 
     def get_serializer_class(self) -> Any:

@@ -6,7 +6,7 @@ import pytest
 
 from agentplatform.lib.errors import InvalidConfig
 from agents.launch import pins_on_model, prepare, require_usable
-from agents.specification import load
+from agents.specification import Bindings, load
 from agents.versions import record
 from tests.factories import AgentFactory, AgentToolFactory, ChatModelFactory, ToolFactory
 
@@ -52,6 +52,17 @@ def test_leaves_the_rest_as_it_was(overridden):
     found = overridden(system_prompt="Be brief.")
 
     assert (found.model.name, [tool.name for tool in found.tools]) == ("own", ["abacus"])
+
+
+def test_binds_what_the_caller_has_sent(overridden):
+    tool = {"type": "function", "function": {"name": "look_up"}}
+    found = overridden(bindings={"tools": [tool], "tool_choice": "any", "one_call": True})
+
+    assert found.bindings == Bindings((tool,), "any", one_call=True)
+
+
+def test_puts_parameters_of_the_caller_over_the_models(overridden):
+    assert overridden(bindings={"parameters": {"top_p": 0.5}}).model.parameters["top_p"] == 0.5
 
 
 def test_puts_another_model_in_the_place_of_the_agents(overridden, workspace):

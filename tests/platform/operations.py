@@ -20,6 +20,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from accounts import tokens
 from accounts.models import User, Workspace
 from accounts.permissions import PUBLIC, SIGNED_IN, permission_of
+from agentplatform.lib import paths
 from agentplatform.lib.json import dumps
 from agents.models import Configuration
 from runs.models import Schedule, Webhook
@@ -97,7 +98,8 @@ def api_routes() -> list[Route]:
 
 
 def other_routes() -> list[Route]:
-    return [route for route in routes() if not route.path.startswith(API)]
+    """Those of pages. Other protocols have tests of their own that walk over theirs (`tests/runs/test_openai_…`)."""
+    return [route for route in routes() if not route.path.startswith((*paths.API, *paths.API_ROOTS))]
 
 
 def operations() -> list[Operation]:
@@ -130,6 +132,9 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/auth/api-keys/{pk}": lambda tenant: tenant.api_key,
     "/billing/prices/{pk}": lambda tenant: tenant.price,
     "/checkpoints/{pk}": lambda tenant: tenant.checkpoint,
+    "/history/sessions/{pk}": lambda tenant: tenant.session,
+    "/mcp-servers/{pk}": lambda tenant: tenant.mcp_server,
+    "/mcp-servers/{pk}/versions/{number}": lambda tenant: 1,
     "/models/{pk}": lambda tenant: tenant.model,
     "/models/{pk}/versions/{number}": lambda tenant: 1,
     "/runs/{pk}": lambda tenant: tenant.run,
@@ -139,6 +144,8 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/tools/{pk}": lambda tenant: tenant.tool,
     "/tools/{pk}/versions/{number}": lambda tenant: 1,
     "/webhooks/{pk}": lambda tenant: tenant.webhook,
+    "/workflows/{pk}": lambda tenant: tenant.workflow,
+    "/workflows/{pk}/versions/{number}": lambda tenant: 1,
     "/webhooks/{pk}/deliveries/{delivery_id}": lambda tenant: tenant.delivery,
     "/workspaces/{workspace}": lambda tenant: tenant.workspace,
     "/workspaces/{workspace}/members/{user}": lambda tenant: tenant.member,
@@ -194,6 +201,30 @@ def tool_body(tenant: Tenant) -> Json:
         "secret_headers": {"Authorization": "Bearer for-tests-only"},
         "arguments_schema": {"type": "object", "properties": {"id": {"type": "string"}}},
     }
+
+
+def mcp_server_body(tenant: Tenant) -> Json:
+    return {
+        "name": "fresh",
+        "description": "Searches documents.",
+        "transport": "http",
+        "url": "https://mcp.example.com/mcp",
+        "headers": {"X-A": "b"},
+        "secrets": {"Authorization": "Bearer for-tests-only"},
+        "timeout_seconds": 5,
+    }
+
+
+def workflow_source(tenant: Tenant) -> str:
+    return (
+        f"name: fresh\nstate: {{answer: {{type: string}}}}\nnodes:\n- {{id: start, kind: start}}\n"
+        f"- {{id: say, kind: llm, model: {tenant.model.name}, prompt: Hello, output: answer}}\n"
+        "- {id: end, kind: end, output: done}\nedges: [{from: start, to: say}, {from: say, to: end}]\n"
+    )
+
+
+def workflow_body(tenant: Tenant) -> Json:
+    return {"name": "fresh", "description": "Answers.", "source": workflow_source(tenant), "tags": ["one"]}
 
 
 def agent_body(tenant: Tenant) -> Json:
@@ -323,6 +354,28 @@ BODIES: dict[str, Callable[[Tenant], Json | None]] = {
     "DELETE /tools/{pk}": nothing,
     "POST /tools/{pk}/versions/{number}/restore": nothing,
     "POST /tools/{pk}/test": lambda tenant: {"arguments": {"expression": "1 + 1"}},
+    "POST /mcp-servers": mcp_server_body,
+    "PUT /mcp-servers/{pk}": mcp_server_body,
+    "PATCH /mcp-servers/{pk}": lambda tenant: {"description": "Fetches.", "timeout_seconds": 5},
+    "DELETE /mcp-servers/{pk}": nothing,
+    "POST /mcp-servers/{pk}/versions/{number}/restore": nothing,
+    "POST /mcp-servers/{pk}/discover": lambda tenant: {"import": [], "prefix": "docs_"},
+    "POST /workflows": workflow_body,
+    "PUT /workflows/{pk}": workflow_body,
+    "PATCH /workflows/{pk}": lambda tenant: {"description": "Answers briefly."},
+    "DELETE /workflows/{pk}": nothing,
+    "POST /workflows/load": lambda tenant: {"definition": workflow_source(tenant), "publish": True},
+    "POST /workflows/validate": lambda tenant: {"source": workflow_source(tenant)},
+    "POST /workflows/{pk}/validate": lambda tenant: {"source": workflow_source(tenant)},
+    "POST /workflows/{pk}/publish": lambda tenant: {"version": 1, "replaces": 1},
+    "POST /workflows/{pk}/versions/{number}/restore": nothing,
+    "POST /workflows/{pk}/run": lambda tenant: {
+        "input": {"message": "Hello"},
+        "user_id": "customer",
+        "metadata": {"order": 7},
+        "tags": ["one"],
+        "start": False,
+    },
     "POST /agents": agent_body,
     "PUT /agents/{pk}": agent_body,
     "PATCH /agents/{pk}": agent_body,
@@ -332,6 +385,11 @@ BODIES: dict[str, Callable[[Tenant], Json | None]] = {
     "DELETE /billing/prices/{pk}": nothing,
     "POST /chat": chat_body,
     "POST /sessions": session_body,
+    "POST /agent/query": lambda tenant: {
+        "message": "Hello",
+        "session_id": str(tenant.session.pk),
+        "stream": True,
+    },
     "PUT /sessions/{pk}": session_body,
     "PATCH /sessions/{pk}": session_body,
     "DELETE /sessions/{pk}": nothing,
@@ -376,6 +434,9 @@ BODIES: dict[str, Callable[[Tenant], Json | None]] = {
 }
 # Without these the operation would wait, go on for ever, or have nothing to say. Each is told the path.
 QUERIES: dict[str, Callable[[str], dict[str, str]]] = {
+    "GET /agent/stream": lambda path: {"message": "Hello"},
+    "GET /history/search": lambda path: {"q": "hello"},
+    "GET /history/sessions/{pk}/search": lambda path: {"q": "hello"},
     "GET /runs/{pk}/wait": lambda path: {"timeout": "0"},
     "GET /checkpoints/{pk}/diff": lambda path: {"with": path.split("/")[2]},
 }

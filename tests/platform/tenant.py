@@ -37,7 +37,8 @@ class Tenant(SimpleNamespace):
 
     def names(self) -> list[str]:
         """The names by which configurations are referred to."""
-        return [row.name for row in (self.fallback, self.model, self.tool, self.agent)]
+        rows = (self.fallback, self.model, self.tool, self.mcp_server, self.agent, self.workflow)
+        return [row.name for row in rows]
 
 
 def make_tenant(workspace: Workspace, admin: User, marker: str) -> Tenant:
@@ -67,6 +68,7 @@ def _add_configuration(tenant: Tenant, marker: str) -> None:
         name=f"{prefix}-model", secret=tenant.secret, fallbacks=[tenant.fallback], **common
     )
     tenant.tool = factories.ToolFactory(name=f"{prefix}-tool", **common)
+    tenant.mcp_server = factories.McpServerFactory(name=f"{prefix}-server", **common)
     tenant.agent = factories.AgentFactory(
         name=f"{prefix}-agent",
         model=tenant.model,
@@ -75,6 +77,9 @@ def _add_configuration(tenant: Tenant, marker: str) -> None:
         tags=[marker],
         is_default=True,
         **common,
+    )
+    tenant.workflow = factories.WorkflowFactory(
+        name=f"{prefix}-workflow", ask=tenant.model.name, tags=[marker], **common
     )
 
 

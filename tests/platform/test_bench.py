@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from agents.workflows.checks import EmptyCatalogue, check
 from bench.connection import Connection, RequestFailed
 from bench.limit import Limit
 from bench.measures import AT_ONCE, STREAMS, Figures, Limits
@@ -17,6 +18,7 @@ from bench.stream import RunStream
 from bench.streams import Tokens
 from bench.takeover import TakeOver
 from bench.throughput import Throughput
+from bench.workflows import WorkflowFigures, large_document
 from tests.model_endpoint import ModelEndpoint
 
 
@@ -105,6 +107,19 @@ def test_shows_each_figure_beside_its_limit_and_bar() -> None:
     )
     row = next(line for line in lines if "16 at once: runs/s" in line)
     assert row.split()[-7:] == ["60.0", "60.0", "120", "50%", "≥", "50%", "yes"]
+
+
+def test_shows_whether_a_large_workflow_is_validated_in_time() -> None:
+    limits = complete_limits()
+    limits.workflows = WorkflowFigures(validation=400.0, run=20.0, bare_run=10.0)
+    lines = table("title", Sections(complete_figures(), None, limits).all()).split("\n")
+    row = next(line for line in lines if "validation of 1,000 nodes" in line)
+    assert row.split()[-4:] == ["400", "≤", "1,000", "yes"]
+
+
+def test_measures_a_workflow_of_a_thousand_nodes() -> None:
+    document = large_document()
+    assert (len(document["nodes"]), check(document, EmptyCatalogue())) == (1_000, [])
 
 
 def test_leaves_out_what_needs_redis_where_there_is_none() -> None:

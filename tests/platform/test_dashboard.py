@@ -125,7 +125,20 @@ def test_costs_the_same_however_many_runs_there_are(workspace, olivia, django_as
 @pytest.mark.parametrize(
     ("who", "titles"),
     [
-        ("bob", ["Overview", "Runs", "Approvals", "Sessions", "Schedules", "Agents", "API keys", "API"]),
+        (
+            "bob",
+            [
+                "Overview",
+                "Runs",
+                "Approvals",
+                "Sessions",
+                "Schedules",
+                "Agents",
+                "Workflows",
+                "API keys",
+                "API",
+            ],
+        ),
         ("audrey", ["Overview", "Versions", "Usage", "Prices", "API keys", "API"]),
     ],
 )

@@ -112,6 +112,7 @@ def read_everything(client: httpx.Client, server: str) -> None:
     for path in (
         "/models",
         "/tools",
+        "/mcp-servers",
         "/agents",
         "/runs",
         "/sessions",
@@ -325,6 +326,44 @@ def test_keeps_a_tools_headers_secret_whatever_the_endpoint_says(client, tool, e
     watch.open_pages(root)
 
     assert len(endpoint.asked) == 2 * len(answers)
+    assert watch.leaks() == {}
+
+
+# MCP servers
+
+
+@pytest.fixture
+def mcp_server(client, endpoint, watch) -> dict[str, Any]:
+    """The body of an MCP server with secret headers, which has been made."""
+    body = {
+        "name": "quoting",
+        "transport": "http",
+        "url": f"{endpoint.url}/mcp",
+        "secrets": {
+            "Authorization": f"Bearer {watch.hide('credential', 'the-credential-of-the-server-7Qx7')}",
+            "X-Key": watch.hide("header", 'a "quoted" \\ key of the server 7Qx8'),
+        },
+    }
+    assert client.post("/mcp-servers", json=body).status_code == 201
+    return body
+
+
+def test_keeps_an_mcp_servers_secrets(client, mcp_server, endpoint, watch, server, root):
+    header = mcp_server["secrets"]["X-Key"]
+    wrong = [
+        {"secrets": {"X-Key": f"{header}\nX-Next: header"}},
+        {"secrets": {"X-Key": [header]}},
+        {"secrets": {"Host": header}},
+        {"secrets": {"X-Key": header}, "timeout_seconds": 0},
+    ]
+    changes(client, "/mcp-servers/quoting", mcp_server, *wrong)
+    client.post("/mcp-servers", json=mcp_server)
+    for endpoint.answer in echoes(*mcp_server["secrets"].values()):
+        found = client.post("/mcp-servers/quoting/discover", json={"import": True}, timeout=30)
+        assert found.json()["ok"] is False
+    read_everything(client, server)
+    watch.open_pages(root)
+
     assert watch.leaks() == {}
 
 

@@ -213,7 +213,7 @@ def test_refuses_a_body_that_refers_to_what_is_not_ones_own(api, acme, other):
         if isinstance(own, str)
         for value in foreign.get(own, ())
     ]
-    assert len({str(operation) for operation, *_ in wishes}) == 20
+    assert len({str(operation) for operation, *_ in wishes}) == 21
     assert walk(breach, wishes) == {}
 
 
@@ -343,7 +343,17 @@ def test_shows_the_same_pages_to_the_admin_of_the_workspace(acme):
     }
 
     assert {path.split("/")[3] for path in shown} == {
-        *("workspace", "apikey", "chatmodel", "tool", "agent", "price", "usagerecord"),
+        *(
+            "workspace",
+            "apikey",
+            "chatmodel",
+            "tool",
+            "mcpserver",
+            "agent",
+            "workflow",
+            "price",
+            "usagerecord",
+        ),
         *("session", "run", "approval", "schedule", "webhook"),
     }
 

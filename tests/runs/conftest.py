@@ -6,17 +6,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import httpx
+import httpx2
 import pytest
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from openai import OpenAI
 
 from accounts.models import ApiKey, User
 from accounts.tokens import AccessToken
 from agents.models import Agent
 from runs.engine.worker import Worker
-from tests.factories import AgentFactory, ChatModelFactory, ToolFactory
+from tests.factories import AgentFactory, ApiKeyFactory, ChatModelFactory, ToolFactory
 from tests.model_endpoint import ModelEndpoint
+from tests.runs.mcp_support import ACCEPT, credentials
 from tests.runs.platform import Platform
 
 
@@ -111,3 +117,46 @@ def agent_on(workspace, model_endpoint) -> Callable[..., Agent]:
         return AgentFactory(workspace=workspace, model=model, **values)
 
     return make
+
+
+@pytest.fixture
+def openai_client(server, alice, workspace) -> Iterator[Callable[..., OpenAI]]:
+    """`openai_client()`: OpenAI's own client with an API key of alice's, or of somebody else; it repeats nothing."""
+    opened: list[OpenAI] = []
+
+    def client(caller: User = alice, *, api_key: str = "", **options) -> OpenAI:
+        text = api_key or ApiKeyFactory(workspace=caller.memberships.get().workspace, user=caller).text
+        opened.append(OpenAI(base_url=f"{server}/v1", api_key=text, max_retries=0, timeout=30, **options))
+        return opened[-1]
+
+    yield client
+    for one in opened:
+        one.close()
+
+
+@pytest.fixture
+def mcp_client(server) -> Callable[..., AbstractAsyncContextManager[Client]]:
+    """`async with mcp_client(alice) as client:` MCP's official client with alice's token, or with an API key."""
+
+    @asynccontextmanager
+    async def opened(
+        caller: User | ApiKey | None, mode: str = "auto", **headers: str
+    ) -> AsyncIterator[Client]:
+        async with httpx2.AsyncClient(headers=credentials(caller) | headers, timeout=30) as http:
+            transport = streamable_http_client(f"{server}/mcp", http_client=http)
+            async with Client(transport, mode=mode) as client:
+                yield client
+
+    return opened
+
+
+@pytest.fixture
+def mcp_post(server) -> Callable[..., httpx.Response]:
+    """`mcp_post(alice, "tools/list")`: one message without a client, as a client of 2025 sends it."""
+
+    def send(caller, method="tools/list", params=None, headers=None, **message) -> httpx.Response:
+        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {}} | message
+        sent = credentials(caller) | ACCEPT | (headers or {})
+        return httpx.post(f"{server}/mcp", json=body, headers=sent, timeout=30)
+
+    return send

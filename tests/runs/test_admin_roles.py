@@ -17,6 +17,7 @@ from tests.factories import (
     ApiKeyFactory,
     ApprovalFactory,
     ChatModelFactory,
+    McpServerFactory,
     MembershipFactory,
     PriceFactory,
     RunFactory,
@@ -26,6 +27,7 @@ from tests.factories import (
     UsageRecordFactory,
     UserFactory,
     WebhookFactory,
+    WorkflowFactory,
 )
 from tests.runs.admin_support import admin_of, path_of, request_of, signed_in
 
@@ -36,7 +38,9 @@ permissions_by_model = {
     "accounts.apikey": dict.fromkeys(Role, "va"),
     "agents.chatmodel": {Role.ADMIN: "vacd", Role.OPERATOR: "vacd", Role.VIEWER: "v"},
     "agents.tool": {Role.ADMIN: "vacd", Role.OPERATOR: "vacd", Role.VIEWER: "v"},
+    "agents.mcpserver": {Role.ADMIN: "vacd", Role.OPERATOR: "vacd", Role.VIEWER: "v"},
     "agents.agent": {Role.ADMIN: "vacd", Role.OPERATOR: "vacd", Role.USER: "v", Role.VIEWER: "v"},
+    "agents.workflow": {Role.ADMIN: "vacd", Role.OPERATOR: "vacd", Role.USER: "v", Role.VIEWER: "v"},
     "agents.version": {Role.ADMIN: "v", Role.OPERATOR: "v", Role.AUDITOR: "v"},
     "billing.usagerecord": {Role.ADMIN: "v", Role.OPERATOR: "v", Role.AUDITOR: "v"},
     "billing.price": {Role.ADMIN: "va", Role.OPERATOR: "v", Role.AUDITOR: "v"},
@@ -54,7 +58,9 @@ makers = {
     "accounts.apikey": lambda workspace, user: ApiKeyFactory(workspace=workspace, user=user),
     "agents.chatmodel": lambda workspace, user: ChatModelFactory(workspace=workspace, name="of-acme"),
     "agents.tool": lambda workspace, user: ToolFactory(workspace=workspace, name="of-acme"),
+    "agents.mcpserver": lambda workspace, user: McpServerFactory(workspace=workspace, name="of-acme"),
     "agents.agent": lambda workspace, user: AgentFactory(workspace=workspace, name="of-acme"),
+    "agents.workflow": lambda workspace, user: WorkflowFactory(workspace=workspace, name="of-acme"),
     "agents.version": lambda workspace, user: version_of(AgentFactory(workspace=workspace)),
     "billing.usagerecord": lambda workspace, user: UsageRecordFactory(workspace=workspace),
     "billing.price": lambda workspace, user: PriceFactory(workspace=workspace),

@@ -297,7 +297,8 @@ def test_answers_a_lone_chat_soon(chat, agent):
     started = time.monotonic()
     chat()
 
-    assert time.monotonic() - started < 1
+    # The queue polls every five seconds: a chat that waited for that would not be soon.
+    assert time.monotonic() - started < 4
 
 
 def test_leaves_no_session_behind_where_none_was_named(chat, agent):

@@ -181,6 +181,7 @@ def test_shows_the_messages_as_they_were_said(shown, run):
 def test_shows_everything_that_belongs_to_the_state(shown, run):
     assert shown(state(run, 2)).keys() == {
         *("id", "run_id", "parent_id", "step_num", "status", "messages", "metrics", "agent_config"),
+        *("state", "output"),
         *("description", "tags", "manual", "created_at", "message_count", "total_tokens"),
     }
 
@@ -261,6 +262,7 @@ def test_finds_no_difference_to_itself(compared, run):
         "checkpoint_id": str(same.pk),
         "with": str(same.pk),
         "messages": {"common": 4, "removed": [], "added": []},
+        "state": {},
         "metrics": {},
         "agent_config": {},
     }

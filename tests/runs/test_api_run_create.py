@@ -137,7 +137,7 @@ def test_takes_a_message_of_a_million_characters(start):
     ("body", "field"),
     [
         ({"agentid": "x"}, "agentid"),
-        ({"workflow_id": "w"}, "workflow_id"),
+        ({"workflow_id": "w", "agent_id": "a"}, "workflow_id"),
         ({"message": "both"}, "input"),
         ({"input": ""}, "input"),
         ({"input": " \n"}, "input"),
@@ -174,10 +174,6 @@ def test_names_the_field_that_is_wrong(start, body, field):
         422,
         [field],
     )
-
-
-def test_says_that_workflows_are_not_available_yet(start):
-    assert "not available yet" in start(workflow_id="w").json()["error"]["message"]
 
 
 def test_asks_for_an_input(api, alice, agent):

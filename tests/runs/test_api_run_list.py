@@ -65,7 +65,19 @@ def test_shows_what_a_list_needs(api, alice, run):
     item = api(alice).get("/runs").json()["items"][0]
 
     assert item.keys() == {
-        *("id", "agent_id", "agent", "user_id", "session_id", "parent_id", "status", "attempt", "error"),
+        *(
+            "id",
+            "agent_id",
+            "agent",
+            "workflow_id",
+            "workflow",
+            "user_id",
+            "session_id",
+            "parent_id",
+            "status",
+            "attempt",
+            "error",
+        ),
         *("metrics", "tags", "priority", "started_by", "api_key", "input_query"),
         *("relation", "source_checkpoint_id", "description"),
         *("created_at", "queued_at", "started_at", "finished_at", "updated_at"),

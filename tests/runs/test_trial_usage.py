@@ -64,7 +64,7 @@ def test_has_opened_it_before_it_is_made(api, olivia, model, monkeypatch):
         return {"content": "ready", "usage": {}}
 
     monkeypatch.setattr(trials, "_ask", ask)
-    monkeypatch.setattr(trials, "_release_connection", lambda: seen.extend(entries()))
+    monkeypatch.setattr(trials, "release_connection", lambda: seen.extend(entries()))
     api(olivia).post("/models/tried/test")
     assert [(record.entry, record.status) for record in seen] == [(Entry.OPENED, Outcome.PENDING)]
 
