@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
-from runs.models import Message
 from tests.factories import SessionFactory
+from tests.runs.conversations import START, one_a_minute
 
 pytestmark = pytest.mark.django_db
-START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -20,15 +19,7 @@ def session(workspace, alice):
 
 @pytest.fixture
 def say(session):
-    """`say("text", source="user")`: one message a minute."""
-
-    def said(content: str, source: str = "user", of=session, **fields) -> Message:
-        created_at = START + timedelta(minutes=Message.objects.count())
-        return Message.objects.create(
-            session=of, content=content, source=source, created_at=created_at, **fields
-        )
-
-    return said
+    return one_a_minute(session)
 
 
 @pytest.fixture

@@ -5,17 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from datetime import UTC, datetime, timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
 
-from runs.models import Message
 from tests.factories import SessionFactory
+from tests.runs.conversations import one_a_minute
 
 # The file is read in other threads, which see what is committed.
 pytestmark = pytest.mark.django_db(transaction=True)
-START = datetime(2026, 11, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -25,15 +23,7 @@ def session(workspace, alice):
 
 @pytest.fixture
 def say(session):
-    """`say("text", source="user")`: one message a minute."""
-
-    def said(content: str, source: str = "user", of=session, **fields) -> Message:
-        created_at = START + timedelta(minutes=Message.objects.count())
-        return Message.objects.create(
-            session=of, content=content, source=source, created_at=created_at, **fields
-        )
-
-    return said
+    return one_a_minute(session)
 
 
 async def _all(pieces) -> str:
