@@ -5,8 +5,10 @@ Beside them: schedules, which start runs, and webhooks, which tell of them.
 
 from runs.models.approvals import Approval, ApprovalQuerySet, ToolCall
 from runs.models.checkpoints import Checkpoint, CheckpointBlob, CheckpointQuerySet, CheckpointWrite
+from runs.models.idempotency import IdempotencyKey
+from runs.models.journal import RunEvent, RunPayload, RunStep
 from runs.models.ownership import OwnedQuerySet, RunQuerySet, SessionQuerySet, protect_while_active
-from runs.models.runs import IdempotencyKey, Relation, Run, RunEvent, RunPayload, RunStep
+from runs.models.runs import Relation, Run
 from runs.models.schedules import Schedule, ScheduleQuerySet
 from runs.models.sessions import Message, Session
 from runs.models.states import ACTIVE, AT_REST, IN_FLIGHT, TERMINAL, UNDER_WAY, ErrorClass, Status

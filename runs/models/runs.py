@@ -1,8 +1,7 @@
-"""Runs, their events and steps, and the keys that keep a request from starting two."""
+"""Runs: what each is asked, executes, has come to, and costs."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import ClassVar
 
 from django.conf import settings
@@ -12,9 +11,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.tenancy import TenantModel
-from agentplatform.lib.ids import uuid7
 from agents.models import Agent, ChatModel, Version, Workflow
-from runs.events import EventType
 from runs.models.ownership import RunQuerySet, protect_while_active
 from runs.models.states import ACTIVE, IN_FLIGHT, TERMINAL, Status
 from runs.models.totals import FamilyTotals
@@ -294,109 +291,3 @@ class Run(FamilyTotals, TenantModel):
         if self.started_at is None:
             return 0.0
         return round(((self.finished_at or self.updated_at) - self.started_at).total_seconds(), 3)
-
-
-class RunEvent(models.Model):
-    """One event of a run; `seq` counts 1, 2, 3 … without holes. Shapes of `data`: `runs.events`."""
-
-    id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="events", db_index=False)
-    seq = models.BigIntegerField()
-    attempt = models.PositiveIntegerField()
-    step = models.PositiveIntegerField(default=0)
-    node = models.CharField(max_length=100, blank=True)
-    type = models.CharField(max_length=32, choices=EventType.choices)
-    timestamp = models.DateTimeField()
-    data = models.JSONField(default=dict)
-
-    class Meta:
-        ordering = ["seq"]
-        constraints = [models.UniqueConstraint(fields=["run", "seq"], name="event_seq_once")]
-        db_table_comment = "Ordered events of runs"
-
-    def __str__(self) -> str:
-        return f"{self.seq} {self.type}"
-
-
-class RunPayload(models.Model):
-    """A payload over 64 KB that an event refers to by `{"payload_id", "size", "preview"}`."""
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="payloads")
-    data = models.JSONField()
-
-    class Meta:
-        db_table_comment = "Large payloads of events"
-
-    def __str__(self) -> str:
-        return str(self.id)
-
-
-class RunStep(models.Model):
-    """One step of a run: an agent's model call or the tool calls that it asked for, or a node of a workflow.
-
-    Nodes of a workflow that go side by side share their `step_num`.
-    """
-
-    class StepType(models.TextChoices):
-        MODEL = "model", _("Model call")
-        TOOL = "tool", _("Tool calls")
-        AGENT = "agent", _("Agent")
-        HTTP = "http", _("HTTP request")
-        CONDITION = "condition", _("Condition")
-        PARALLEL = "parallel", _("Parallel branches")
-        JOIN = "join", _("Join")
-        LOOP = "loop", _("Loop")
-        APPROVAL = "approval", _("Approval")
-        TRANSFORM = "transform", _("Transform")
-        WORKFLOW = "workflow", _("Workflow")
-        END = "end", _("End")
-
-    id = models.BigAutoField(primary_key=True)
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
-    step_num = models.PositiveIntegerField()
-    node = models.CharField(max_length=100, blank=True)
-    attempt = models.PositiveIntegerField()
-    type = models.CharField(max_length=16, choices=StepType.choices)
-    messages = models.JSONField(
-        default=list, db_comment="What the step added: [{role, content, tool_calls?, …}]"
-    )
-    model_response = models.TextField(blank=True)
-    metrics = models.JSONField(
-        default=dict, db_comment="{duration (s), input_tokens, output_tokens, total_tokens, cost}"
-    )
-    started_at = models.DateTimeField()
-    finished_at = models.DateTimeField()
-
-    class Meta:
-        ordering = ["step_num", "id"]
-        constraints = [models.UniqueConstraint(fields=["run", "step_num", "node"], name="step_once")]
-        db_table_comment = "Steps of runs"
-
-    def __str__(self) -> str:
-        return f"{self.step_num} {self.type}"
-
-
-class IdempotencyKey(models.Model):
-    """The run that a request with this key made, so that its repeat within LIFETIME returns the same."""
-
-    LIFETIME = timedelta(hours=24)
-
-    id = models.BigAutoField(primary_key=True)
-    actor = models.CharField(max_length=64, db_comment="Actor.key")
-    workspace = models.ForeignKey(
-        "accounts.Workspace", on_delete=models.CASCADE, related_name="+", db_index=False
-    )
-    key = models.CharField(max_length=255)
-    request_hash = models.CharField(max_length=64, db_comment="SHA-256 of the request's body, hexadecimal")
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="+")
-    created_at = models.DateTimeField(db_index=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["workspace", "actor", "key"], name="idempotency_key_once")
-        ]
-        db_table_comment = "Idempotency keys of the last 24 hours"
-
-    def __str__(self) -> str:
-        return self.key
