@@ -78,7 +78,7 @@ def _tokens_of_children(run: Run) -> dict[str, tuple[int, int]]:
     sums: defaultdict[str, tuple[int, int]] = defaultdict(lambda: (0, 0))
     columns = ("input_tokens", "child_input_tokens", "output_tokens", "child_output_tokens")
     for child, tokens_in, below_in, tokens_out, below_out in Run.objects.filter(
-        pk__in=node_by_child
+        pk__in=list(node_by_child)
     ).values_list("pk", *columns):
         known_in, known_out = sums[node_by_child[child]]
         sums[node_by_child[child]] = (known_in + tokens_in + below_in, known_out + tokens_out + below_out)
