@@ -20,8 +20,11 @@ from accounts.models import ApiKey, User, Workspace
 from accounts.roles import Role
 from accounts.tokens import AccessToken
 from agentplatform.lib import concurrency
+from tests import emptying
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory
 from tests.one_thread import TestThread
+
+emptying.install()
 
 
 @pytest.fixture(autouse=True)
