@@ -12,9 +12,12 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from accounts.api.base import TenantModelViewSet
+from agentplatform.lib.async_views import validated
 from runs import sessions
 from runs.api.filters import SessionFilter
+from runs.api.history_serializers import BranchQuerySerializer, of_branch
 from runs.api.session_serializers import MessageSerializer, SessionSerializer
+from runs.conversations.variants import find_variants
 from runs.models import Message, Session
 
 
@@ -51,13 +54,20 @@ class SessionViewSet(TenantModelViewSet):
     def perform_destroy(self, instance: Session) -> None:
         sessions.delete_session(self.actor, instance)
 
-    @extend_schema(responses=MessageSerializer(many=True), filters=False)
+    @extend_schema(parameters=[BranchQuerySerializer], responses=MessageSerializer(many=True), filters=False)
     @action(detail=True, filter_backends=[], keyset=False)
     def history(self, request: Request, pk: str) -> Response:
         """Read the history of a session
 
-        Its messages, the oldest first.
+        The messages of the branch that is shown, the oldest first.
         """
-        messages = Message.objects.filter(session_id=self.get_object().pk).order_by("created_at", "id")
-        page = self.paginate_queryset(messages)
+        branch = validated(BranchQuerySerializer, _named(request, "branch"))["branch"]
+        messages = of_branch(Message.objects.filter(session_id=self.get_object().pk), branch)
+        page = list(self.paginate_queryset(messages.order_by("created_at", "id")) or ())
+        find_variants(page)
         return self.get_paginated_response(MessageSerializer(page, many=True).data)
+
+
+def _named(request: Request, *names: str) -> dict[str, str]:
+    """Those of the query's parameters, as far as they are there."""
+    return {name: request.query_params[name] for name in names if name in request.query_params}
