@@ -174,8 +174,17 @@ class AgentSerializer(ConfigurationSerializer):
     def validate_tools(self, value: list[Tool]) -> list[Tool]:
         if len(value) > MAX_TOOLS:
             raise serializers.ValidationError(f"At most {MAX_TOOLS} tools.")
-        tool_rules.check_agent_tools(self.instance, value)
         return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "memory" in attrs:
+            memory = attrs["memory"]
+            attrs["summary_model"] = memory.get("summarize", {}).pop("model", None)
+            validation.check_memory(memory)
+        if "tools" in attrs or "memory" in attrs:
+            tools = attrs.get("tools", list(self.instance.tools.all()) if self.instance else [])
+            tool_rules.check_agent_tools(self.instance, tools, self.after(attrs, "memory", {}))
+        return attrs
 
     def validate_tags(self, value: list[str]) -> list[str]:
         return list(dict.fromkeys(value))
