@@ -308,12 +308,12 @@ class AgentForm(ConfigurationForm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         memory = self.instance.memory
-        self.initial |= self.instance.config
-        self.initial |= memory.get("summarize", {})
-        self.initial |= {
-            "memory_window": memory.get("window"),
-            "long_term": memory.get("long_term", {}).get("scope", ""),
-        }
+        self.initial.update(
+            self.instance.config,
+            **memory.get("summarize", {}),
+            memory_window=memory.get("window"),
+            long_term=memory.get("long_term", {}).get("scope", ""),
+        )
 
     def check(self, cleaned: Cleaned) -> None:
         limits = {name: cleaned.get(name) for name in validation.BOUNDS}

@@ -102,7 +102,7 @@ class LongTermField(serializers.Field[Any, Any, Any, Any]):
     """True, false, or `{"scope": "user" | "agent"}`; true is the scope `user`."""
 
     default_error_messages = {
-        "invalid": 'Use true, false or {"scope": "user"}; the scope is user (shared by all agents) or agent.'
+        "invalid": 'Use true, false or {{"scope": "user"}}; the scope is user (shared by all agents) or agent.'
     }
 
     def to_internal_value(self, data: Any) -> dict[str, str]:
@@ -118,7 +118,7 @@ class LongTermField(serializers.Field[Any, Any, Any, Any]):
         return value
 
 
-class MemorySerializer(StrictSerializer):
+class MemoryPolicySerializer(StrictSerializer):
     """What the agent keeps in mind: of the conversation, and of its user from one conversation to the next."""
 
     window = serializers.IntegerField(

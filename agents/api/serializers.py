@@ -14,7 +14,7 @@ from agents import editing, tool_rules, validation
 from agents.api import examples, representations
 from agents.api.fields import (
     AgentConfigSerializer,
-    MemorySerializer,
+    MemoryPolicySerializer,
     NameField,
     ObjectField,
 )
@@ -138,7 +138,7 @@ class AgentSerializer(ConfigurationSerializer):
     tools = NamedRelatedField(
         many=True, queryset=Tool.objects.all(), default=list, help_text="Names or ids of tools."
     )
-    memory = MemorySerializer(default=dict)
+    memory = MemoryPolicySerializer(default=dict)
     knowledge = serializers.ListField(
         child=serializers.CharField(), default=list, help_text="Names of knowledge bases: none exist yet."
     )

@@ -103,7 +103,9 @@ def _check(writing: Writing) -> None:
         return
     size = len(orjson.dumps(storable(dict(writing.value))))
     if size > MOST_BYTES:
-        raise Invalid({"value": f"A memory takes up to {MOST_BYTES:,} bytes; this has {size:,}. Shorten it."})
+        raise Invalid(
+            {"content": f"A memory takes up to {MOST_BYTES:,} bytes; this has {size:,}. Shorten it."}
+        )
 
 
 def _lock(owner: Owner) -> None:
