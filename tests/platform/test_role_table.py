@@ -299,6 +299,7 @@ def test_opens_what_is_somebody_elses_to_fewer_roles(api, people):
     Run.objects.update(user=people.member)
     Session.objects.update(user=people.member)
     Schedule.objects.update(user=people.member)
+    Memory.objects.update(user=people.member)
     ApiKey.objects.update(user=people.member)
     found = {
         str(operation): who_may(api, people, operation, own=False)
