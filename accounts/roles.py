@@ -31,12 +31,14 @@ OWN_WORK = frozenset(
         *("read:run", "execute:agent", "execute:workflow", "control:run"),
         *("read:approval", "decide:approval"),
         *("read:schedule", "write:schedule", "delete:schedule"),
+        *("read:memory", "write:memory", "delete:memory"),
     },
 )
 OF_ALL_USERS = frozenset(
     {"read:all-runs", "read:all-sessions", "control:all-runs", "write:all-sessions", "delete:all-sessions"}
 )
 READ_OF_ALL_USERS = frozenset({"read:all-runs", "read:all-sessions"})
+MEMORIES_OF_ALL = frozenset({"read:all-memories", "delete:all-memories"})
 OWN_KEYS = frozenset({"read:api-key", "write:api-key"})
 MEMBERS = frozenset({"read:member", "write:member"})
 WEBHOOKS = frozenset({"read:webhook", "write:webhook", "delete:webhook"})
@@ -45,6 +47,7 @@ MONEY = frozenset({"read:usage", "export:usage", "read:price"})
 
 permissions_by_role: dict[Role, frozenset[str]] = {
     Role.ADMIN: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS | MEMBERS
+    | MEMORIES_OF_ALL
     | QUEUE | WEBHOOKS | MONEY | {"write:price", "write:workspace", "write:mcp-command", "read:history"},
     Role.OPERATOR: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS
     | QUEUE | WEBHOOKS | {"read:member", "read:usage", "read:price", "read:history"},

@@ -25,6 +25,7 @@ entry_by_model = {
     "runs.run": (gettext_lazy("Runs"), "play_circle"),
     "runs.approval": (gettext_lazy("Approvals"), "approval"),
     "runs.session": (gettext_lazy("Sessions"), "forum"),
+    "runs.memory": (gettext_lazy("Memories"), "psychology"),
     "runs.schedule": (gettext_lazy("Schedules"), "schedule"),
     "runs.webhook": (gettext_lazy("Webhooks"), "webhook"),
     "runs.worker": (gettext_lazy("Workers"), "memory"),

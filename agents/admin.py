@@ -134,10 +134,22 @@ class AgentAdmin(ConfigurationAdmin):
     ]
     list_filter = ["enabled", "is_default", "model", "workspace"]
     list_select_related = ["workspace", "version", "model"]
-    autocomplete_fields = ["model", "tools"]
+    autocomplete_fields = ["model", "summary_model", "tools"]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "is_default", "tags", "seen"]}),
-        (_("Behaviour"), {"fields": ["model", "system_prompt", "tools", "memory_window"]}),
+        (_("Behaviour"), {"fields": ["model", "system_prompt", "tools"]}),
+        (
+            _("Memory"),
+            {
+                "fields": [
+                    "memory_window",
+                    ("trigger_tokens", "trigger_messages"),
+                    "keep_messages",
+                    "summary_model",
+                    "long_term",
+                ]
+            },
+        ),
         (
             _("Limits"),
             {"fields": ["max_steps", "temperature", "max_tokens", "timeout", "retries", "cache_ttl"]},

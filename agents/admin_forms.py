@@ -24,8 +24,11 @@ from agents import tool_rules, validation
 from agents.models import Agent, ChatModel, Configuration, Tool
 from agents.providers.base import registry
 from agents.tools import functions
+from agents.validation import DEFAULT_KEEP
 
 Cleaned = dict[str, Any]
+SUMMARIZE = ("trigger_tokens", "trigger_messages", "keep_messages")
+OF_MEMORY = frozenset({"memory_window", *SUMMARIZE})
 
 
 class SecretTextarea(UnfoldAdminTextareaWidget):
@@ -90,8 +93,9 @@ class ConfigurationForm(TenantForm):
             check(cleaned)
         except Invalid as error:
             for entry in error.details:
-                field = entry["field"].partition(".")[0]
-                field = self.typed_as.get(field, field)
+                whole = entry["field"]
+                head = whole.partition(".")[0]
+                field = self.typed_as.get(whole, self.typed_as.get(head, head))
                 self.add_error(field if field in self.fields else None, entry["message"])
 
 
@@ -200,6 +204,8 @@ class ToolForm(ConfigurationForm):
         stored, given = Tool.objects.filter(pk=self.instance.pk).first(), cleaned["new_secret_headers"]
         kept = [name for name in (stored.secret_headers if stored else {}) if name not in given]
         tool_rules.check_tool_name(cleaned["name"])
+        if stored:
+            tool_rules.check_rename(stored, cleaned["name"])
         for value in given.values():
             validation.check_secret_value("secret_headers", value or "")
         parts = tool_rules.ToolParts(
@@ -218,9 +224,14 @@ class ToolForm(ConfigurationForm):
 
 
 class AgentForm(ConfigurationForm):
-    """The limits of a run have fields of their own, and are put together to `config` and `memory`."""
+    """Limits and memory have fields of their own, and are put together to `config` and `memory`."""
 
     instance: Agent
+    typed_as = {
+        "memory.window": "memory_window",
+        "memory.summarize": "trigger_tokens",
+        "memory.summarize.keep_messages": "keep_messages",
+    }
     max_steps = forms.IntegerField(
         required=False, widget=UnfoldAdminIntegerFieldWidget, help_text="Model calls of a run. Empty: 25."
     )
@@ -248,6 +259,31 @@ class AgentForm(ConfigurationForm):
         widget=UnfoldAdminIntegerFieldWidget,
         help_text="Messages that the model is shown. Empty: all.",
     )
+    trigger_tokens = forms.IntegerField(
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="A longer conversation is summarized for the model. Empty: whatever its length.",
+    )
+    trigger_messages = forms.IntegerField(
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="A conversation of more messages is summarized for the model. Empty: however many.",
+    )
+    keep_messages = forms.IntegerField(
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text="The last messages, which stay as they are when the others are summarized. Empty: 20.",
+    )
+    long_term = forms.ChoiceField(
+        required=False,
+        choices=[
+            ("", "Remembers nothing of its users"),
+            ("user", "Remembers, together with all agents"),
+            ("agent", "Remembers for itself"),
+        ],
+        widget=UnfoldAdminSelectWidget,
+        help_text="Facts of its user that the agent keeps from one conversation to the next.",
+    )
     tags = SimpleArrayField(
         forms.CharField(max_length=50),
         required=False,
@@ -257,21 +293,53 @@ class AgentForm(ConfigurationForm):
 
     class Meta:
         model = Agent
-        fields = ["name", "description", "enabled", "model", "system_prompt", "tools", "tags", "is_default"]
+        fields = [
+            "name",
+            "description",
+            "enabled",
+            "model",
+            "system_prompt",
+            "tools",
+            "tags",
+            "is_default",
+            "summary_model",
+        ]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.initial |= self.instance.config | {"memory_window": self.instance.memory.get("window")}
+        memory = self.instance.memory
+        self.initial.update(
+            self.instance.config,
+            **memory.get("summarize", {}),
+            memory_window=memory.get("window"),
+            long_term=memory.get("long_term", {}).get("scope", ""),
+        )
 
     def check(self, cleaned: Cleaned) -> None:
         limits = {name: cleaned.get(name) for name in validation.BOUNDS}
         validation.check_bounds({name: value for name, value in limits.items() if value is not None})
-        tool_rules.check_agent_tools(self.instance, list(cleaned["tools"]))
+        memory = _memory_of(cleaned)
+        validation.check_memory(memory)
+        tool_rules.check_agent_tools(self.instance, list(cleaned["tools"]), memory)
 
     def clean(self) -> Cleaned:
         cleaned = super().clean()
-        limits = {name: cleaned.get(name) for name in validation.BOUNDS if name != "memory_window"}
+        limits = {name: cleaned.get(name) for name in validation.BOUNDS if name not in OF_MEMORY}
         self.instance.config = {name: value for name, value in limits.items() if value is not None}
-        window = cleaned.get("memory_window")
-        self.instance.memory = {"window": window} if window else {}
+        self.instance.memory = _memory_of(cleaned)
+        if "summarize" not in self.instance.memory:
+            cleaned["summary_model"] = None
         return cleaned
+
+
+def _memory_of(cleaned: Cleaned) -> dict[str, Any]:
+    """`Agent.memory` of the form's fields."""
+    asked = {name: cleaned.get(name) for name in SUMMARIZE if cleaned.get(name) is not None}
+    summarize = {"keep_messages": DEFAULT_KEEP, **asked} if asked or cleaned.get("summary_model") else None
+    scope = cleaned.get("long_term")
+    memory = {
+        "window": cleaned.get("memory_window"),
+        "summarize": summarize,
+        "long_term": {"scope": scope} if scope else None,
+    }
+    return {name: value for name, value in memory.items() if value}

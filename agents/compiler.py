@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from langchain.agents import create_agent
-from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse
+from langchain.agents.middleware import (
+    AgentMiddleware,
+    ModelRequest,
+    ModelResponse,
+    SummarizationMiddleware,
+)
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.messages import AnyMessage, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.graph.state import CompiledStateGraph
@@ -38,6 +43,12 @@ class CompiledAgent:
     specification: AgentSpecification
     graph: CompiledStateGraph[Any, Any, Any, Any]
     models: tuple[CompiledModel, ...]
+    writers: tuple[CompiledModel, ...] = ()
+    """Who writes summaries: the model that was chosen for it, and then the agent's."""
+
+
+Summarizer = Callable[[list[AnyMessage]], Coroutine[Any, Any, str]]
+"""Makes one text of messages."""
 
 
 def compile_agent(
@@ -47,9 +58,11 @@ def compile_agent(
     middleware: Sequence[AgentMiddleware[Any, Any]] = (),
     checkpointer: BaseCheckpointSaver[Any] | None = None,
     context_schema: type[Any] | None = None,
+    summarizer: Summarizer | None = None,
 ) -> CompiledAgent:
     """Builds the agent's graph. `secrets` are the plain values of `specification.secret_ids`.
 
+    `summarizer` is needed by agents that summarize. Tools that `middleware` brings along give way to the agent's own.
     Raises InvalidConfig where a provider or function is unknown. The result holds no state of a run and
     serves any number of them at once.
     """
@@ -57,19 +70,47 @@ def compile_agent(
         CompiledModel(model, make_chat(model, secrets))
         for model in (specification.model, *specification.fallbacks)
     )
-    window = [MemoryWindow(specification.memory_window)] if specification.memory_window else []
+    shortening = _shortening(specification, models, summarizer)
+    chosen = specification.summarize.model if specification.summarize else None
+    writers = (CompiledModel(chosen, make_chat(chosen, secrets)), *models) if chosen else models
     # Innermost, so that what is recorded of the model's answer is what becomes of it.
     callers = [CallerTools(specification.bindings)] if specification.bindings.tools else []
     graph = create_agent(
         models[0].chat,
         tools=[_tool(tool, secrets) for tool in specification.tools],
         system_prompt=specification.system_prompt or None,
-        middleware=[*window, *middleware, *callers],
+        middleware=[*shortening, *middleware, *callers],
         checkpointer=checkpointer,
         context_schema=context_schema,
         name=specification.name,
     )
-    return CompiledAgent(specification, graph, models)
+    return CompiledAgent(specification, graph, models, writers)
+
+
+def _shortening(
+    specification: AgentSpecification, models: Sequence[CompiledModel], summarizer: Summarizer | None
+) -> list[AgentMiddleware[Any, Any]]:
+    """What keeps a conversation from growing for ever, in the eyes of the model."""
+    if specification.memory_window:
+        return [MemoryWindow(specification.memory_window)]
+    if (policy := specification.summarize) is None:
+        return []
+    assert summarizer
+    triggers: list[Any] = []
+    if policy.trigger_tokens:
+        triggers.append(("tokens", policy.trigger_tokens))
+    if policy.trigger_messages:
+        triggers.append(("messages", policy.trigger_messages))
+    return [
+        SummarizationMiddleware(
+            models[0].chat,
+            trigger=triggers,
+            keep=("messages", policy.keep_messages),
+            # LangChain would leave out what is older than 4,000 tokens.
+            trim_tokens_to_summarize=None,
+            summarizer=summarizer,
+        )
+    ]
 
 
 def make_chat(model: ModelSpecification, secrets: Secrets) -> BaseChatModel:

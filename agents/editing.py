@@ -134,6 +134,10 @@ def users_of(instance: Configuration) -> list[str]:
         users += [f"agent {name}" for name in instance.agents.order_by("name").values_list("name", flat=True)]
     if isinstance(instance, ChatModel):
         users += [
+            f"agent {name}"
+            for name in instance.summarizes_for.order_by("name").values_list("name", flat=True)
+        ]
+        users += [
             f"model {name}" for name in instance.fallback_of.order_by("name").values_list("name", flat=True)
         ]
     if isinstance(instance, Agent):

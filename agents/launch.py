@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
+from django.db.models import Q
 
 from agentplatform.lib.errors import InvalidConfig, NotFound
 from agentplatform.lib.ids import as_uuid
@@ -19,7 +20,7 @@ from agents.models import Agent, ChatModel, Kind, Tool, Version
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """An agent as a run is about to use it. `pins` are the current versions of model, fallbacks, tools and servers."""
+    """An agent as a run is about to use it. `pins` are the current versions of models, tools and servers."""
 
     agent_id: uuid.UUID
     name: str
@@ -31,7 +32,7 @@ class Launch:
 
 _SELECT = """
 SELECT agent.id, agent.name, agent.enabled, agent.version_id, model.id, model.name, model.enabled, model.version_id,
-    workspace.currency,
+    workspace.currency, summary.name, summary.enabled, summary.version_id,
     ARRAY(
         SELECT other.version_id FROM agents_fallback fallback
         JOIN agents_chatmodel other ON other.id = fallback.fallback_id
@@ -57,6 +58,7 @@ SELECT agent.id, agent.name, agent.enabled, agent.version_id, model.id, model.na
     )
 FROM agents_agent agent
 JOIN agents_chatmodel model ON model.id = agent.model_id
+LEFT JOIN agents_chatmodel summary ON summary.id = agent.summary_model_id
 JOIN accounts_workspace workspace ON workspace.id = agent.workspace_id
 WHERE agent.workspace_id = %s AND {condition}
 """
@@ -75,32 +77,42 @@ def prepare(workspace_id: uuid.UUID, identifier: str | None) -> Launch:
     if row is None:
         raise NotFound("Agent", identifier or "default")
     agent_id, name, enabled, version_id, model_id, model, model_enabled, model_version, currency, *parts = row
-    fallbacks, tools, servers, disabled = parts
+    summary, summary_enabled, summary_version, fallbacks, tools, servers, disabled = parts
     _require_enabled("agent", name, enabled)
     _require_enabled("model", model, model_enabled)
+    if summary:
+        _require_enabled("memory.summarize.model", summary, summary_enabled)
     for part in disabled:
         _require_enabled("tools", part, False)
-    return Launch(
-        agent_id, name, version_id, model_id, [model_version, *fallbacks, *tools, *servers], currency
+    # It may be one of the others at the same time.
+    pins = dict.fromkeys(
+        pin for pin in (model_version, *fallbacks, summary_version, *tools, *servers) if pin is not None
     )
+    return Launch(agent_id, name, version_id, model_id, list(pins), currency)
 
 
-def pins_on_model(pins: Iterable[uuid.UUID], model: ChatModel) -> list[uuid.UUID]:
-    """A run's pins with another model, and its fallbacks, as they are now in the place of its own."""
+def pins_on_model(
+    pins: Iterable[uuid.UUID], model: ChatModel, agent: Version | None = None
+) -> list[uuid.UUID]:
+    """A run's pins with another model, and its fallbacks, as they are now in the place of its own.
+
+    The model that writes summaries for the `agent`'s version stays.
+    """
     assert model.version_id
     fallbacks = model.fallback_rows.filter(fallback__enabled=True).order_by("position", "id")
-    others = Version.objects.filter(pk__in=list(pins)).exclude(kind=Kind.MODEL)
-    return [
-        model.version_id,
-        *fallbacks.values_list("fallback__version_id", flat=True),
-        *others.values_list("pk", flat=True),
-    ]
+    new = {model.pk: model.version_id, **dict(fallbacks.values_list("fallback_id", "fallback__version_id"))}
+    writer = as_uuid(agent.data.get("summary_model_id")) if agent else None
+    stays = Q(object_id=writer) if writer and writer not in new else Q(pk__in=[])
+    others = Version.objects.filter(stays | ~Q(kind=Kind.MODEL), pk__in=list(pins))
+    return [*new.values(), *others.values_list("pk", flat=True)]
 
 
 def require_usable(agent: Agent, model: ChatModel, pins: Iterable[uuid.UUID]) -> None:
     """Raises InvalidConfig where something that a run of earlier versions needs has been disabled since."""
     _require_enabled("agent", agent.name, agent.enabled)
     _require_enabled("model", model.name, model.enabled)
+    if writer := agent.summary_model:
+        _require_enabled("memory.summarize.model", writer.name, writer.enabled)
     used = Version.objects.filter(pk__in=list(pins), kind=Kind.TOOL).values("object_id")
     for tool in Tool.objects.filter(pk__in=used).select_related("agent", "mcp_server"):
         for part in filter(None, (tool, tool.agent, tool.mcp_server)):

@@ -7,7 +7,7 @@ tool   {name, description, enabled, kind, function, request{}, secret_headers{he
         approval_default, agent: name | null, agent_id | null, mcp_server: name | null, mcp_server_id | null,
         mcp_tool}
 agent  {name, description, enabled, model, model_id, system_prompt, tools[names], tool_ids[], memory{},
-        knowledge[], config{}, tags[]}
+        knowledge[], config{}, tags[], summary_model?: name, summary_model_id?}
 mcp-server  {name, description, enabled, transport, command, arguments[], environment{}, url, headers{},
         secret_values{name: {secret, hint}}, timeout_seconds}
 workflow  {name, description, enabled, tags[], document{input, state, nodes[], edges[]}, source}
@@ -68,12 +68,16 @@ def _tool_definition(tool: Tool) -> Definition:
 
 def _agent_definition(agent: Agent) -> Definition:
     tools = list(agent.tools.order_by("name").values_list("id", "name"))
-    return {
+    data = {
         "model": agent.model.name,
         "model_id": str(agent.model_id),
         "tools": [name for _, name in tools],
         "tool_ids": [str(key) for key, _ in tools],
     } | {name: getattr(agent, name) for name in AGENT_FIELDS}
+    # Only where there is one: agents that have none keep the hash of their versions.
+    if agent.summary_model:
+        data |= {"summary_model": agent.summary_model.name, "summary_model_id": str(agent.summary_model_id)}
+    return data
 
 
 def _apply_model(model: ChatModel, data: Definition) -> None:
@@ -93,10 +97,12 @@ def _apply_tool(tool: Tool, data: Definition) -> None:
     tool.save()
 
 
-def _part(model: type[Configuration], tool: Tool, field: str, data: Definition) -> Configuration | None:
+def _part(
+    model: type[Configuration], owner: Configuration, field: str, data: Definition
+) -> Configuration | None:
     if not data.get(f"{field}_id"):
         return None
-    [part] = _parts(model, tool, field, [data[f"{field}_id"]], [data[field]])
+    [part] = _parts(model, owner, field, [data[f"{field}_id"]], [data[field]])
     return part
 
 
@@ -105,6 +111,7 @@ def _apply_agent(agent: Agent, data: Definition) -> None:
         setattr(agent, name, data[name])
     [model] = _parts(ChatModel, agent, "model", [data["model_id"]], [data["model"]])
     agent.model = cast(ChatModel, model)
+    agent.summary_model = cast("ChatModel | None", _part(ChatModel, agent, "summary_model", data))
     agent.save()
     agent.tools.set(cast("list[Tool]", _parts(Tool, agent, "tools", data["tool_ids"], data["tools"])))
 

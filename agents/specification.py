@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.conf import settings
@@ -124,6 +124,17 @@ class Bindings:
 
 
 @dataclass(frozen=True, slots=True)
+class Summarizing:
+    """When what has been said is replaced by a summary, and how many of the last messages stay as they are."""
+
+    keep_messages: int
+    trigger_tokens: int | None = None
+    trigger_messages: int | None = None
+    model: ModelSpecification | None = None
+    """Who writes it; None: the agent's model."""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSpecification:
     """An agent with everything that it is built of."""
 
@@ -139,10 +150,17 @@ class AgentSpecification:
     fallbacks: tuple[ModelSpecification, ...] = ()
     tools: tuple[ToolSpecification, ...] = ()
     bindings: Bindings = field(default_factory=Bindings)
+    summarize: Summarizing | None = None
+    """How its conversations are shortened; None: they are not."""
+    long_term: str = ""
+    """Whose memories it keeps: `user` shares them with all agents, `agent` does not; empty: it keeps none."""
 
     @property
     def secret_ids(self) -> frozenset[uuid.UUID]:
-        keys = [model.secret for model in (self.model, *self.fallbacks) if model.secret]
+        models = [self.model, *self.fallbacks]
+        if self.summarize and self.summarize.model:
+            models.append(self.summarize.model)
+        keys = [model.secret for model in models if model.secret]
         return frozenset(keys).union(*(tool.secret_ids for tool in self.tools))
 
     @property
@@ -200,6 +218,7 @@ def parse_agent(
         _part(by_object, Kind.TOOL, key, name)
         for key, name in zip(data["tool_ids"], data["tools"], strict=True)
     ]
+    memory = data["memory"]
     return AgentSpecification(
         version_id=version.pk,
         id=version.object_id,
@@ -207,11 +226,30 @@ def parse_agent(
         name=data["name"],
         system_prompt=data["system_prompt"],
         config=limits,
-        memory_window=data["memory"].get("window"),
+        memory_window=memory.get("window"),
         model=parse_model(model, limits, chosen),
         fallbacks=tuple(parse_model(fallback, limits, chosen) for fallback in fallbacks if fallback),
         tools=tuple(parse_tool(tool, _server_of(tool, by_object)) for tool in tools),
         bindings=parse_bindings(bound),
+        summarize=_summarizing(data, by_object, limits),
+        long_term=memory.get("long_term", {}).get("scope", ""),
+    )
+
+
+def _summarizing(
+    data: Mapping[str, Any], by_object: Mapping[tuple[str, str], Version], limits: AgentConfig
+) -> Summarizing | None:
+    if not (policy := data["memory"].get("summarize")):
+        return None
+    key = data.get("summary_model_id")
+    writer = _part(by_object, Kind.MODEL, key, data["summary_model"]) if key else None
+    # The agent's limits of an answer are not the summary's.
+    own = replace(limits, temperature=None, max_tokens=None)
+    return Summarizing(
+        keep_messages=policy["keep_messages"],
+        trigger_tokens=policy.get("trigger_tokens"),
+        trigger_messages=policy.get("trigger_messages"),
+        model=parse_model(writer, own) if writer else None,
     )
 
 

@@ -17,6 +17,8 @@ from agents.tools.templates import METHODS, fixed_authority, header_fault, place
 from agents.validation import HEADER_VALUE, Faults, raise_faults, same_endpoint, url_fault
 
 TOOL_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+MEMORY_TOOLS = frozenset({"save_memory", "search_memory", "forget_memory"})
+"""What agents with long-term memory have beside the tools that they were given."""
 REQUEST_FIELDS = {"method", "url", "headers", "query", "body"}
 MAX_REQUEST = 64_000
 MAX_HEADERS = 50
@@ -48,10 +50,33 @@ def check_tool(parts: ToolParts, stored: Tool | None = None) -> None:
     raise_faults(faults)
 
 
-def check_agent_tools(agent: Agent | None, tools: Sequence[Tool]) -> None:
-    """The tools of an agent, None where it is new. One of them must not ask the agent itself."""
+def check_agent_tools(
+    agent: Agent | None, tools: Sequence[Tool], memory: Mapping[str, Any] | None = None
+) -> None:
+    """The tools of an agent, None where it is new. One of them must not ask the agent itself, nor be called like
+    those that the agent's `memory` brings along.
+    """
     if names := [tool.name for tool in tools if agent and tool.agent_id == agent.pk]:
         raise Invalid({"tools": f"{', '.join(names)} asks this agent, so it would ask itself."})
+    if names := sorted({tool.name for tool in tools} & own_names(memory or {})):
+        message = (
+            f"With memory.long_term the agent has {', '.join(names)} of its own. "
+            "Rename the tool, take it off, or set memory.long_term to false."
+        )
+        raise Invalid({"tools": message})
+
+
+def own_names(memory: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the tools that an agent has by its memory, beside those that it was given."""
+    return MEMORY_TOOLS if memory.get("long_term") else frozenset()
+
+
+def check_rename(tool: Tool, name: str) -> None:
+    """A tool that an agent with memory has must not get the name of one that the agent has by itself."""
+    if name == tool.name or name not in MEMORY_TOOLS:
+        return
+    if users := list(tool.agents.filter(memory__has_key="long_term").order_by("name")[:1]):
+        raise Invalid({"name": f"The agent {users[0].name!r} has {name} of its own (memory.long_term)."})
 
 
 def described(description: str, agent: Agent | None) -> str:

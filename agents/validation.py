@@ -29,8 +29,15 @@ BOUNDS: dict[str, tuple[int, int]] = {
     "retries": (0, 10),
     "cache_ttl": (0, 604_800),
     "memory_window": (1, 1000),
+    "trigger_tokens": (100, 10_000_000),
+    "trigger_messages": (2, 10_000),
+    "keep_messages": (1, 1000),
 }
 """The least and the most of an agent's limits."""
+DEFAULT_KEEP = 20
+"""How many of the last messages a summary leaves alone."""
+SCOPES = ("user", "agent")
+"""Whose memories an agent keeps: what all agents share, or its own."""
 
 
 def check_bounds(limits: Mapping[str, float]) -> None:
@@ -41,6 +48,23 @@ def check_bounds(limits: Mapping[str, float]) -> None:
         if not BOUNDS[name][0] <= value <= BOUNDS[name][1]
     }
     raise_faults({name: f"Use a number from {least} to {most}." for name, (least, most) in wrong.items()})
+
+
+def check_memory(memory: Mapping[str, Any]) -> None:
+    """What an agent keeps in mind, as `Agent.memory` has it."""
+    if (policy := memory.get("summarize")) is None:
+        return
+    faults: Faults = {}
+    if memory.get("window"):
+        faults["memory.window"] = "Use either window or summarize: a window would hide the summary."
+    triggers = [policy.get("trigger_tokens"), policy.get("trigger_messages")]
+    if not any(triggers):
+        faults["memory.summarize"] = "Say when: give trigger_tokens, trigger_messages or both."
+    elif triggers[1] and policy["keep_messages"] >= triggers[1]:
+        faults["memory.summarize.keep_messages"] = (
+            f"Use a number below trigger_messages ({triggers[1]}), or nothing would be summarized."
+        )
+    raise_faults(faults)
 
 
 def check_model(provider: str, base_url: str, parameters: Mapping[str, Any]) -> None:

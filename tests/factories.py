@@ -28,6 +28,7 @@ from runs.models import (
     Approval,
     Checkpoint,
     CheckpointBlob,
+    Memory,
     Message,
     Run,
     RunEvent,
@@ -277,6 +278,21 @@ class SessionFactory(DjangoModelFactory):
     workspace = factory.SubFactory(WorkspaceFactory)
     user = factory.LazyAttribute(lambda session: MembershipFactory(workspace=session.workspace).user)
     agent = factory.SubFactory(AgentFactory, workspace=factory.SelfAttribute("..workspace"))
+
+
+class MemoryFactory(DjangoModelFactory):
+    """What all agents of a workspace remember of one of its members."""
+
+    class Meta:
+        model = Memory
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    user = factory.LazyAttribute(lambda memory: MembershipFactory(workspace=memory.workspace).user)
+    namespace = factory.LazyFunction(lambda: ["memories"])
+    key = factory.LazyFunction(lambda: str(uuid7()))
+    value = factory.LazyFunction(lambda: {"content": "Likes jasmine tea.", "topic": "drinks"})
+    created_at = factory.LazyFunction(timezone.now)
+    updated_at = factory.SelfAttribute("created_at")
 
 
 class MessageFactory(DjangoModelFactory):

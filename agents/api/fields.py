@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from agentplatform.lib.serializers import StrictSerializer
-from agents.models import name_validator
-from agents.validation import BOUNDS
+from agentplatform.lib.serializers import NamedRelatedField, StrictSerializer
+from agents.models import ChatModel, name_validator
+from agents.validation import BOUNDS, DEFAULT_KEEP, SCOPES
 
 
 class NameField(serializers.CharField):
@@ -64,15 +65,85 @@ class AgentConfigSerializer(StrictSerializer):
     )
 
 
-class MemorySerializer(StrictSerializer):
-    """What the model is shown of the conversation."""
+class SummarizeSerializer(StrictSerializer):
+    """When the older part of a conversation is replaced by a summary, for the model. People still see all of it."""
+
+    trigger_tokens = serializers.IntegerField(
+        **bounds("trigger_tokens"), allow_null=True, help_text="As soon as it is about as long."
+    )
+    trigger_messages = serializers.IntegerField(
+        **bounds("trigger_messages"), allow_null=True, help_text="As soon as it has as many messages."
+    )
+    keep_messages = serializers.IntegerField(
+        **{**bounds("keep_messages"), "default": DEFAULT_KEEP},
+        help_text="The last messages, which stay as they are.",
+    )
+    model = NamedRelatedField(
+        queryset=ChatModel.objects.all(),
+        required=False,
+        allow_null=True,
+        help_text="Name or id of the model that writes the summary. Null: the agent's.",
+    )
+
+
+@extend_schema_field(
+    {
+        "oneOf": [
+            {"type": "boolean"},
+            {
+                "type": "object",
+                "properties": {"scope": {"type": "string", "enum": list(SCOPES)}},
+                "additionalProperties": False,
+            },
+        ]
+    }
+)
+class LongTermField(serializers.Field[Any, Any, Any, Any]):
+    """True, false, or `{"scope": "user" | "agent"}`; true is the scope `user`."""
+
+    default_error_messages = {
+        "invalid": 'Use true, false or {{"scope": "user"}}; the scope is user (shared by all agents) or agent.'
+    }
+
+    def to_internal_value(self, data: Any) -> dict[str, str]:
+        if isinstance(data, bool):
+            return {"scope": SCOPES[0]} if data else {}
+        if isinstance(data, dict) and not data.keys() - {"scope"}:
+            scope = data.get("scope", SCOPES[0])
+            if isinstance(scope, str) and scope in SCOPES:
+                return {"scope": scope}
+        return self.fail("invalid")
+
+    def to_representation(self, value: Any) -> Any:
+        return value
+
+
+class MemoryPolicySerializer(StrictSerializer):
+    """What the agent keeps in mind: of the conversation, and of its user from one conversation to the next."""
 
     window = serializers.IntegerField(
-        **bounds("memory_window"), allow_null=True, help_text="The last messages. Null: all of them."
+        **bounds("memory_window"),
+        allow_null=True,
+        help_text="The model is shown the last messages. Null: all of them.",
+    )
+    summarize = SummarizeSerializer(
+        required=False, allow_null=True, help_text="Null: nothing is summarized. Not beside `window`."
+    )
+    long_term = LongTermField(
+        required=False,
+        allow_null=True,
+        help_text="Whether the agent remembers facts of its user, and whether it shares them with all agents "
+        "(`user`) or not (`agent`).",
     )
 
     def run_validation(self, data: Any = serializers.empty) -> Any:
         return {} if data is None else super().run_validation(data)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """What is null, false or empty is left out."""
+        if summarize := attrs.get("summarize"):
+            attrs["summarize"] = {name: value for name, value in summarize.items() if value is not None}
+        return {name: value for name, value in attrs.items() if value}
 
 
 class HttpRequestSerializer(StrictSerializer):

@@ -32,7 +32,10 @@ tools = Tool.objects.annotate(
     version_number=VERSION_NUMBER, agent_name=F("agent__name"), server_name=F("mcp_server__name")
 )
 agents = Agent.objects.annotate(
-    version_number=VERSION_NUMBER, model_name=F("model__name"), tool_names=ArraySubquery(TOOLS.values("name"))
+    version_number=VERSION_NUMBER,
+    model_name=F("model__name"),
+    writer_name=F("summary_model__name"),
+    tool_names=ArraySubquery(TOOLS.values("name")),
 )
 
 # A server may list megabytes of tools; their names are shown.
@@ -95,13 +98,19 @@ def agent_json(agent: Any) -> Json:
     return _common(agent) | {
         "model": agent.model_name,
         "tools": agent.tool_names,
-        "memory": agent.memory,
+        "memory": _memory_json(agent),
         "knowledge": agent.knowledge,
         "system_prompt": agent.system_prompt,
         "config": agent.config,
         "tags": agent.tags,
         "is_default": agent.is_default,
     }
+
+
+def _memory_json(agent: Any) -> Json:
+    if not (policy := agent.memory.get("summarize")):
+        return dict(agent.memory)
+    return {**agent.memory, "summarize": {**policy, "model": agent.writer_name}}
 
 
 def mcp_server_json(server: Any) -> Json:

@@ -14,7 +14,7 @@ from agents import editing, tool_rules, validation
 from agents.api import examples, representations
 from agents.api.fields import (
     AgentConfigSerializer,
-    MemorySerializer,
+    MemoryPolicySerializer,
     NameField,
     ObjectField,
 )
@@ -138,7 +138,7 @@ class AgentSerializer(ConfigurationSerializer):
     tools = NamedRelatedField(
         many=True, queryset=Tool.objects.all(), default=list, help_text="Names or ids of tools."
     )
-    memory = MemorySerializer(default=dict)
+    memory = MemoryPolicySerializer(default=dict)
     knowledge = serializers.ListField(
         child=serializers.CharField(), default=list, help_text="Names of knowledge bases: none exist yet."
     )
@@ -174,8 +174,17 @@ class AgentSerializer(ConfigurationSerializer):
     def validate_tools(self, value: list[Tool]) -> list[Tool]:
         if len(value) > MAX_TOOLS:
             raise serializers.ValidationError(f"At most {MAX_TOOLS} tools.")
-        tool_rules.check_agent_tools(self.instance, value)
         return value
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "memory" in attrs:
+            memory = attrs["memory"]
+            attrs["summary_model"] = memory.get("summarize", {}).pop("model", None)
+            validation.check_memory(memory)
+        if "tools" in attrs or "memory" in attrs:
+            tools = attrs.get("tools", list(self.instance.tools.all()) if self.instance else [])
+            tool_rules.check_agent_tools(self.instance, tools, self.after(attrs, "memory", {}))
+        return attrs
 
     def validate_tags(self, value: list[str]) -> list[str]:
         return list(dict.fromkeys(value))

@@ -105,6 +105,8 @@ class ToolSerializer(ConfigurationSerializer):
 
     def validate_name(self, value: str) -> str:
         tool_rules.check_tool_name(value)
+        if self.instance:
+            tool_rules.check_rename(self.instance, value)
         return super().validate_name(value)
 
     def validate_request(self, value: dict[str, Any] | None) -> dict[str, Any]:

@@ -24,7 +24,18 @@ class Agent(Configuration):
     system_prompt = models.TextField(blank=True, max_length=100_000)
     tools = models.ManyToManyField(Tool, blank=True, related_name="agents", verbose_name=_("tools"))
     memory = models.JSONField(
-        default=dict, blank=True, db_comment="{window: messages kept for the model}; empty: all"
+        default=dict,
+        blank=True,
+        db_comment="{window?, summarize?: {trigger_tokens?, trigger_messages?, keep_messages}, long_term?: {scope}}",
+    )
+    summary_model = models.ForeignKey(
+        ChatModel,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="summarizes_for",
+        verbose_name=_("summary model"),
+        db_comment="Who writes memory.summarize; null: the agent's model",
     )
     knowledge = models.JSONField(default=list, blank=True, db_comment="Names of knowledge bases")
     config = models.JSONField(

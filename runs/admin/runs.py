@@ -28,6 +28,7 @@ from runs.admin.lists import (
     WorkspaceFilter,
     visible_runs,
 )
+from runs.admin.memories import MemoryAdmin
 from runs.admin.requeue import Requeueing
 from runs.admin.schedules import ScheduleAdmin
 from runs.admin.sections import (
@@ -40,7 +41,7 @@ from runs.admin.sections import (
 from runs.admin.sessions import SessionAdmin
 from runs.admin.webhooks import WebhookAdmin
 from runs.admin.workers import WorkerAdmin
-from runs.models import TERMINAL, Approval, Run, Schedule, Session, Status, Webhook, Worker
+from runs.models import TERMINAL, Approval, Memory, Run, Schedule, Session, Status, Webhook, Worker
 from runs.pages import drawing_of
 
 # Columns that may be long; a list does not read them.
@@ -208,4 +209,5 @@ admin.site.register(Session, SessionAdmin)
 admin.site.register(Worker, WorkerAdmin)
 admin.site.register(Approval, ApprovalAdmin)
 admin.site.register(Schedule, ScheduleAdmin)
+admin.site.register(Memory, MemoryAdmin)
 admin.site.register(Webhook, WebhookAdmin)

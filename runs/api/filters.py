@@ -12,7 +12,8 @@ from accounts.permissions import acting
 from agentplatform.lib.filtering import BooleanFilter
 from agentplatform.lib.ids import as_uuid, first_uuid7_at
 from agents.models import Agent, Workflow
-from runs.models import Approval, Relation, Run, Schedule, Session, Status, Webhook, WebhookDelivery
+from runs.memory import rows
+from runs.models import Approval, Memory, Relation, Run, Schedule, Session, Status, Webhook, WebhookDelivery
 
 # Ids grow with time, so their index finds a time range; they are made a moment before the row's own time, and
 # clocks of machines differ.
@@ -96,6 +97,20 @@ class ScheduleFilter(ByAgent):
     class Meta:
         model = Schedule
         fields = ["agent_id", "user_id", "enabled", "created_after", "created_before"]
+
+
+class MemoryFilter(ByAgent):
+    q = filters.CharFilter(
+        method="found", label="Words that stand in them, as in searching messages; the best match first."
+    )
+    owner = filters.CharFilter(field_name="user__username", label="Whose they are: a username.")
+
+    class Meta:
+        model = Memory
+        fields = ["q", "agent_id", "user_id", "owner", "created_after", "created_before"]
+
+    def found(self, queryset: QuerySet[Any], _: str, value: str) -> QuerySet[Any]:
+        return rows.matching(queryset, value)
 
 
 class WebhookFilter(filters.FilterSet):

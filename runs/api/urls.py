@@ -8,6 +8,7 @@ from runs.api.approval_views import ApprovalViewSet, RunApprovalsViewSet
 from runs.api.chat import chat, session_chat
 from runs.api.checkpoint_views import CheckpointViewSet, RunHistoryViewSet
 from runs.api.history_views import HistoryViewSet
+from runs.api.memory_views import MemoryViewSet
 from runs.api.message_chat import edit, regenerate
 from runs.api.message_views import ConversationViewSet
 from runs.api.queue_views import QueueViewSet, WorkerViewSet
@@ -43,6 +44,16 @@ urlpatterns = [
     ),
     path(
         "history/sessions/<str:pk>/export", HistoryViewSet.as_view({"get": "export"}), name="history-export"
+    ),
+    path(
+        "memories",
+        MemoryViewSet.as_view({"get": "list", "post": "create", "delete": "clear"}),
+        name="memory-list",
+    ),
+    path(
+        "memories/<str:pk>",
+        MemoryViewSet.as_view({"get": "retrieve", "patch": "change", "delete": "destroy"}),
+        name="memory-detail",
     ),
     path("queue", QueueViewSet.as_view({"get": "figures"}), name="queue"),
     path("queue/requeue", QueueViewSet.as_view({"post": "requeue"}), name="queue-requeue"),

@@ -22,6 +22,8 @@ from runs.models import Message
 LONGEST_QUERY = 200
 # Ranked are the newest that match; of a word that stands in everything the others are of no more use.
 RANKED = 1_000
+MOST_TERMS = 100
+"""Of a query that looks for any of them."""
 SNIPPET = 240
 """Characters."""
 INDEXED = 50_000
@@ -53,7 +55,7 @@ class Wanted:
 
 def search(actor: Actor, wanted: Wanted, limit: int, offset: int) -> tuple[list[Found], int]:
     """A page of messages, the best match first, and how many of the newest RANKED match. Raises Invalid."""
-    words, single = _terms(wanted.query)
+    words, single = terms(wanted.query)
     own = None if actor.may("read:all-sessions") else actor.user_id
     values: dict[str, Any] = {
         "words": words,
@@ -77,7 +79,7 @@ def search(actor: Actor, wanted: Wanted, limit: int, offset: int) -> tuple[list[
     return found, rows[0][2] if rows else 0
 
 
-def _terms(query: str) -> tuple[str, str]:
+def terms(query: str) -> tuple[str, str]:
     """The query for `websearch_to_tsquery`, with runs of characters as phrases of pairs; and the single ones, which are
     looked for as the beginning of a pair.
     """
@@ -89,6 +91,18 @@ def _terms(query: str) -> tuple[str, str]:
     single = [run for run in _CJK_RUN.findall(text) if len(run) == 1]
     words = _CJK_RUN.sub(lambda run: f" {_pairs(run[0])} ", text.replace("\x00", " "))
     return words, " & ".join(f"'{letter}':*" for letter in single)
+
+
+def any_term(text: str) -> str:
+    """A text for `to_tsquery` that finds whatever shares a word, or a pair of characters, with it; empty: nothing."""
+    found: dict[str, None] = {}
+    for word in _WORD.findall(text[:INDEXED]):
+        is_run = bool(_CJK_RUN.match(word)) and len(word) > 1
+        parts = [word[place : place + 2] for place in range(len(word) - 1)] if is_run else [word]
+        found.update(dict.fromkeys(parts))
+        if len(found) >= MOST_TERMS:
+            break
+    return " | ".join(f"'{word}'" for word in list(found)[:MOST_TERMS])
 
 
 def _pairs(run: str) -> str:

@@ -19,7 +19,7 @@ from agents.workflows.document import Document
 from runs import lifecycle
 from runs.engine.checkpointer import CheckpointSaver
 from runs.engine.graphs import Compiled, CompiledWorkflow
-from runs.engine.messages import from_json, text_of, thought_of
+from runs.engine.messages import from_json, is_summary, text_of, thought_of
 from runs.engine.recall import left_open, texts_of_branch
 from runs.engine.recorder import Recorder
 from runs.lifecycle import Transition
@@ -99,9 +99,13 @@ async def _messages(run: Run, saver: CheckpointSaver) -> list[BaseMessage]:
 
 
 def _before_last_query(past: list[BaseMessage]) -> list[BaseMessage]:
-    """The conversation up to the last message of its user, which is left out."""
-    queries = [place for place, message in enumerate(past) if isinstance(message, HumanMessage)]
-    return past[: queries[-1]] if queries else []
+    """The conversation up to the last message of its user, which is left out; a summary may be all that is left."""
+    queries = [
+        place
+        for place, message in enumerate(past)
+        if isinstance(message, HumanMessage) and not is_summary(message)
+    ]
+    return past[: queries[-1]] if queries else [message for message in past if is_summary(message)]
 
 
 def _message_rows(run: Run, said: dict[str, Any]) -> list[bulk.Row]:

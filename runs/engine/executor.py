@@ -15,6 +15,7 @@ from psycopg_pool import PoolTimeout
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import PlatformError
 from agents.compiler import CompiledAgent
+from agents.specification import AgentSpecification
 from agents.workflows.effects import NodeFault
 from runs import lifecycle
 from runs.engine import ends, tool_calls
@@ -26,6 +27,8 @@ from runs.engine.journal import Fenced, HandedBack, Journal, Paused
 from runs.engine.middleware import DeltaHandler
 from runs.engine.recall import recall
 from runs.engine.recorder import Recorder
+from runs.memory.owners import owner_of
+from runs.memory.store import MemoryStore
 from runs.models import ErrorClass, Run
 
 logger = structlog.get_logger(__name__)
@@ -120,12 +123,21 @@ class Executor:
             "callbacks": [DeltaHandler(recorder)],
             "recursion_limit": WORKFLOW_RECURSION_LIMIT if run.is_workflow else RECURSION_LIMIT,
         }
-        graph = compiled.graph.copy(update={"checkpointer": self._saver})
+        graph = compiled.graph.copy(update={"checkpointer": self._saver, "store": _store_of(run, compiled)})
         if run.attempt > 1 or run.is_branch:
             recorder.remember(await in_thread(recall, run))
         feed = None if recorder.past.has_checkpoint else await ends.feed(run, compiled, self._saver)
         state: dict[str, Any] = await graph.ainvoke(feed, config, context=recorder, durability="sync")
         return state
+
+
+def _store_of(run: Run, compiled: Compiled) -> MemoryStore | None:
+    """The run's own view of what is remembered; None where it remembers nothing."""
+    specification = compiled.specification
+    if not isinstance(specification, AgentSpecification) or not specification.long_term:
+        return None
+    owner = owner_of(run, specification.long_term)
+    return MemoryStore(owner, run.id) if owner else None
 
 
 def _longest_attempt(run: Run, compiled: Compiled) -> float | None:

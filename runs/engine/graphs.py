@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from django.conf import settings
+from langchain.agents.middleware import AgentMiddleware
 
 from agentplatform.lib.concurrency import in_thread
 from agents.compiler import CompiledAgent, compile_agent
@@ -19,6 +20,8 @@ from agents.workflows.specification import WorkflowSpecification, load_workflow
 from runs.engine.middleware import RunMiddleware
 from runs.engine.nodes import NodeEffects
 from runs.engine.recorder import Recorder
+from runs.engine.remembering import Remembering
+from runs.engine.summaries import summarize
 from runs.models import Run
 
 Compiled = CompiledAgent | CompiledWorkflow
@@ -64,7 +67,17 @@ class Graphs:
     def _compile(self, specification: Specification, secrets: Mapping[uuid.UUID, str]) -> Compiled:
         if isinstance(specification, WorkflowSpecification):
             return compile_workflow(specification, secrets, NodeEffects(secrets), context_schema=Recorder)
-        return compile_agent(specification, secrets, middleware=[self._middleware], context_schema=Recorder)
+        middleware: list[AgentMiddleware[Any, Any]] = [self._middleware]
+        if specification.long_term:
+            # Around the calls that are recorded: the cache of answers has to know what was remembered.
+            middleware.insert(0, Remembering({tool.name for tool in specification.tools}))
+        return compile_agent(
+            specification,
+            secrets,
+            middleware=middleware,
+            context_schema=Recorder,
+            summarizer=summarize,
+        )
 
 
 def _load(run: Run) -> tuple[Specification, Mapping[uuid.UUID, str]]:

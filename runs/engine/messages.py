@@ -67,6 +67,11 @@ def content_of(message: ToolMessage) -> Any:
     return message.artifact if message.artifact is not None else message.text
 
 
+def is_summary(message: BaseMessage) -> bool:
+    """Whether it stands for what was said before, as LangChain's SummarizationMiddleware marks it."""
+    return message.additional_kwargs.get("lc_source") == "summarization"
+
+
 def as_json(message: BaseMessage) -> dict[str, Any]:
     """`{"role", "content"}`, and `thought`, `tool_calls`, `tool_call_id`, `name`, `status` where they say something."""
     shown: dict[str, Any] = {

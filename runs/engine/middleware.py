@@ -61,6 +61,15 @@ class DeltaHandler(AsyncCallbackHandler, _StreamingCallbackHandler):
         return output
 
 
+def require_step(recorder: Recorder) -> None:
+    """Raises RunFault where the agent may not call its model again."""
+    config = recorder.agent.specification.config
+    limit = min(config.max_steps, recorder.run.limits.get("max_steps") or config.max_steps)
+    if recorder.model_steps >= limit:
+        message = f"The agent has made {limit} model calls without coming to an end (max_steps)."
+        raise RunFault(ErrorClass.MAX_STEPS, message)
+
+
 class RunMiddleware(AgentMiddleware[Any, Any]):
     """Counts an agent's model calls; `model_calls` and `tool_calls` look after each call."""
 
@@ -69,10 +78,7 @@ class RunMiddleware(AgentMiddleware[Any, Any]):
     ) -> ModelResponse:
         recorder = cast(Recorder, request.runtime.context)
         config = recorder.agent.specification.config
-        limit = min(config.max_steps, recorder.run.limits.get("max_steps") or config.max_steps)
-        if recorder.model_steps >= limit:
-            message = f"The agent has made {limit} model calls without coming to an end (max_steps)."
-            raise RunFault(ErrorClass.MAX_STEPS, message)
+        require_step(recorder)
         recorder.model_steps += 1
         step = recorder.enter_step(RunStep.StepType.MODEL, "model")
         question = model_calls.Question(

@@ -89,6 +89,8 @@ class Recorder:
         self.tokens = run.input_tokens + run.output_tokens
         self._began_at = time.monotonic()
         self.thought = ""
+        self.memories: str | None = None
+        """What the model is told of what was remembered; None: not read yet."""
         self._journal = journal
         self._attempt = attempt
         self._open: dict[str, Step] = {}
@@ -221,6 +223,9 @@ class Recorder:
             return
         step.delta_seen_at = time.monotonic()
         step.delta_characters += len(text)
+        if step.type is RunStep.StepType.SUMMARY:
+            # It is written for the model, and no part of the answer.
+            return
         if kind is EventType.THOUGHT_DELTA:
             self.thought += text
         if self._delta and not self._delta.done():

@@ -232,6 +232,6 @@ def _model_and_pins(source: Run, other: ChatModel | None) -> tuple[ChatModel, li
     model = other or source.model
     if model is None:
         raise InvalidConfig({"modifications.model": "The run's model is deleted. Send another one."})
-    pins = pins_on_model(source.pins, other) if other else source.pins
+    pins = pins_on_model(source.pins, other, source.agent_version) if other else source.pins
     require_usable(source.agent, model, pins)
     return model, pins

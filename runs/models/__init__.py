@@ -7,6 +7,7 @@ from runs.models.approvals import Approval, ApprovalQuerySet, ToolCall
 from runs.models.checkpoints import Checkpoint, CheckpointBlob, CheckpointQuerySet, CheckpointWrite
 from runs.models.idempotency import IdempotencyKey
 from runs.models.journal import RunEvent, RunPayload, RunStep
+from runs.models.memory import Memory, MemoryQuerySet
 from runs.models.ownership import OwnedQuerySet, RunQuerySet, SessionQuerySet, protect_while_active
 from runs.models.runs import Relation, Run
 from runs.models.schedules import Schedule, ScheduleQuerySet
@@ -32,6 +33,8 @@ __all__ = [
     "ErrorClass",
     "FamilyTotals",
     "IdempotencyKey",
+    "Memory",
+    "MemoryQuerySet",
     "Message",
     "OwnedQuerySet",
     "Relation",

@@ -49,11 +49,14 @@ class RunPayload(models.Model):
 class RunStep(models.Model):
     """One step of a run: an agent's model call or the tool calls that it asked for, or a node of a workflow.
 
+    A `summary` is the model call that has shortened the conversation for those after it; it is no part of the answer.
+
     Nodes of a workflow that go side by side share their `step_num`.
     """
 
     class StepType(models.TextChoices):
         MODEL = "model", _("Model call")
+        SUMMARY = "summary", _("Summary")
         TOOL = "tool", _("Tool calls")
         AGENT = "agent", _("Agent")
         HTTP = "http", _("HTTP request")

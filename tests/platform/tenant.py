@@ -107,6 +107,9 @@ def _add_run(tenant: Tenant, marker: str) -> None:
     tenant.message = factories.MessageFactory(session=tenant.session, run=tenant.run, content=marker)
     tenant.step = factories.RunStepFactory(run=tenant.run, model_response=marker)
     tenant.event = factories.RunEventFactory(run=tenant.run, data={"content": marker})
+    tenant.memory = factories.MemoryFactory(
+        end_user=marker, value={"content": marker, "topic": marker}, key=marker, **common
+    )
     tenant.approval = factories.ApprovalFactory(
         run=tenant.run, tool=tenant.tool.name, arguments={"expression": marker}, reason=marker
     )

@@ -11,7 +11,7 @@ from asgiref.sync import async_to_sync
 from accounts.models import ApiKey, User
 from accounts.roles import PERMISSIONS, Role
 from accounts.tokens import AccessToken
-from runs.models import Run, Schedule, Session, Status
+from runs.models import Memory, Run, Schedule, Session, Status
 from runs.routing import websocket_urlpatterns
 from tests.factories import ApiKeyFactory
 from tests.platform.operations import (
@@ -150,6 +150,12 @@ ROLES = {
     "GET /queue": "admin operator viewer",
     "POST /queue/requeue": OPERATE,
     "GET /workers": OPERATE,
+    "GET /memories": WORK,
+    "POST /memories": WORK,
+    "DELETE /memories": WORK,
+    "GET /memories/{pk}": WORK,
+    "PATCH /memories/{pk}": WORK,
+    "DELETE /memories/{pk}": WORK,
     "GET /schedules": WORK,
     "POST /schedules": WORK,
     "GET /schedules/{pk}": WORK,
@@ -213,6 +219,9 @@ OF_OTHERS = {
     "POST /approvals/{pk}/approve": WRITE_CONFIGURATION,
     "POST /approvals/{pk}/reject": WRITE_CONFIGURATION,
     "POST /approvals/{pk}/edit": WRITE_CONFIGURATION,
+    "GET /memories/{pk}": ADMIN,
+    "PATCH /memories/{pk}": "",
+    "DELETE /memories/{pk}": ADMIN,
     "GET /schedules/{pk}": WRITE_CONFIGURATION,
     "PUT /schedules/{pk}": WRITE_CONFIGURATION,
     "PATCH /schedules/{pk}": WRITE_CONFIGURATION,
@@ -278,7 +287,7 @@ PEOPLE = ("alice", "olivia", "bob", "vera", "audrey")
 
 
 def give_everything_to(user: User) -> None:
-    for model in (Run, Session, Schedule, ApiKey):
+    for model in (Run, Session, Schedule, Memory, ApiKey):
         model.objects.update(user=user)
 
 
@@ -300,6 +309,7 @@ def test_opens_what_is_somebody_elses_to_fewer_roles(api, people):
     Run.objects.update(user=people.member)
     Session.objects.update(user=people.member)
     Schedule.objects.update(user=people.member)
+    Memory.objects.update(user=people.member)
     ApiKey.objects.update(user=people.member)
     found = {
         str(operation): who_may(api, people, operation, own=False)

@@ -213,7 +213,7 @@ def test_refuses_a_body_that_refers_to_what_is_not_ones_own(api, acme, other):
         if isinstance(own, str)
         for value in foreign.get(own, ())
     ]
-    assert len({str(operation) for operation, *_ in wishes}) == 21
+    assert len({str(operation) for operation, *_ in wishes}) == 22
     assert walk(breach, wishes) == {}
 
 
@@ -354,7 +354,7 @@ def test_shows_the_same_pages_to_the_admin_of_the_workspace(acme):
             "price",
             "usagerecord",
         ),
-        *("session", "run", "approval", "schedule", "webhook"),
+        *("session", "run", "approval", "memory", "schedule", "webhook"),
     }
 
 
