@@ -28,11 +28,14 @@ class Launch:
     model_id: uuid.UUID
     pins: list[uuid.UUID]
     currency: str
+    model: str = ""
+    inputs: frozenset[str] = frozenset()
+    """What the model takes beside text."""
 
 
 _SELECT = """
 SELECT agent.id, agent.name, agent.enabled, agent.version_id, model.id, model.name, model.enabled, model.version_id,
-    workspace.currency, summary.name, summary.enabled, summary.version_id,
+    workspace.currency, model.inputs, summary.name, summary.enabled, summary.version_id,
     ARRAY(
         SELECT other.version_id FROM agents_fallback fallback
         JOIN agents_chatmodel other ON other.id = fallback.fallback_id
@@ -77,7 +80,7 @@ def prepare(workspace_id: uuid.UUID, identifier: str | None) -> Launch:
     if row is None:
         raise NotFound("Agent", identifier or "default")
     agent_id, name, enabled, version_id, model_id, model, model_enabled, model_version, currency, *parts = row
-    summary, summary_enabled, summary_version, fallbacks, tools, servers, disabled = parts
+    inputs, summary, summary_enabled, summary_version, fallbacks, tools, servers, disabled = parts
     _require_enabled("agent", name, enabled)
     _require_enabled("model", model, model_enabled)
     if summary:
@@ -88,7 +91,7 @@ def prepare(workspace_id: uuid.UUID, identifier: str | None) -> Launch:
     pins = dict.fromkeys(
         pin for pin in (model_version, *fallbacks, summary_version, *tools, *servers) if pin is not None
     )
-    return Launch(agent_id, name, version_id, model_id, list(pins), currency)
+    return Launch(agent_id, name, version_id, model_id, list(pins), currency, model, frozenset(inputs))
 
 
 def pins_on_model(

@@ -17,7 +17,7 @@ from runs import sessions
 from runs.api.filters import SessionFilter
 from runs.api.history_serializers import BranchQuerySerializer, of_branch
 from runs.api.session_serializers import MessageSerializer, SessionSerializer
-from runs.conversations.variants import find_variants
+from runs.conversations.shown import complete
 from runs.models import Message, Session
 
 
@@ -64,7 +64,7 @@ class SessionViewSet(TenantModelViewSet):
         branch = validated(BranchQuerySerializer, _named(request, "branch"))["branch"]
         messages = of_branch(Message.objects.filter(session_id=self.get_object().pk), branch)
         page = list(self.paginate_queryset(messages.order_by("created_at", "id")) or ())
-        find_variants(page)
+        complete(page)
         return self.get_paginated_response(MessageSerializer(page, many=True).data)
 
 

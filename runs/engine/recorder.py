@@ -91,6 +91,8 @@ class Recorder:
         self.thought = ""
         self.memories: str | None = None
         """What the model is told of what was remembered; None: not read yet."""
+        self.files: dict[str, bytes | None] = {}
+        """Of messages, read in this attempt, by their key; None: it is gone."""
         self._journal = journal
         self._attempt = attempt
         self._open: dict[str, Step] = {}
