@@ -39,8 +39,9 @@ OF_ALL_USERS = frozenset(
 )
 READ_OF_ALL_USERS = frozenset({"read:all-runs", "read:all-sessions"})
 MEMORIES_OF_ALL = frozenset({"read:all-memories", "delete:all-memories"})
-OWN_KEYS = frozenset({"read:api-key", "write:api-key"})
-MEMBERS = frozenset({"read:member", "write:member"})
+# What everybody has.
+OWN_KEYS = frozenset({"read:api-key", "write:api-key", "export:own-data"})
+MEMBERS = frozenset({"read:member", "write:member", "export:member", "erase:member"})
 WEBHOOKS = frozenset({"read:webhook", "write:webhook", "delete:webhook"})
 QUEUE = frozenset({"read:worker", "read:queue", "control:queue"})
 MONEY = frozenset({"read:usage", "export:usage", "read:price"})

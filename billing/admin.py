@@ -42,9 +42,9 @@ class UsageRecordAdmin(TenantModelAdmin):
     permission_resource = "usage"
     paginator = CappedPaginator
     show_full_result_count = False
-    list_select_related = ["workspace"]
+    list_select_related = ["workspace", "user_name"]
     list_display = [
-        "timestamp", "workspace", "status", "agent", "user", "provider", "model",
+        "timestamp", "workspace", "status", "agent", "user_name", "provider", "model",
         "input_tokens", "output_tokens", "cost", "currency",
     ]  # fmt: skip
     list_filter = [EntryFilter, "status", "workspace"]
@@ -53,6 +53,7 @@ class UsageRecordAdmin(TenantModelAdmin):
     ordering = ["-id"]
     sortable_by = ()
     list_per_page = 50
+    readonly_fields = ["user_name", "end_user_name", "api_key_name"]
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

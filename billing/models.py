@@ -31,6 +31,61 @@ class Outcome(models.TextChoices):
     CACHED = "cached", _("From the cache")
 
 
+class LedgerName(TenantModel):
+    """A name that entries of the ledger refer to, as it was at the time of the call; a pseudonym once it is erased."""
+
+    class Kind(models.TextChoices):
+        USER = "user", _("User")
+        API_KEY = "api_key", _("API key")
+        END_USER = "end_user", _("End user")
+
+    resource = "LedgerName"
+
+    kind = models.CharField(max_length=8, choices=Kind.choices)
+    user_id = models.UUIDField(
+        db_comment="The user, or whose key or end user it is; zeros: nobody's. No key: the ledger outlives users"
+    )
+    name = models.CharField(max_length=200)
+    erased_at = models.DateTimeField(null=True, db_comment="Since when it is a pseudonym")
+
+    class Meta:
+        verbose_name = _("name")
+        verbose_name_plural = _("names")
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "kind", "user_id", "name"],
+                condition=models.Q(erased_at=None),
+                name="ledger_name_once",
+            )
+        ]
+        indexes = [
+            # Whether what is written now is of somebody who was erased.
+            models.Index(
+                fields=["workspace", "kind", "user_id"],
+                condition=models.Q(erased_at__isnull=False),
+                name="ledger_name_erased",
+            )
+        ]
+        db_table_comment = "Names in the ledger, apart from it, because they can be erased and it cannot"
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def _name_field(label: Any) -> models.ForeignKey[LedgerName | None, LedgerName | None]:
+    """A trigger sets it. Without a constraint: names are never deleted, and checking would cost every entry."""
+    return models.ForeignKey(
+        LedgerName,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        editable=False,
+        verbose_name=label,
+    )
+
+
 class UsageQuerySet(AppendOnlyQuerySet[Any]):
     """Entries of the ledger."""
 
@@ -48,9 +103,11 @@ class UsageRecord(AppendOnlyModel):
     """One entry of the append-only ledger.
 
     A model call is opened before it is made (estimated tokens, `pending`) and settled after it by a
-    second entry with the same `call_id`; totals and exports read settled entries. People, keys, runs
-    and agents stand in it by id and by the name they had then, without foreign keys, so that the
-    ledger outlives them. `input_tokens` include cached ones, `output_tokens` include reasoning ones.
+    second entry with the same `call_id`; totals and exports read settled entries. Runs and agents stand in it
+    by id and by the name they had then, without foreign keys, so that the ledger outlives them. People and keys
+    stand in it by id; `user`, `end_user` and `api_key` are what a new entry is given, and empty once it is
+    written: a trigger puts the names into LedgerName, where they can be erased, and sets `user_name` and its like.
+    `input_tokens` include cached ones, `output_tokens` include reasoning ones.
     A correction (`correction_of`) holds differences, so counts may be negative there.
     """
 
@@ -76,10 +133,19 @@ class UsageRecord(AppendOnlyModel):
     agent = models.CharField(_("agent"), max_length=100, blank=True)
     workflow = models.CharField(max_length=100, blank=True)
     user_id = models.UUIDField(null=True)
-    user = models.CharField(_("user"), max_length=150, blank=True)
-    end_user = models.CharField(max_length=200, blank=True, db_comment="The client's own user, free text")
+    user = models.CharField(
+        max_length=150, blank=True, editable=False, db_comment="Empty once written: see user_name"
+    )
+    end_user = models.CharField(
+        max_length=200, blank=True, editable=False, db_comment="Empty once written: see end_user_name"
+    )
     api_key_id = models.UUIDField(null=True)
-    api_key = models.CharField(max_length=100, blank=True)
+    api_key = models.CharField(
+        max_length=100, blank=True, editable=False, db_comment="Empty once written: see api_key_name"
+    )
+    user_name = _name_field(_("user"))
+    end_user_name = _name_field(_("end user"))
+    api_key_name = _name_field(_("API key"))
     provider = models.CharField(_("provider"), max_length=32)
     model = models.CharField(_("model"), max_length=200, db_comment="The provider's id of the model")
     input_tokens = models.BigIntegerField(_("input tokens"), default=0)

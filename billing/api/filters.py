@@ -27,7 +27,8 @@ class CallFilter(filters.FilterSet):
     session_id = filters.UUIDFilter(label="Id of the session.")
 
     def by_id_or_name(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        condition = Q(**{name: value})
+        # An agent's name stands in the entry, people's and keys' beside it.
+        condition = Q(**{name if name == "agent" else f"{name}_name__name": value})
         if key := as_uuid(value):
             condition |= Q(**{f"{name}_id": key})
         return queryset.filter(condition)

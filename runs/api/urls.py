@@ -17,6 +17,7 @@ from runs.api.queue_views import QueueViewSet, WorkerViewSet
 from runs.api.schedule_views import ScheduleViewSet
 from runs.api.session_views import SessionViewSet
 from runs.api.streams import stream, wait
+from runs.api.subject_views import SubjectViewSet
 from runs.api.views import RunViewSet
 from runs.api.webhook_views import DeliveryViewSet, WebhookViewSet
 from runs.api.workflow_picture_views import WorkflowPictureViewSet
@@ -47,6 +48,17 @@ urlpatterns = [
     ),
     path(
         "history/sessions/<str:pk>/export", HistoryViewSet.as_view({"get": "export"}), name="history-export"
+    ),
+    path("auth/me/export", SubjectViewSet.as_view({"get": "export_own"}), name="own-export"),
+    path(
+        "workspaces/<slug:workspace>/members/<str:user>/export",
+        SubjectViewSet.as_view({"get": "export"}),
+        name="member-export",
+    ),
+    path(
+        "workspaces/<slug:workspace>/members/<str:user>/erase",
+        SubjectViewSet.as_view({"post": "erase"}),
+        name="member-erase",
     ),
     path(
         "memories",

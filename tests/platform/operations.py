@@ -470,6 +470,7 @@ BODIES: dict[str, Callable[[Tenant], Json | Form | None]] = {
     "PATCH /memories/{pk}": lambda tenant: {"content": "Likes coffee.", "topic": "drinks"},
     "DELETE /memories/{pk}": nothing,
     "DELETE /memories": nothing,
+    "POST /workspaces/{workspace}/members/{user}/erase": lambda tenant: {"confirm": tenant.member.username},
     "POST /schedules": schedule_body,
     "PUT /schedules/{pk}": schedule_body,
     "PATCH /schedules/{pk}": schedule_body,

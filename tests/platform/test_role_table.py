@@ -46,6 +46,7 @@ ADMIN = "admin"
 
 ROLES = {
     "GET /auth/me": EVERYBODY,
+    "GET /auth/me/export": EVERYBODY,
     "POST /auth/password": EVERYBODY,
     "POST /auth/ticket": EVERYBODY,
     "GET /auth/api-keys": EVERYBODY,
@@ -60,6 +61,8 @@ ROLES = {
     "GET /workspaces/{workspace}/members/{user}": READ_MEMBERS,
     "PATCH /workspaces/{workspace}/members/{user}": ADMIN,
     "DELETE /workspaces/{workspace}/members/{user}": ADMIN,
+    "GET /workspaces/{workspace}/members/{user}/export": ADMIN,
+    "POST /workspaces/{workspace}/members/{user}/erase": ADMIN,
     "GET /models": READ_CONFIGURATION,
     "POST /models": WRITE_CONFIGURATION,
     "GET /models/{pk}": READ_CONFIGURATION,

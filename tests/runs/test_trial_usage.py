@@ -87,14 +87,19 @@ def test_names_who_asked_and_no_run(api, olivia, workspace, model):
     model()
     api(olivia).post("/models/tried/test")
     record = settled()
-    assert (record.user_id, record.user, record.run_id, record.agent) == (olivia.pk, "olivia", None, "")
+    assert (record.user_id, str(record.user_name), record.run_id, record.agent) == (
+        olivia.pk,
+        "olivia",
+        None,
+        "",
+    )
 
 
 def test_names_the_api_key(api, olivia, workspace, model):
     model()
     key = ApiKeyFactory(workspace=workspace, user=olivia, name="pipeline")
     api(key).post("/models/tried/test")
-    assert (settled().api_key_id, settled().api_key) == (key.pk, "pipeline")
+    assert (settled().api_key_id, str(settled().api_key_name)) == (key.pk, "pipeline")
 
 
 @pytest.mark.parametrize("behaviour", ["error-500", "garbage-html"])
@@ -121,7 +126,7 @@ def test_accounts_for_a_test_from_the_admin(olivia, model):
     tried = model()
     chosen = {"action": "try_out", "_selected_action": [str(tried.pk)]}
     signed_in(olivia).post("/admin/agents/chatmodel/", chosen)
-    assert (settled().user, settled().status) == ("olivia", Outcome.OK)
+    assert (str(settled().user_name), settled().status) == ("olivia", Outcome.OK)
 
 
 def test_makes_no_call_that_nobody_accounts_for(api, olivia, model, model_endpoint, monkeypatch):
