@@ -32,6 +32,7 @@ from agentplatform.lib.error_format import as_platform_error, error_response
 from agentplatform.lib.errors import MalformedRequest, PlatformError
 from agentplatform.lib.ids import uuid7
 from agentplatform.lib.json import too_large
+from agentplatform.lib.uploads import limit_of
 from runs.protocols.openai.errors import reshape
 
 UNKNOWN_HOST = "Unknown host name; the operator lists names in ALLOWED_HOSTS."
@@ -118,8 +119,11 @@ def request_id(request: HttpRequest) -> str:
 
 def refusal(request: HttpRequest) -> HttpResponseBase | None:
     """The answer to a request that need not be read further."""
-    if int(request.META.get("CONTENT_LENGTH") or 0) > settings.MAX_REQUEST_BYTES:
-        return error_response(request, too_large(settings.MAX_REQUEST_BYTES))
+    length = int(request.META.get("CONTENT_LENGTH") or 0)
+    if length > settings.MAX_REQUEST_BYTES:
+        most, setting = limit_of(request.path_info)
+        if length > most:
+            return error_response(request, too_large(most, setting))
     if not paths.is_api(request.path_info):
         return None
     if not has_allowed_host(request):

@@ -237,6 +237,7 @@ SPECTACULAR_SETTINGS = {
     # Fields of one name with different choices.
     "ENUM_NAME_OVERRIDES": {
         "ApprovalDefaultEnum": "agents.models.Tool.ApprovalDefault",
+        "DocumentStatusEnum": "agents.models.Document.Status",
         "RoleEnum": "accounts.roles.Role",
         "StatusEnum": "runs.models.Status",
         "StateMessageRoleEnum": "runs.api.modification_serializers.STATE_ROLES",
@@ -309,6 +310,18 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
+# Files that people upload. Everything asks for the default storage and knows nothing else of where they are.
+STORAGES = {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {
+            "location": DATA_DIR / "media",
+            "file_permissions_mode": 0o600,
+            "directory_permissions_mode": 0o700,
+        },
+    },
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 UNFOLD = {
     "SITE_TITLE": APP_NAME,
     "SITE_HEADER": APP_NAME,
@@ -336,6 +349,12 @@ GOOGLE_API_KEY = env.str("GOOGLE_API_KEY", default="")
 OUTBOUND_ALLOWED_HOSTS = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
 MCP_ALLOWED_COMMANDS = env.list("MCP_ALLOWED_COMMANDS", default=[])
 MCP_IDLE_SECONDS = env.int("MCP_IDLE_SECONDS", default=300)
+
+# Knowledge bases: what a document may be, and what reading one may take
+DOCUMENT_MAX_SIZE = env.int("DOCUMENT_MAX_SIZE", default=20_000_000)
+DOCUMENTS_PER_BASE = env.int("DOCUMENTS_PER_BASE", default=10_000)
+DOCUMENT_PARSE_SECONDS = env.int("DOCUMENT_PARSE_SECONDS", default=120)
+DOCUMENT_PARSE_MEMORY = env.int("DOCUMENT_PARSE_MEMORY", default=1_000_000_000)
 
 # The worker
 WORKSPACE_CONCURRENCY = env.int("WORKSPACE_CONCURRENCY", default=0)

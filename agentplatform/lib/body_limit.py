@@ -1,7 +1,8 @@
 """Keeps a body that is too large out while it comes in.
 
 Django's ASGI handler stores the whole body before any middleware or view runs. Here it gets at most `maximum`
-bytes of it, and a Content-Length that says how many came in; who sees that one is too large refuses the request
+bytes of it (a number, or one for each path), and a Content-Length that says how many came in; who sees that one is too
+large refuses the request
 (`agentplatform.middleware`), and answers it as any other.
 """
 
@@ -20,34 +21,38 @@ Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None
 class BodyLimit:
     """ASGI middleware: an HTTP body of more than `maximum` bytes, announced or counted, ends before it is too much."""
 
-    def __init__(self, app: Application, maximum: int) -> None:
+    def __init__(self, app: Application, maximum: int | Callable[[str], int]) -> None:
         self.app = app
         self.maximum = maximum
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif announced_length(scope) > self.maximum:
+            return
+        maximum = self.maximum(scope["path"]) if callable(self.maximum) else self.maximum
+        if announced_length(scope) > maximum:
             await self.app(scope, _Ended().receive, _closing(send))
         else:
-            await self._count(scope, receive, send)
+            await self._count(maximum, scope, receive, send)
 
-    async def _count(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def _count(
+        self, maximum: int, scope: MutableMapping[str, Any], receive: Receive, send: Send
+    ) -> None:
         seen, ended, closing = 0, _Ended(), _closing(send)
 
         async def counted() -> Message:
             nonlocal seen
-            if seen > self.maximum:
+            if seen > maximum:
                 return await ended.receive()
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen <= self.maximum:
+            if seen <= maximum:
                 return message
             announce(scope, seen)
             return await ended.receive()
 
         async def watched(message: Message) -> None:
-            await (send if seen <= self.maximum else closing)(message)
+            await (send if seen <= maximum else closing)(message)
 
         await self.app(scope, counted, watched)
 

@@ -121,8 +121,8 @@ def read_limited(stream: IO[bytes], maximum: int) -> bytes:
     return body
 
 
-def too_large(maximum: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is larger than {maximum} bytes; send less, or raise MAX_REQUEST_BYTES.")
+def too_large(maximum: int, setting: str = "MAX_REQUEST_BYTES") -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body is larger than {maximum} bytes; send less, or raise {setting}.")
 
 
 class JSONRenderer(BaseRenderer):

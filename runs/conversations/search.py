@@ -17,6 +17,7 @@ from django.db import connection
 
 from accounts.actor import Actor
 from agentplatform.lib.errors import Invalid
+from agentplatform.lib.words import CJK_RUN, WORD, pairs
 from runs.models import Message
 
 LONGEST_QUERY = 200
@@ -26,9 +27,6 @@ SNIPPET = 240
 """Characters."""
 INDEXED = 50_000
 """Characters of a message that are searched, as the migration says it."""
-CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_CJK_RUN = re.compile(f"[{CJK}]+")
-_WORD = re.compile(rf"[{CJK}]+|[^\W_]+", re.UNICODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +84,15 @@ def _terms(query: str) -> tuple[str, str]:
         raise Invalid({"q": "Say what is to be found."})
     if len(text) > LONGEST_QUERY:
         raise Invalid({"q": f"Use at most {LONGEST_QUERY} characters."})
-    single = [run for run in _CJK_RUN.findall(text) if len(run) == 1]
-    words = _CJK_RUN.sub(lambda run: f" {_pairs(run[0])} ", text.replace("\x00", " "))
+    single = [run for run in CJK_RUN.findall(text) if len(run) == 1]
+    words = CJK_RUN.sub(lambda run: f" {_pairs(run[0])} ", text.replace("\x00", " "))
     return words, " & ".join(f"'{letter}':*" for letter in single)
 
 
 def _pairs(run: str) -> str:
     if len(run) == 1:
         return ""
-    return '"' + " ".join(run[place : place + 2] for place in range(len(run) - 1)) + '"'
+    return '"' + " ".join(pairs(run)) + '"'
 
 
 def _found(message: Message, rank: float, places: re.Pattern[str] | None) -> Found:
@@ -115,7 +113,7 @@ def _pattern(query: str) -> re.Pattern[str] | None:
 def _words(query: str) -> Iterator[str]:
     for part in query.split():
         if part.lower() != "or" and not part.startswith("-"):
-            yield from _WORD.findall(part)
+            yield from WORD.findall(part)
 
 
 _SEARCH = """
