@@ -239,6 +239,7 @@ class DocumentFactory(DjangoModelFactory):
 
     class Meta:
         model = Document
+        skip_postgeneration_save = True
 
     knowledge_base = factory.SubFactory(KnowledgeBaseFactory)
     name = factory.Sequence(lambda number: f"document-{number}.md")
@@ -267,9 +268,7 @@ class KnowledgeToolFactory(ToolFactory):
 
     tool_kind = Tool.ToolKind.KNOWLEDGE
     function = ""
-    knowledge_base = factory.SubFactory(
-        KnowledgeBaseFactory, workspace=factory.SelfAttribute("..workspace")
-    )
+    knowledge_base = factory.SubFactory(KnowledgeBaseFactory, workspace=factory.SelfAttribute("..workspace"))
 
 
 # billing
