@@ -42,6 +42,7 @@ FUSION = 60
 # Passages that are ranked: of rare words all, of frequent ones only what the rare ones have left room for.
 RANKED = 3_000
 LEAST_COUNTED = 1_000
+COUNTED_SHARE = 50
 # The same, in PostgreSQL's order of weights D, C, B, A: text has D, headings have B.
 WEIGHTS = "{0.1,0.1,0.2,0.2}"
 # What `ts_rank` says of a word that stands in a text once, with the weight D.
@@ -269,7 +270,7 @@ def _by_words(base_ids: Sequence[uuid.UUID], words: Sequence[str]) -> list[tuple
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(_TOTAL, values)
         total = int(cursor.fetchone()[0])
-        most = max(LEAST_COUNTED, total // 20)
+        most = max(LEAST_COUNTED, total // COUNTED_SHARE)
         cursor.execute(_COUNT, values | {"most": most})
         counts: list[int] = cursor.fetchone()[0]
         chosen = _chosen(queries, counts, most)
