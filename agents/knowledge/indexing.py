@@ -266,8 +266,9 @@ def _read_file(stored_as: str) -> bytes:
 def _write(claim: Claim, start: int, pieces: Sequence[Piece]) -> None:
     rows = [_chunk(claim, position, piece) for position, piece in enumerate(pieces, start)]
     try:
-        Chunk.objects.bulk_create(rows)
-        connection.check_constraints()
+        with transaction.atomic():
+            Chunk.objects.bulk_create(rows)
+            connection.check_constraints()
     except IntegrityError as error:
         # Its document is gone.
         raise Superseded from error
@@ -330,7 +331,9 @@ def _keep_vectors(claim: Claim, space: uuid.UUID, found: Sequence[tuple[int, Vec
             " of it, and give the knowledge base that one.",
         )
     try:
-        vectors.store(claim.base.pk, space, found)
+        with transaction.atomic():
+            vectors.store(claim.base.pk, space, found)
+            connection.check_constraints()
     except IntegrityError as error:
         raise Superseded from error
 

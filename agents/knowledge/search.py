@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 from asgiref.sync import async_to_sync
+from django.core.cache import cache
 from django.db import connection, transaction
 
 from agentplatform.lib.concurrency import in_thread
@@ -40,9 +41,12 @@ MOST_FOUND = 50
 FUSED = 50
 FUSION = 60
 # Passages that are ranked: of rare words all, of frequent ones only what the rare ones have left room for.
-RANKED = 3_000
-LEAST_COUNTED = 1_000
-COUNTED_SHARE = 50
+RANKED = 1_500
+# Which words are frequent in a large base is known from a sample, kept for a while: counting them takes too long.
+SAMPLED_FROM = 5_000
+SAMPLE = 1_000
+FREQUENT = 0.02
+SAMPLE_SECONDS = 600
 # The same, in PostgreSQL's order of weights D, C, B, A: text has D, headings have B.
 WEIGHTS = "{0.1,0.1,0.2,0.2}"
 # What `ts_rank` says of a word that stands in a text once, with the weight D.
@@ -231,6 +235,17 @@ def _as_query(word: str) -> str:
     return f"'{quoted}':*" if len(word) == 1 and CJK_RUN.match(word) else f"'{quoted}'"
 
 
+# The share of passages that have a word, of the frequent ones.
+_SAMPLE = """
+WITH sample AS MATERIALIZED (
+    SELECT chunk.terms FROM agents_document document
+    JOIN agents_chunk chunk ON chunk.document_id = document.id AND chunk.attempt = document.live_attempt
+    WHERE document.knowledge_base_id = ANY(%(bases)s::uuid[]) AND chunk.position %% %(step)s = 0 LIMIT %(most)s
+), word AS (SELECT unnest(tsvector_to_array(terms)) AS word FROM sample), counted AS (
+    SELECT word, count(*)::float8 / (SELECT count(*) FROM sample) AS share FROM word GROUP BY word
+)
+SELECT word, share FROM counted WHERE share >= %(least)s
+"""
 # How many passages have each word, counted up to a limit.
 _COUNT = """
 SELECT ARRAY(
@@ -263,24 +278,32 @@ def _by_words(base_ids: Sequence[uuid.UUID], words: Sequence[str]) -> list[tuple
     """Chunks with their scores, the best first."""
     queries = [_as_query(word) for word in words]
     place = " | ".join(f"'base:{key}'" for key in base_ids)
-    values: dict[str, Any] = {"bases": list(base_ids), "place": place, "words": queries}
+    values: dict[str, Any] = {"bases": list(base_ids), "place": place}
     with transaction.atomic(), connection.cursor() as cursor:
         # With a limit, PostgreSQL likes to walk through the table until it has found enough; in a large one of many
         # tenants that takes seconds.
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(_TOTAL, values)
         total = int(cursor.fetchone()[0])
-        most = max(LEAST_COUNTED, total // COUNTED_SHARE)
-        cursor.execute(_COUNT, values | {"most": most})
-        counts: list[int] = cursor.fetchone()[0]
-        chosen = _chosen(queries, counts, most)
+        frequent = _frequent(cursor, base_ids, total)
+        shares = [frequent.get(word, 0.0) for word in words]
+        rare = [query for query, share in zip(queries, shares, strict=True) if not share]
+        # A word that is not in the sample may still be a little more frequent than that.
+        cursor.execute(_COUNT, values | {"words": rare, "most": max(SAMPLED_FROM, total // 10)})
+        counted = dict(zip(rare, cursor.fetchone()[0], strict=True))
+        counts = [
+            counted[query] if query in counted else round(share * total)
+            for query, share in zip(queries, shares, strict=True)
+        ]
+        chosen = _chosen(queries, counts)
         if not chosen:
             return []
         cursor.execute(
             _RANK,
             values
             | {
-                "weights": [_rarity(count, total, most) for count in counts],
+                "words": queries,
+                "weights": [_rarity(count, total) for count in counts],
                 "any": chosen,
                 "ranked": RANKED,
                 "importance": WEIGHTS,
@@ -291,23 +314,37 @@ def _by_words(base_ids: Sequence[uuid.UUID], words: Sequence[str]) -> list[tuple
         return [(row[0], float(row[1])) for row in cursor.fetchall()]
 
 
-def _chosen(queries: Sequence[str], counts: Sequence[int], most: int) -> str:
+def _frequent(cursor: Any, base_ids: Sequence[uuid.UUID], total: int) -> dict[str, float]:
+    """The words that many passages of large bases have, with the share of those; none of small ones."""
+    if total < SAMPLED_FROM:
+        return {}
+    key = "knowledge-words:" + uuid.uuid5(uuid.NAMESPACE_OID, "".join(sorted(map(str, base_ids)))).hex
+    known: dict[str, float] | None = cache.get(key)
+    if known is None:
+        cursor.execute(
+            _SAMPLE,
+            {"bases": list(base_ids), "step": max(1, total // SAMPLE), "most": 2 * SAMPLE, "least": FREQUENT},
+        )
+        known = dict(cursor.fetchall())
+        cache.set(key, known, SAMPLE_SECONDS)
+    return known
+
+
+def _chosen(queries: Sequence[str], counts: Sequence[int]) -> str:
     """Which passages are ranked: those with any of the rarer words. Where all are frequent, those with all of them."""
     known = sorted((count, query) for query, count in zip(queries, counts, strict=True) if count)
     rare: list[str] = []
     seen = 0
     for count, query in known:
-        if count >= most or (rare and seen + count > RANKED):
+        if seen + count > RANKED:
             break
         rare.append(query)
         seen += count
     return " | ".join(rare) if rare else " & ".join(query for _, query in known)
 
 
-def _rarity(count: int, total: int, most: int) -> float:
-    """How much a word tells, as BM25 has it. One that was not counted to the end is taken to be in a fifth of all."""
-    if count >= most:
-        count = max(count, total // 5)
+def _rarity(count: int, total: int) -> float:
+    """How much a word tells, as BM25 has it."""
     total = max(total, count)
     return math.log(1 + (total - count + 0.5) / (count + 0.5))
 

@@ -357,7 +357,7 @@ def _spec(model: ChatModel):
     return ModelSpecification(uuid.uuid4(), model.pk, "local", "local", local_embeddings.MODEL)
 
 
-def test_a_fault_quotes_no_key(embedding_base, workspace):
+def test_a_fault_quotes_no_key(embedding_base, one_thread):
     from agents.editing import save
 
     base = embedding_base("error-401")
