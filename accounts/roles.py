@@ -17,13 +17,13 @@ class Role(models.TextChoices):
 
 
 # `<verb>:<resource>`. `read:all-*` widens `read:*` from the caller's own objects to the whole workspace's.
-CONFIGURATION = ("agent", "model", "tool", "workflow", "mcp-server")
+CONFIGURATION = ("agent", "model", "tool", "workflow", "mcp-server", "knowledge")
 READ_CONFIGURATION = frozenset(f"read:{resource}" for resource in CONFIGURATION)
 WRITE_CONFIGURATION = frozenset(
     f"{verb}:{resource}"
     for verb in ("write", "delete", "test")
     for resource in CONFIGURATION
-    if (verb, resource) not in {("test", "agent"), ("test", "workflow")}
+    if (verb, resource) not in {("test", "agent"), ("test", "workflow"), ("test", "knowledge")}
 ) | {"publish:workflow"}
 OWN_WORK = frozenset(
     {
@@ -52,7 +52,7 @@ permissions_by_role: dict[Role, frozenset[str]] = {
     | QUEUE | WEBHOOKS | MONEY | {"write:price", "write:workspace", "write:mcp-command", "read:history"},
     Role.OPERATOR: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS
     | QUEUE | WEBHOOKS | {"read:member", "read:usage", "read:price", "read:history"},
-    Role.USER: frozenset({"read:agent", "read:workflow"}) | OWN_WORK | OWN_KEYS,
+    Role.USER: frozenset({"read:agent", "read:workflow", "read:knowledge"}) | OWN_WORK | OWN_KEYS,
     Role.VIEWER: READ_CONFIGURATION | READ_OF_ALL_USERS | OWN_KEYS
     | {"read:run", "read:session", "read:approval", "read:queue"},
     Role.AUDITOR: MONEY | OWN_KEYS | {"read:history"},

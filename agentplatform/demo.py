@@ -20,6 +20,7 @@ from django.db import transaction
 from accounts.models import Membership, User, Workspace
 from accounts.roles import Role
 from agentplatform.lib.files import write_private
+from agents.examples import handbook
 from agents.examples import workflows as example_workflows
 from agents.examples.trade import assistant as trade
 from agents.models import Agent, ChatModel, Configuration, Tool, Version
@@ -61,6 +62,7 @@ class DemoAgent:
     description: str
     system_prompt: str
     tools: tuple[str, ...] = ()
+    knowledge: tuple[str, ...] = ()
     is_default: bool = False
 
 
@@ -100,6 +102,7 @@ AGENTS = (
         ("ask_mathematician",),
     ),
     DemoAgent(trade.NAME, trade.DESCRIPTION, trade.SYSTEM_PROMPT, trade.TOOLS),
+    DemoAgent(handbook.NAME, handbook.DESCRIPTION, handbook.SYSTEM_PROMPT, knowledge=(handbook.BASE,)),
 )
 
 
@@ -156,6 +159,7 @@ def _create_configuration(workspace: Workspace) -> None:
         model="scripted",
     )
     _record([model])
+    handbook.create(workspace)
     agents = {wanted.name: _create_agent(wanted, workspace, model) for wanted in AGENTS}
     tools = {wanted.name: _create_tool(wanted, workspace, agents) for wanted in TOOLS}
     _record(tools.values())
@@ -186,6 +190,7 @@ def _create_agent(wanted: DemoAgent, workspace: Workspace, model: ChatModel) -> 
         name=wanted.name,
         description=wanted.description,
         system_prompt=wanted.system_prompt,
+        knowledge=list(wanted.knowledge),
         is_default=wanted.is_default,
         tags=["demo"],
     )

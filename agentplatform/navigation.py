@@ -31,6 +31,7 @@ entry_by_model = {
     "runs.worker": (gettext_lazy("Workers"), "memory"),
     "agents.agent": (gettext_lazy("Agents"), "smart_toy"),
     "agents.workflow": (gettext_lazy("Workflows"), "account_tree"),
+    "agents.knowledgebase": (gettext_lazy("Knowledge bases"), "library_books"),
     "agents.chatmodel": (gettext_lazy("Models"), "neurology"),
     "agents.tool": (gettext_lazy("Tools"), "build"),
     "agents.mcpserver": (gettext_lazy("MCP servers"), "lan"),

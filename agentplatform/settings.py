@@ -238,6 +238,7 @@ SPECTACULAR_SETTINGS = {
     # Fields of one name with different choices.
     "ENUM_NAME_OVERRIDES": {
         "ApprovalDefaultEnum": "agents.models.Tool.ApprovalDefault",
+        "DocumentStatusEnum": "agents.models.Document.Status",
         "RoleEnum": "accounts.roles.Role",
         "StatusEnum": "runs.models.Status",
         "StateMessageRoleEnum": "runs.api.modification_serializers.STATE_ROLES",
@@ -248,8 +249,11 @@ MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", default=2_500_000)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BYTES
 ATTACHMENT_MAX_SIZE = env.int("ATTACHMENT_MAX_SIZE", default=10_000_000)
 ATTACHMENT_SESSION_SIZE = env.int("ATTACHMENT_SESSION_SIZE", default=100_000_000)
-# Routes whose bodies may be larger: a file, and what its form adds.
-LARGER_BODIES = {r"POST /api/v1/sessions/[^/]+/attachments": ATTACHMENT_MAX_SIZE + 65_536}
+# Routes whose bodies may be larger, because they bring a file, and the setting that limits it.
+LARGER_BODIES = {
+    r"POST /api/v1/sessions/[^/]+/attachments": "ATTACHMENT_MAX_SIZE",
+    r"POST /api/v1/knowledge-bases/[^/]+/documents": "DOCUMENT_MAX_SIZE",
+}
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
 # Browsers
@@ -345,6 +349,12 @@ GOOGLE_API_KEY = env.str("GOOGLE_API_KEY", default="")
 OUTBOUND_ALLOWED_HOSTS = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
 MCP_ALLOWED_COMMANDS = env.list("MCP_ALLOWED_COMMANDS", default=[])
 MCP_IDLE_SECONDS = env.int("MCP_IDLE_SECONDS", default=300)
+
+# Knowledge bases: what a document may be, and what reading one may take
+DOCUMENT_MAX_SIZE = env.int("DOCUMENT_MAX_SIZE", default=20_000_000)
+DOCUMENTS_PER_BASE = env.int("DOCUMENTS_PER_BASE", default=10_000)
+DOCUMENT_PARSE_SECONDS = env.int("DOCUMENT_PARSE_SECONDS", default=120)
+DOCUMENT_PARSE_MEMORY = env.int("DOCUMENT_PARSE_MEMORY", default=1_000_000_000)
 
 # The worker
 WORKSPACE_CONCURRENCY = env.int("WORKSPACE_CONCURRENCY", default=0)

@@ -17,9 +17,10 @@ from agentplatform.lib.errors import PlatformError
 from agents import editing, trials, versions
 from agents.admin_base import ConfigurationAdmin
 from agents.admin_forms import AgentForm, ChatModelForm, ToolForm
+from agents.admin_knowledge import KnowledgeBaseAdmin
 from agents.admin_mcp import McpServerAdmin
 from agents.mcp.rules import permissions_to_restore
-from agents.models import Agent, ChatModel, Fallback, McpServer, Tool, Version
+from agents.models import Agent, ChatModel, Fallback, KnowledgeBase, McpServer, Tool, Version
 from agents.snapshots import without_secret_ids
 
 MOST_TRIALS = 5
@@ -40,6 +41,7 @@ class ChatModelAdmin(ConfigurationAdmin):
     list_display = [
         "name",
         "provider",
+        "purpose",
         "model",
         "enabled",
         "key",
@@ -47,14 +49,17 @@ class ChatModelAdmin(ConfigurationAdmin):
         "workspace",
         "updated_at",
     ]
-    list_filter = ["provider", "enabled", "workspace"]
+    list_filter = ["provider", "purpose", "enabled", "workspace"]
     list_select_related = ["workspace", "version", "secret"]
     readonly_fields = ["key", *ConfigurationAdmin.readonly_fields]
     inlines = [FallbackInline]
     actions = ["try_out"]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "seen"]}),
-        (_("Endpoint"), {"fields": ["provider", "model", "base_url", "key", "api_key", "remove_api_key"]}),
+        (
+            _("Endpoint"),
+            {"fields": ["provider", "purpose", "model", "base_url", "key", "api_key", "remove_api_key"]},
+        ),
         (_("Defaults"), {"fields": ["parameters", "inputs"]}),
         (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
     ]
@@ -94,7 +99,7 @@ class ToolAdmin(ConfigurationAdmin):
         "updated_at",
     ]
     list_filter = ["tool_kind", "requires_approval", "enabled", "workspace"]
-    autocomplete_fields = ["agent", "mcp_server"]
+    autocomplete_fields = ["agent", "mcp_server", "knowledge_base"]
     readonly_fields = ["headers", *ConfigurationAdmin.readonly_fields]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "tool_kind", "seen"]}),
@@ -102,6 +107,7 @@ class ToolAdmin(ConfigurationAdmin):
         (_("HTTP request"), {"fields": ["request", "headers", "new_secret_headers"]}),
         (_("Agent"), {"fields": ["agent"]}),
         (_("MCP server"), {"fields": ["mcp_server", "mcp_tool"]}),
+        (_("Knowledge base"), {"fields": ["knowledge_base"]}),
         (_("Call"), {"fields": ["arguments_schema", "timeout_seconds", "idempotent"]}),
         (_("Approval"), {"fields": ["requires_approval", "approval_timeout_seconds", "approval_default"]}),
         (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
@@ -137,7 +143,7 @@ class AgentAdmin(ConfigurationAdmin):
     autocomplete_fields = ["model", "summary_model", "tools"]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "is_default", "tags", "seen"]}),
-        (_("Behaviour"), {"fields": ["model", "system_prompt", "tools"]}),
+        (_("Behaviour"), {"fields": ["model", "system_prompt", "tools", "knowledge"]}),
         (
             _("Memory"),
             {
@@ -169,6 +175,7 @@ class AgentAdmin(ConfigurationAdmin):
 
 
 admin.site.register(McpServer, McpServerAdmin)
+admin.site.register(KnowledgeBase, KnowledgeBaseAdmin)
 
 
 @admin.register(Version)

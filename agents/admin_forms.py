@@ -132,7 +132,18 @@ class ChatModelForm(ConfigurationForm):
 
     class Meta:
         model = ChatModel
-        fields = ["name", "description", "enabled", "provider", "model", "base_url", "parameters", "inputs"]
+        fields = [
+            "name",
+            "description",
+            "enabled",
+            "provider",
+            "purpose",
+            "model",
+            "base_url",
+            "parameters",
+            "inputs",
+        ]
+        help_texts = {"purpose": "What it is asked for. It cannot be changed later."}
 
     def clean_parameters(self) -> Any:
         return self.cleaned_data["parameters"] or {}
@@ -140,7 +151,10 @@ class ChatModelForm(ConfigurationForm):
     def check(self, cleaned: Cleaned) -> None:
         provider, base_url = cleaned["provider"], cleaned["base_url"]
         gets_key = bool(cleaned["api_key"] or cleaned["remove_api_key"])
-        validation.check_model(provider, base_url, cleaned["parameters"])
+        validation.check_purpose_kept(self._stored(), cleaned["purpose"])
+        validation.check_model(
+            provider, base_url, cleaned["parameters"], cleaned["purpose"], cleaned["model"]
+        )
         validation.check_secret_value("api_key", cleaned["api_key"])
         validation.check_endpoint_kept(self._stored(), provider, base_url, gets_key=gets_key)
 
@@ -176,6 +190,7 @@ class ToolForm(ConfigurationForm):
             "agent",
             "mcp_server",
             "mcp_tool",
+            "knowledge_base",
             "arguments_schema",
             "timeout_seconds",
             "idempotent",
@@ -187,6 +202,7 @@ class ToolForm(ConfigurationForm):
             "agent": "Kind Agent: whom the tool asks.",
             "mcp_server": "Kind MCP: whose tool it is. Discovering the server makes such tools.",
             "mcp_tool": "Kind MCP: the tool's name at its server.",
+            "knowledge_base": "Kind Knowledge: which base the tool searches.",
             "arguments_schema": "JSON Schema. Kind Function: its own, if left empty. Kind Agent: always one message.",
             "timeout_seconds": "Of one call. Without effect on kind Agent: its runs have limits of their own.",
             "idempotent": "May be called again after a crash.",
@@ -226,10 +242,27 @@ class ToolForm(ConfigurationForm):
             agent=cleaned["agent"],
             mcp_server=cleaned["mcp_server"],
             mcp_tool=cleaned["mcp_tool"],
+            knowledge_base=cleaned["knowledge_base"],
         )
         tool_rules.check_tool(parts, stored)
         tool_rules.check_headers_kept(stored, cleaned["request"], kept)
-        cleaned["description"] = tool_rules.described(cleaned["description"], cleaned["agent"])
+        cleaned["description"] = tool_rules.described(
+            cleaned["description"], cleaned["agent"] or cleaned["knowledge_base"]
+        )
+
+
+class NamesField(forms.CharField):
+    """A list of names, written with commas between them."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return ", ".join(value) if isinstance(value, list) else value
+
+    def to_python(self, value: Any) -> list[str]:  # type: ignore[override]
+        parts = value if isinstance(value, list) else (value or "").split(",")
+        return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+    def run_validators(self, value: Any) -> None:
+        """Whether there are such bases is the rules' to say."""
 
 
 class AgentForm(ConfigurationForm):
@@ -300,6 +333,12 @@ class AgentForm(ConfigurationForm):
         help_text="Separated by commas.",
     )
 
+    knowledge = NamesField(
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="Names of knowledge bases that the agent searches, separated by commas.",
+    )
+
     class Meta:
         model = Agent
         fields = [
@@ -309,6 +348,7 @@ class AgentForm(ConfigurationForm):
             "model",
             "system_prompt",
             "tools",
+            "knowledge",
             "tags",
             "is_default",
             "summary_model",
@@ -329,7 +369,11 @@ class AgentForm(ConfigurationForm):
         validation.check_bounds({name: value for name, value in limits.items() if value is not None})
         memory = _memory_of(cleaned)
         validation.check_memory(memory)
-        tool_rules.check_agent_tools(self.instance, list(cleaned["tools"]), memory)
+        tools = list(cleaned["tools"])
+        tool_rules.check_agent_tools(self.instance, tools, memory)
+        validation.check_chats("model", [cleaned["model"]])
+        workspace = cleaned.get("workspace") or self.instance.workspace
+        tool_rules.check_knowledge(cleaned["knowledge"], workspace.pk, tools)
 
     def clean(self) -> Cleaned:
         cleaned = super().clean()

@@ -24,6 +24,7 @@ from agents.caller_tools import CallerTools
 from agents.providers.base import make
 from agents.specification import AgentSpecification, ModelSpecification, ToolSpecification
 from agents.tools.call import arguments_schema, call, call_key
+from agents.tools.knowledge import CITING
 
 Secrets = Mapping[uuid.UUID, str]
 
@@ -78,7 +79,7 @@ def compile_agent(
     graph = create_agent(
         models[0].chat,
         tools=[_tool(tool, secrets) for tool in specification.tools],
-        system_prompt=specification.system_prompt or None,
+        system_prompt=_system_prompt(specification) or None,
         middleware=[*shortening, *middleware, *callers],
         checkpointer=checkpointer,
         context_schema=context_schema,
@@ -111,6 +112,12 @@ def _shortening(
             summarizer=summarizer,
         )
     ]
+
+
+def _system_prompt(specification: AgentSpecification) -> str:
+    """The agent's own; one that searches knowledge bases is told how to cite."""
+    said = [specification.system_prompt, CITING if specification.has_knowledge else ""]
+    return "\n\n".join(part for part in said if part)
 
 
 def make_chat(model: ModelSpecification, secrets: Secrets) -> BaseChatModel:

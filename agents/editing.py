@@ -140,6 +140,8 @@ def users_of(instance: Configuration) -> list[str]:
         users += [
             f"model {name}" for name in instance.fallback_of.order_by("name").values_list("name", flat=True)
         ]
+        bases = instance.knowledge_bases.order_by("name")
+        users += [f"knowledge base {name}" for name in bases.values_list("name", flat=True)]
     if isinstance(instance, Agent):
         users += [
             f"tool {name}" for name in instance.tools_of.order_by("name").values_list("name", flat=True)

@@ -1,13 +1,14 @@
 """The JSON of a model, a tool or an agent that its versions hold, and the way back from it to the rows.
 
-model  {name, description, enabled, provider, model, base_url, api_key: {secret, hint} | null, parameters{}, inputs[],
+model  {name, description, enabled, provider, purpose, model, base_url, api_key: {secret, hint} | null, parameters{},
+        inputs[],
         fallbacks[names], fallback_ids[]}
 tool   {name, description, enabled, kind, function, request{}, secret_headers{header: {secret, hint}},
         arguments_schema{}, timeout_seconds, idempotent, requires_approval, approval_timeout_seconds | null,
         approval_default, agent: name | null, agent_id | null, mcp_server: name | null, mcp_server_id | null,
-        mcp_tool}
+        mcp_tool, knowledge_base: name | null, knowledge_base_id | null}
 agent  {name, description, enabled, model, model_id, system_prompt, tools[names], tool_ids[], memory{},
-        knowledge[], config{}, tags[], summary_model?: name, summary_model_id?}
+        knowledge[names], knowledge_ids[], config{}, tags[], summary_model?: name, summary_model_id?}
 mcp-server  {name, description, enabled, transport, command, arguments[], environment{}, url, headers{},
         secret_values{name: {secret, hint}}, timeout_seconds}
 workflow  {name, description, enabled, tags[], document{input, state, nodes[], edges[]}, source}
@@ -24,7 +25,18 @@ from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from agentplatform.lib.errors import InvalidConfig
-from agents.models import Agent, ChatModel, Configuration, Fallback, Kind, McpServer, Secret, Tool, Workflow
+from agents.models import (
+    Agent,
+    ChatModel,
+    Configuration,
+    Fallback,
+    Kind,
+    KnowledgeBase,
+    McpServer,
+    Secret,
+    Tool,
+    Workflow,
+)
 
 Definition = dict[str, Any]
 
@@ -47,6 +59,7 @@ def _model_definition(model: ChatModel) -> Definition:
     ]
     return {
         "provider": model.provider,
+        "purpose": model.purpose,
         "model": model.model,
         "base_url": model.base_url,
         "api_key": reference(model.secret) if model.secret else None,
@@ -64,6 +77,8 @@ def _tool_definition(tool: Tool) -> Definition:
         "agent_id": str(tool.agent_id) if tool.agent_id else None,
         "mcp_server": tool.mcp_server.name if tool.mcp_server else None,
         "mcp_server_id": str(tool.mcp_server_id) if tool.mcp_server_id else None,
+        "knowledge_base": tool.knowledge_base.name if tool.knowledge_base else None,
+        "knowledge_base_id": str(tool.knowledge_base_id) if tool.knowledge_base_id else None,
     } | {name: getattr(tool, name) for name in TOOL_FIELDS}
 
 
@@ -74,6 +89,7 @@ def _agent_definition(agent: Agent) -> Definition:
         "model_id": str(agent.model_id),
         "tools": [name for _, name in tools],
         "tool_ids": [str(key) for key, _ in tools],
+        "knowledge_ids": _knowledge_ids(agent),
     } | {name: getattr(agent, name) for name in AGENT_FIELDS}
     # Only where there is one: agents that have none keep the hash of their versions.
     if agent.summary_model:
@@ -81,10 +97,22 @@ def _agent_definition(agent: Agent) -> Definition:
     return data
 
 
+def _knowledge_ids(agent: Agent) -> list[str]:
+    """In the order of the names. One that has been deleted a moment ago is told of."""
+    if not agent.knowledge:
+        return []
+    rows = KnowledgeBase.objects.filter(workspace_id=agent.workspace_id, name__in=agent.knowledge)
+    ids = dict(rows.values_list("name", "id"))
+    if gone := [name for name in agent.knowledge if name not in ids]:
+        raise InvalidConfig({"knowledge": f"There is no knowledge base {gone[0]!r}."})
+    return [str(ids[name]) for name in agent.knowledge]
+
+
 def _apply_model(model: ChatModel, data: Definition) -> None:
     for name in ("provider", "model", "base_url", "parameters"):
         setattr(model, name, data[name])
     model.inputs = data.get("inputs", [])
+    model.purpose = data.get("purpose", ChatModel.Purpose.CHAT)
     model.secret_id = uuid.UUID(data["api_key"]["secret"]) if data["api_key"] else None
     model.save()
     set_fallbacks(model, _parts(ChatModel, model, "fallbacks", data["fallback_ids"], data["fallbacks"]))
@@ -96,6 +124,7 @@ def _apply_tool(tool: Tool, data: Definition) -> None:
         setattr(tool, name, data.get(name, getattr(new, name)))
     tool.agent = cast("Agent | None", _part(Agent, tool, "agent", data))
     tool.mcp_server = cast("McpServer | None", _part(McpServer, tool, "mcp_server", data))
+    tool.knowledge_base = _base(tool, data)
     tool.save()
 
 
@@ -108,14 +137,38 @@ def _part(
     return part
 
 
+def _base(tool: Tool, data: Definition) -> KnowledgeBase | None:
+    if not (key := data.get("knowledge_base_id")):
+        return None
+    found = KnowledgeBase.objects.filter(workspace_id=tool.workspace_id, pk=key).first()
+    if found is None:
+        raise InvalidConfig({"knowledge_base": _gone(data["knowledge_base"])})
+    return found
+
+
 def _apply_agent(agent: Agent, data: Definition) -> None:
     for name in AGENT_FIELDS:
         setattr(agent, name, data[name])
+    agent.knowledge = _names_now(agent, data)
     [model] = _parts(ChatModel, agent, "model", [data["model_id"]], [data["model"]])
     agent.model = cast(ChatModel, model)
     agent.summary_model = cast("ChatModel | None", _part(ChatModel, agent, "summary_model", data))
     agent.save()
     agent.tools.set(cast("list[Tool]", _parts(Tool, agent, "tools", data["tool_ids"], data["tools"])))
+
+
+def _names_now(agent: Agent, data: Definition) -> list[str]:
+    """The present names of the knowledge bases that a version has named."""
+    ids = data.get("knowledge_ids", [])
+    rows = KnowledgeBase.objects.filter(workspace_id=agent.workspace_id, pk__in=ids)
+    names = {str(key): name for key, name in rows.values_list("id", "name")}
+    if gone := [name for key, name in zip(ids, data["knowledge"], strict=True) if key not in names]:
+        raise InvalidConfig({"knowledge": _gone(", ".join(gone))})
+    return [names[key] for key in ids]
+
+
+def _gone(names: str) -> str:
+    return f"{names}: deleted since, so this version cannot be restored as it was."
 
 
 def _mcp_server_definition(server: McpServer) -> Definition:
@@ -171,9 +224,7 @@ def _parts(
         [uuid.UUID(key) for key in ids]
     )
     if gone := [name for key, name in zip(ids, names, strict=True) if uuid.UUID(key) not in rows]:
-        raise InvalidConfig(
-            {field: f"{', '.join(gone)}: deleted since, so this version cannot be restored as it was."}
-        )
+        raise InvalidConfig({field: _gone(", ".join(gone))})
     return [rows[uuid.UUID(key)] for key in ids]
 
 

@@ -19,6 +19,8 @@ from agents.models import Kind, Secret, Tool, Version
 from agents.tools import functions
 
 DEFAULT_MAX_STEPS = 25
+SEARCH_KNOWLEDGE = "search_knowledge"
+"""The tool of every agent that has knowledge bases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class AgentConfig:
 
 @dataclass(frozen=True, slots=True)
 class ModelSpecification:
-    """A chat model as it stood in one version. `secret` is the id of its key; None: the platform's."""
+    """A model as it stood in one version. `secret` is the id of its key; None: the platform's."""
 
     version_id: uuid.UUID
     id: uuid.UUID
@@ -57,6 +59,15 @@ class ModelSpecification:
     timeout: float = 30.0
     inputs: tuple[str, ...] = ()
     """What it takes beside text: `image`, `file`."""
+    purpose: str = "chat"
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """Knowledge bases that a tool searches: ids, as of the agent's or the tool's version; their names go along."""
+
+    workspace_id: uuid.UUID
+    bases: tuple[tuple[uuid.UUID, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +114,8 @@ class ToolSpecification:
     """Kind `mcp`: whose tool it is."""
     mcp_tool: str = ""
     """Kind `mcp`: its name there."""
+    knowledge: Knowledge | None = None
+    """Kind `knowledge`: what it searches."""
 
     @property
     def secret_ids(self) -> frozenset[uuid.UUID]:
@@ -170,6 +183,11 @@ class AgentSpecification:
         """Whether it waits for runs of other agents."""
         return any(tool.agent for tool in self.tools)
 
+    @property
+    def has_knowledge(self) -> bool:
+        """Whether it searches knowledge bases, and is to cite what it finds."""
+        return any(tool.knowledge for tool in self.tools)
+
     def tool(self, name: str) -> ToolSpecification | None:
         """The tool of this name; None where the agent has none."""
         return next((tool for tool in self.tools if tool.name == name), None)
@@ -231,7 +249,10 @@ def parse_agent(
         memory_window=memory.get("window"),
         model=parse_model(model, limits, chosen),
         fallbacks=tuple(parse_model(fallback, limits, chosen) for fallback in fallbacks if fallback),
-        tools=tuple(parse_tool(tool, _server_of(tool, by_object)) for tool in tools),
+        tools=(
+            *(parse_tool(tool, _server_of(tool, by_object)) for tool in tools),
+            *_knowledge_tools(version),
+        ),
         bindings=parse_bindings(bound),
         summarize=_summarizing(data, by_object, limits),
         long_term=memory.get("long_term", {}).get("scope", ""),
@@ -295,7 +316,28 @@ def parse_model(
         parameters={**data["parameters"], **limits.model_parameters, **(chosen or {})},
         timeout=limits.timeout,
         inputs=tuple(data.get("inputs", ())),
+        purpose=data.get("purpose", "chat"),
     )
+
+
+def _knowledge_tools(version: Version) -> list[ToolSpecification]:
+    """The tool that searches an agent's knowledge bases; none without any."""
+    ids = version.data.get("knowledge_ids", [])
+    if not ids:
+        return []
+    names = version.data["knowledge"]
+    bases = tuple((uuid.UUID(key), name) for key, name in zip(ids, names, strict=True))
+    return [
+        ToolSpecification(
+            version_id=version.pk,
+            id=version.object_id,
+            name=SEARCH_KNOWLEDGE,
+            description=f"Searches the knowledge of this agent: {', '.join(names)}.",
+            kind=Tool.ToolKind.KNOWLEDGE,
+            idempotent=True,
+            knowledge=Knowledge(version.workspace_id, bases),
+        )
+    ]
 
 
 def parse_tool(version: Version, server: Version | None = None) -> ToolSpecification:
@@ -317,13 +359,20 @@ def parse_tool(version: Version, server: Version | None = None) -> ToolSpecifica
         secret_headers={name: uuid.UUID(entry["secret"]) for name, entry in data["secret_headers"].items()},
         arguments_schema=data["arguments_schema"] or (own.schema if own else {}),
         timeout_seconds=data["timeout_seconds"],
-        idempotent=data["idempotent"] or (own is not None and own.idempotent),
+        idempotent=data["idempotent"]
+        or (own is not None and own.idempotent)
+        or data["kind"] == Tool.ToolKind.KNOWLEDGE,
         requires_approval=data["requires_approval"],
         approval_timeout_seconds=data.get("approval_timeout_seconds"),
         approval_default=data.get("approval_default", Tool.ApprovalDefault.REJECT),
         agent=uuid.UUID(agent_id) if agent_id else None,
         mcp_server=parse_mcp_server(server) if server else None,
         mcp_tool=data.get("mcp_tool", ""),
+        knowledge=Knowledge(
+            version.workspace_id, ((uuid.UUID(data["knowledge_base_id"]), data["knowledge_base"]),)
+        )
+        if data.get("knowledge_base_id")
+        else None,
     )
 
 

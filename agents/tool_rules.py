@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from agentplatform.lib.errors import Invalid
-from agents.models import Agent, McpServer, Tool
+from agents.models import Agent, KnowledgeBase, McpServer, Tool
+from agents.specification import SEARCH_KNOWLEDGE
 from agents.tools import functions
 from agents.tools.base import MOST_LEVELS, is_too_deep
-from agents.tools.schemas import MESSAGE_SCHEMA, schema_fault
+from agents.tools.schemas import MESSAGE_SCHEMA, QUERY_SCHEMA, schema_fault
 from agents.tools.templates import METHODS, fixed_authority, header_fault, placeholders
 from agents.validation import HEADER_VALUE, Faults, raise_faults, same_endpoint, url_fault
 
@@ -37,6 +39,7 @@ class ToolParts:
     agent: Agent | None
     mcp_server: McpServer | None = None
     mcp_tool: str = ""
+    knowledge_base: KnowledgeBase | None = None
 
 
 def check_tool(parts: ToolParts, stored: Tool | None = None) -> None:
@@ -79,9 +82,25 @@ def check_rename(tool: Tool, name: str) -> None:
         raise Invalid({"name": f"The agent {users[0].name!r} has {name} of its own (memory.long_term)."})
 
 
-def described(description: str, agent: Agent | None) -> str:
-    """A tool's description. One that asks an agent is described as that agent, if nothing else is said."""
-    return description or (agent.description if agent else "")
+def check_knowledge(names: Sequence[str], workspace_id: uuid.UUID, tools: Sequence[Tool]) -> None:
+    """The knowledge bases of an agent, by their names, beside its tools."""
+    rows = KnowledgeBase.objects.filter(workspace_id=workspace_id, name__in=list(names))
+    known = set(rows.values_list("name", flat=True))
+    if missing := [name for name in names if name not in known]:
+        raise Invalid({"knowledge": f"There is no knowledge base {missing[0]!r}."})
+    if names and any(tool.name == SEARCH_KNOWLEDGE for tool in tools):
+        raise Invalid(
+            {
+                "knowledge": f"The agent has a tool of the name {SEARCH_KNOWLEDGE!r}, which searches these. Rename it."
+            }
+        )
+
+
+def described(description: str, asked: Agent | KnowledgeBase | None) -> str:
+    """A tool's description. One that asks an agent, or searches a knowledge base, is described as that, if nothing else
+    is said.
+    """
+    return description or (asked.description if asked else "")
 
 
 def check_tool_name(name: str) -> None:
@@ -110,6 +129,7 @@ def _foreign_faults(parts: ToolParts) -> Faults:
         "agent": (Tool.ToolKind.AGENT, parts.agent),
         "mcp_server": (Tool.ToolKind.MCP, parts.mcp_server),
         "mcp_tool": (Tool.ToolKind.MCP, parts.mcp_tool),
+        "knowledge_base": (Tool.ToolKind.KNOWLEDGE, parts.knowledge_base),
     }
     return {
         field: f'Only tools of kind "{kind}" have this; leave it out.'
@@ -141,6 +161,15 @@ def _mcp_faults(parts: ToolParts) -> Faults:
         faults["mcp_server"] = "Give the name or the id of the MCP server whose tool it is."
     if not parts.mcp_tool:
         faults["mcp_tool"] = "Give the tool's name at its MCP server. Discovering the server shows them."
+    return faults
+
+
+def _knowledge_faults(parts: ToolParts) -> Faults:
+    faults: Faults = {}
+    if parts.knowledge_base is None:
+        faults["knowledge_base"] = "Give the name or the id of the knowledge base that it searches."
+    if parts.arguments_schema not in ({}, QUERY_SCHEMA):
+        faults["arguments_schema"] = "A knowledge base is always asked with one query; leave the schema out."
     return faults
 
 
@@ -207,4 +236,5 @@ _faults_by_kind: dict[str, Callable[[ToolParts], Faults]] = {
     Tool.ToolKind.HTTP: _http_faults,
     Tool.ToolKind.AGENT: _agent_faults,
     Tool.ToolKind.MCP: _mcp_faults,
+    Tool.ToolKind.KNOWLEDGE: _knowledge_faults,
 }

@@ -1,7 +1,6 @@
 """Trying a model or a tool out: one real call, its latency, and its result or classified error.
 
-A model's call costs money, and this room knows no ledger: the room that does registers a `Meter`, and no call
-is made without one.
+A model's call costs money, so `agents.metering` accounts for it.
 """
 
 from __future__ import annotations
@@ -10,17 +9,19 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import connection
 
 from accounts.actor import Actor
-from accounts.models import Workspace
 from agentplatform.lib.errors import InvalidConfig
+from agents.metering import PaidCall, Payer, Spent, open_call
 from agents.models import ChatModel, Configuration, Tool, Version
-from agents.providers.base import ChatModelClient, find, make
+from agents.providers.base import EMBEDDING, ChatModelClient, find, make
+from agents.providers.embeddings import embed
 from agents.providers.faults import ProviderFault, classify, redact
 from agents.specification import (
     ModelSpecification,
@@ -49,48 +50,26 @@ class Trial:
         return self.error is None
 
 
-@dataclass(frozen=True, slots=True)
-class PaidCall:
-    """A model call that is about to be made, and who makes it."""
-
-    actor: Actor
-    workspace: Workspace
-    model: ModelSpecification
-    prompt: str
-
-
-class Meter(Protocol):
-    """Accounts for a call: is called before it is made, and what it answers is called with how it went."""
-
-    def __call__(self, call: PaidCall) -> Callable[[Trial], None]: ...
-
-
-class _Unmetered:
-    def __call__(self, call: PaidCall) -> Callable[[Trial], None]:
-        raise RuntimeError("Nobody accounts for trials: register a meter with trials.account_with(meter).")
-
-
-_meter: Meter = _Unmetered()
-
-
-def account_with(meter: Meter) -> None:
-    """Registers what accounts for the calls of all trials."""
-    global _meter
-    _meter = meter
-
-
 def try_model(model: ChatModel, actor: Actor, prompt: str = PROMPT) -> Trial:
-    """Asks the model as it is now, for `actor`. The result has `content` and `usage`."""
+    """Asks the model as it is now, for `actor`. The result has `content` and `usage`; of one that embeds, the number of
+    `dimensions` and `usage`.
+    """
     spec = parse_model(_version(model), parse_config({}))
     secrets = secret_values(model.workspace_id, [spec.secret] if spec.secret else [])
     key = secrets[spec.secret] if spec.secret else find(spec.provider).own_key(spec.base_url)
-    try:
-        chat = make(spec, key)
-    except Exception as error:
-        return _failed(_safe(error, key), latency_ms=0.0)
-    settle = _meter(PaidCall(actor, model.workspace, spec, prompt))
-    trial = _timed(_ask, chat, key, prompt)
-    settle(trial)
+    attempt: Callable[[], Awaitable[dict[str, Any]]]
+    if spec.purpose == EMBEDDING:
+        attempt = partial(_embed, spec, key, prompt)
+    else:
+        try:
+            attempt = partial(_ask, make(spec, key), key, prompt)
+        except Exception as error:
+            return _failed(_safe(error, key), latency_ms=0.0)
+    payer = Payer(actor.user_id, actor.username, actor.api_key_id, actor.api_key_name)
+    settle = open_call(PaidCall(model.workspace_id, payer, spec, len(prompt)))
+    trial = _timed(attempt)
+    result = trial.result or {}
+    settle(Spent(trial.ok, result.get("usage", {}), len(result.get("content", ""))))
     return trial
 
 
@@ -114,6 +93,15 @@ async def _ask(chat: ChatModelClient, key: str, prompt: str) -> dict[str, Any]:
     except Exception as error:
         raise _safe(error, key) from error
     return {"content": redact(message.text, key), "usage": dict(message.usage_metadata or {})}
+
+
+async def _embed(spec: ModelSpecification, key: str, prompt: str) -> dict[str, Any]:
+    try:
+        async with asyncio.timeout(settings.AGENT_TIMEOUT_SECONDS):
+            embedded = await embed(spec, key, [prompt])
+    except Exception as error:
+        raise _safe(error, key) from error
+    return {"dimensions": len(embedded.vectors[0]), "usage": dict(embedded.usage)}
 
 
 def _safe(error: Exception, key: str) -> ProviderFault:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,7 +14,8 @@ from agentplatform.lib.addresses import OutboundRefused, check_url
 from agentplatform.lib.errors import Invalid
 from agentplatform.lib.ids import as_uuid
 from agents.models import ChatModel
-from agents.providers.base import find, own_endpoints, parameter_faults
+from agents.providers import local_embeddings
+from agents.providers.base import CHAT, find, own_endpoints, parameter_faults
 from agents.tools.base import MOST_LEVELS, is_too_deep
 
 HEADER_VALUE = re.compile(r"[^\x00-\x1f\x7f]*\Z")
@@ -67,19 +68,47 @@ def check_memory(memory: Mapping[str, Any]) -> None:
     raise_faults(faults)
 
 
-def check_model(provider: str, base_url: str, parameters: Mapping[str, Any]) -> None:
+def check_model(
+    provider: str, base_url: str, parameters: Mapping[str, Any], purpose: str = CHAT, model: str = ""
+) -> None:
     """A model's endpoint and default parameters."""
     faults: Faults = {}
+    if purpose not in find(provider).purposes:
+        kinds = " or ".join(find(provider).purposes)
+        raise Invalid({"purpose": f"The provider {provider!r} has models for: {kinds}."})
+    if provider == "local":
+        local_embeddings.check(model)
     if base_url and not find(provider).takes_url:
         faults["base_url"] = f"The provider {provider!r} has no endpoint; leave base_url empty."
     elif base_url and (fault := url_fault(base_url, own_endpoints())):
         faults["base_url"] = fault
     if is_too_deep(parameters):
         faults["parameters"] = f"The parameters are nested more than {MOST_LEVELS} levels deep."
-    elif found := parameter_faults(provider, parameters):
-        known = ", ".join(find(provider).parameters)
+    elif found := parameter_faults(provider, parameters, purpose):
+        known = ", ".join(find(provider).parameters_of(purpose)) or "none"
         faults["parameters"] = f"{'; '.join(found)}. The parameters of {provider!r} are: {known}."
     raise_faults(faults)
+
+
+def check_purpose_kept(model: ChatModel | None, purpose: str) -> None:
+    """Agents and knowledge bases rely on it."""
+    if model and model.purpose != purpose:
+        raise Invalid({"purpose": "A model keeps the purpose that it was made for. Make another one."})
+
+
+def check_chats(field: str, models: Sequence[ChatModel]) -> None:
+    """What an agent talks with."""
+    _check_purpose(field, models, ChatModel.Purpose.CHAT, "is for embeddings; name one that chats")
+
+
+def check_embeds(field: str, models: Sequence[ChatModel]) -> None:
+    """What a knowledge base is embedded with."""
+    _check_purpose(field, models, ChatModel.Purpose.EMBEDDING, "chats; name one whose purpose is embedding")
+
+
+def _check_purpose(field: str, models: Sequence[ChatModel], purpose: str, said: str) -> None:
+    if wrong := [model.name for model in models if model.purpose != purpose]:
+        raise Invalid({field: f"The model {wrong[0]!r} {said}."})
 
 
 def check_name(name: str) -> None:

@@ -9,4 +9,4 @@ class RunsConfig(AppConfig):
     name = "runs"
 
     def ready(self) -> None:
-        import_module("runs.trials")
+        import_module("runs.metering")

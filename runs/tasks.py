@@ -12,6 +12,7 @@ from agentplatform.lib import queue
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.housekeeping import chore, remove
 from agentplatform.lib.ids import first_uuid7_at
+from agents.knowledge import indexing
 from runs import lifecycle, live
 from runs.conversations import attachments
 from runs.history import retention
@@ -20,7 +21,7 @@ from runs.queueing import turns
 from runs.queueing.turns import EXECUTE, HAND_ON, QUEUE, TEND
 from runs.webhooks import outbox, sending
 
-QUEUES = [QUEUE, outbox.QUEUE]
+QUEUES = [QUEUE, outbox.QUEUE, indexing.QUEUE]
 # How long a message to a webhook, and what became of it, can be looked at.
 DELIVERIES_KEPT = timedelta(days=30)
 

@@ -19,7 +19,7 @@ from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.roles import Role
 from agentplatform.lib.ids import first_uuid7_at, uuid7
 from agentplatform.lib.secrets import new_token, token_hash
-from agents.models import Agent, ChatModel, McpServer, Tool, Workflow
+from agents.models import Agent, ChatModel, Chunk, Document, KnowledgeBase, McpServer, Tool, Workflow
 from agents.snapshots import set_fallbacks
 from agents.versions import record
 from agents.workflows.document import references_of
@@ -226,6 +226,53 @@ class McpToolFactory(ToolFactory):
     function = ""
     mcp_server = factory.SubFactory(McpServerFactory, workspace=factory.SelfAttribute("..workspace"))
     mcp_tool = "add"
+
+
+class KnowledgeBaseFactory(DjangoModelFactory):
+    """A knowledge base that is searched by words."""
+
+    class Meta:
+        model = KnowledgeBase
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    name = factory.Sequence(lambda number: f"base-{number}")
+
+
+class DocumentFactory(DjangoModelFactory):
+    """A document that is ready, with one chunk and no file."""
+
+    class Meta:
+        model = Document
+        skip_postgeneration_save = True
+
+    knowledge_base = factory.SubFactory(KnowledgeBaseFactory)
+    name = factory.Sequence(lambda number: f"document-{number}.md")
+    media_type = "text/markdown"
+    size = 40
+    sha256 = "0" * 64
+    stored_as = factory.LazyFunction(lambda: f"knowledge/tests/{uuid7().hex}")
+    status = Document.Status.READY
+    progress = 1
+    attempt = live_attempt = chunk_count = 1
+
+    @factory.post_generation
+    def text(self, create, extracted, **kwargs):
+        Chunk.objects.create(
+            document=self,
+            knowledge_base_id=self.knowledge_base_id,
+            attempt=1,
+            position=0,
+            text=extracted or "Everybody has 30 days of leave a year.",
+            hash=uuid7(),
+        )
+
+
+class KnowledgeToolFactory(ToolFactory):
+    """A tool that searches a knowledge base of its workspace."""
+
+    tool_kind = Tool.ToolKind.KNOWLEDGE
+    function = ""
+    knowledge_base = factory.SubFactory(KnowledgeBaseFactory, workspace=factory.SelfAttribute("..workspace"))
 
 
 # billing

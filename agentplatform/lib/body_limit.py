@@ -1,7 +1,8 @@
 """Keeps a body that is too large out while it comes in.
 
 Django's ASGI handler stores the whole body before any middleware or view runs. Here it gets at most `maximum`
-bytes of it, and a Content-Length that says how many came in; who sees that one is too large refuses the request
+bytes of it (a number, or one for each path), and a Content-Length that says how many came in; who sees that one is too
+large refuses the request
 (`agentplatform.middleware`), and answers it as any other.
 """
 
@@ -22,11 +23,24 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
-def largest_body(method: str, path: str) -> int:
-    """How many bytes the body of a request may have: `MAX_REQUEST_BYTES`, but on routes of `LARGER_BODIES`."""
+AROUND_A_FILE = 65_536
+"""Bytes that a form adds to its file."""
+
+
+def limit_of(method: str, path: str) -> tuple[int, str]:
+    """How many bytes the body of a request may have, and the setting that says it.
+
+    `MAX_REQUEST_BYTES`, but on routes of `LARGER_BODIES` what their setting allows a file.
+    """
     route = f"{method} {paths.canonical(path)}"
-    larger = (size for pattern, size in settings.LARGER_BODIES.items() if re.fullmatch(pattern, route))
-    return max(settings.MAX_REQUEST_BYTES, next(larger, 0))
+    names = (name for pattern, name in settings.LARGER_BODIES.items() if re.fullmatch(pattern, route))
+    files = [(getattr(settings, name) + AROUND_A_FILE, name) for name in names]
+    return max([(settings.MAX_REQUEST_BYTES, "MAX_REQUEST_BYTES"), *files])
+
+
+def largest_body(method: str, path: str) -> int:
+    """The bytes alone."""
+    return limit_of(method, path)[0]
 
 
 class BodyLimit:

@@ -88,7 +88,7 @@ AGENT = {
     "model": "fast",
     "tools": ["calculator", "get_order"],
     "memory": {"window": 50},
-    "knowledge": [],
+    "knowledge": ["handbook"],
     "system_prompt": "You help customers of a shop. Look an order up before you speak about it.",
     "config": {"max_steps": 10, "temperature": 0.2, "timeout": 30, "retries": 3},
     "tags": ["shop"],
@@ -143,4 +143,41 @@ VERSION = {
     "hash": "9b74c9897bac770ffc029102a200c5de3c5d1c9f4a2f1d3a6e3f5b8c7d9e0f1a",
     "created_at": "2026-11-21T10:30:00Z",
     "data": {"name": "shop-assistant", "model": "fast", "tools": ["calculator"]},
+}
+
+KNOWLEDGE_BASE = {
+    "name": "handbook",
+    "description": "What everybody who works here should know.",
+    "embedding_model": None,
+    "chunk_size": 1000,
+    "chunk_overlap": 150,
+}
+DOCUMENT = {
+    "id": "01993f1c-7b1e-7c3e-9d8a-6c1f5f0a2b44",
+    "name": "holidays.md",
+    "media_type": "text/markdown",
+    "size": 5210,
+    "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "status": "indexing",
+    "progress": 0.4,
+    "error": None,
+    "chunk_count": 0,
+    "created_at": "2026-11-01T09:30:00Z",
+    "updated_at": "2026-11-01T09:30:00Z",
+    "indexed_at": None,
+}
+FOUND_PASSAGES = {
+    "items": [
+        {
+            "knowledge_base": "handbook",
+            "document": "holidays.md",
+            "document_id": "01993f1c-7b1e-7c3e-9d8a-6c1f5f0a2b44",
+            "place": {"heading": "Holidays › Leave", "lines": [3, 9]},
+            "text": "Everybody has 30 days of leave a year.",
+            "score": 7.214,
+            "highlight": {"text": "Everybody has 30 days of leave a year.", "matches": [[17, 21], [25, 30]]},
+        }
+    ],
+    "total": 1,
+    "warning": None,
 }

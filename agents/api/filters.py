@@ -9,7 +9,7 @@ from django_filters import rest_framework as filters
 
 from agentplatform.lib.filtering import BooleanFilter
 from agentplatform.lib.ids import as_uuid
-from agents.models import Agent, ChatModel, McpServer, Tool, Workflow
+from agents.models import Agent, ChatModel, Document, McpServer, Tool, Workflow
 from agents.providers.base import registry
 
 
@@ -25,11 +25,12 @@ def related_to(name: str, label: str) -> filters.CharFilter:
 
 class ModelFilter(filters.FilterSet):
     provider = filters.ChoiceFilter(choices=[(name, name) for name in registry])
+    purpose = filters.ChoiceFilter(choices=ChatModel.Purpose.choices)
     enabled = BooleanFilter()
 
     class Meta:
         model = ChatModel
-        fields = ["provider", "enabled"]
+        fields = ["provider", "purpose", "enabled"]
 
 
 class ToolFilter(filters.FilterSet):
@@ -65,6 +66,14 @@ class AgentFilter(filters.FilterSet):
 
     def with_tag(self, queryset: QuerySet[Agent], _: str, value: str) -> QuerySet[Agent]:
         return queryset.filter(tags__contains=[value])
+
+
+class DocumentFilter(filters.FilterSet):
+    status = filters.ChoiceFilter(choices=Document.Status.choices)
+
+    class Meta:
+        model = Document
+        fields = ["status"]
 
 
 class WorkflowFilter(filters.FilterSet):

@@ -9,12 +9,23 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import F, Func, JSONField, OuterRef
+from django.db.models import Count, F, Func, JSONField, OuterRef, Subquery, Sum
+from django.db.models.functions import Coalesce
 
-from agents.models import Agent, ChatModel, Fallback, McpServer, Tool, Version, Workflow
+from agents.models import (
+    Agent,
+    ChatModel,
+    Document,
+    Fallback,
+    KnowledgeBase,
+    McpServer,
+    Tool,
+    Version,
+    Workflow,
+)
 from agents.snapshots import without_secret_ids
 from agents.tools import functions
-from agents.tools.schemas import MESSAGE_SCHEMA
+from agents.tools.schemas import MESSAGE_SCHEMA, QUERY_SCHEMA
 from agents.workflows.drafts import export
 
 Json = dict[str, Any]
@@ -29,7 +40,10 @@ models = ChatModel.objects.annotate(
     fallback_names=ArraySubquery(FALLBACKS.values("fallback__name")),
 )
 tools = Tool.objects.annotate(
-    version_number=VERSION_NUMBER, agent_name=F("agent__name"), server_name=F("mcp_server__name")
+    version_number=VERSION_NUMBER,
+    agent_name=F("agent__name"),
+    server_name=F("mcp_server__name"),
+    base_name=F("knowledge_base__name"),
 )
 agents = Agent.objects.annotate(
     version_number=VERSION_NUMBER,
@@ -49,6 +63,14 @@ mcp_servers = McpServer.objects.defer("discovered").annotate(
 )
 
 
+DOCUMENTS = Document.objects.filter(knowledge_base=OuterRef("pk")).order_by().values("knowledge_base")
+
+knowledge_bases = KnowledgeBase.objects.annotate(
+    model_name=F("embedding_model__name"),
+    document_count=Coalesce(Subquery(DOCUMENTS.annotate(found=Count("pk")).values("found")), 0),
+    chunk_count=Coalesce(Subquery(DOCUMENTS.annotate(found=Sum("chunk_count")).values("found")), 0),
+)
+
 workflows = Workflow.objects.select_related("version", "published").annotate(
     version_number=VERSION_NUMBER, published_number=F("published__number")
 )
@@ -58,6 +80,7 @@ def model_json(model: Any) -> Json:
     """A row of `models`."""
     return _common(model) | {
         "provider": model.provider,
+        "purpose": model.purpose,
         "model": model.model,
         "base_url": model.base_url,
         "api_key_hint": model.key_hint,
@@ -79,6 +102,7 @@ def tool_json(tool: Any) -> Json:
         "agent": tool.agent_name,
         "mcp_server": tool.server_name,
         "mcp_tool": tool.mcp_tool,
+        "knowledge_base": tool.base_name,
         "arguments_schema": tool.arguments_schema or _own_schema(tool, registered),
         "timeout_seconds": tool.timeout_seconds,
         "idempotent": tool.idempotent,
@@ -91,6 +115,8 @@ def tool_json(tool: Any) -> Json:
 def _own_schema(tool: Any, registered: functions.Function | None) -> Json:
     if tool.tool_kind == Tool.ToolKind.AGENT:
         return MESSAGE_SCHEMA
+    if tool.tool_kind == Tool.ToolKind.KNOWLEDGE:
+        return QUERY_SCHEMA
     return registered.schema if registered else {}
 
 
@@ -130,6 +156,39 @@ def mcp_server_json(server: Any) -> Json:
         "checked_at": server.checked_at,
         "server_info": server.server_info,
         "discovered": server.tool_names,
+    }
+
+
+def knowledge_base_json(base: Any) -> Json:
+    """A row of `knowledge_bases`."""
+    return {
+        "id": str(base.pk),
+        "name": base.name,
+        "description": base.description,
+        "embedding_model": base.model_name,
+        "chunk_size": base.chunk_size,
+        "chunk_overlap": base.chunk_overlap,
+        "document_count": base.document_count,
+        "chunk_count": base.chunk_count,
+        "created_at": base.created_at,
+        "updated_at": base.updated_at,
+    }
+
+
+def document_json(document: Document) -> Json:
+    return {
+        "id": str(document.pk),
+        "name": document.name,
+        "media_type": document.media_type,
+        "size": document.size,
+        "sha256": document.sha256,
+        "status": document.status,
+        "progress": document.progress,
+        "error": document.error or None,
+        "chunk_count": document.chunk_count,
+        "created_at": document.created_at,
+        "updated_at": document.updated_at,
+        "indexed_at": document.indexed_at,
     }
 
 

@@ -26,6 +26,7 @@ STAMPS = ("version", "created_at", "updated_at")
 MAX_FALLBACKS = 5
 MAX_TOOLS = 64
 MAX_TAGS = 20
+MAX_KNOWLEDGE = 10
 
 
 class ConfigurationSerializer(StrictModelSerializer):
@@ -69,6 +70,11 @@ class ChatModelSerializer(ConfigurationSerializer):
     provider = serializers.ChoiceField(
         choices=[(name, provider.label) for name, provider in registry.items()]
     )
+    purpose = serializers.ChoiceField(
+        choices=ChatModel.Purpose.choices,
+        default=ChatModel.Purpose.CHAT,
+        help_text="`chat`: for agents. `embedding`: for knowledge bases. It cannot be changed.",
+    )
     model = serializers.CharField(max_length=200, help_text="The provider's own id of the model.")
     base_url = serializers.URLField(
         default="",
@@ -110,6 +116,7 @@ class ChatModelSerializer(ConfigurationSerializer):
         fields = [
             *COMMON,
             "provider",
+            "purpose",
             "model",
             "base_url",
             "api_key",
@@ -132,11 +139,25 @@ class ChatModelSerializer(ConfigurationSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         provider, base_url = self.after(attrs, "provider", ""), self.after(attrs, "base_url", "")
-        validation.check_model(provider, base_url, self.after(attrs, "parameters", {}))
+        purpose = self.after(attrs, "purpose", ChatModel.Purpose.CHAT)
+        validation.check_purpose_kept(self.instance, purpose)
+        validation.check_model(
+            provider, base_url, self.after(attrs, "parameters", {}), purpose, self.after(attrs, "model", "")
+        )
+        self._check_fallbacks(purpose, attrs)
         validation.check_endpoint_kept(self.instance, provider, base_url, gets_key="api_key" in attrs)
         if attrs.get("api_key"):
             validation.check_secret_value("api_key", attrs["api_key"])
         return attrs
+
+    def _check_fallbacks(self, purpose: str, attrs: Mapping[str, Any]) -> None:
+        """Vectors of another model cannot be compared, so only models that chat stand in for one another."""
+        if fallbacks := attrs.get("fallbacks", []):
+            if purpose == ChatModel.Purpose.EMBEDDING:
+                raise serializers.ValidationError(
+                    {"fallbacks": "Nothing can stand in for an embedding model."}
+                )
+            validation.check_chats("fallbacks", fallbacks)
 
     def to_representation(self, instance: ChatModel) -> dict[str, Any]:
         return representations.model_json(instance)
@@ -150,7 +171,10 @@ class AgentSerializer(ConfigurationSerializer):
     )
     memory = MemoryPolicySerializer(default=dict)
     knowledge = serializers.ListField(
-        child=serializers.CharField(), default=list, help_text="Names of knowledge bases: none exist yet."
+        child=serializers.CharField(max_length=100),
+        default=list,
+        max_length=MAX_KNOWLEDGE,
+        help_text="Names of knowledge bases, which the agent searches with `search_knowledge`.",
     )
     system_prompt = serializers.CharField(
         default="", allow_blank=True, max_length=100_000, trim_whitespace=False
@@ -186,25 +210,31 @@ class AgentSerializer(ConfigurationSerializer):
             raise serializers.ValidationError(f"At most {MAX_TOOLS} tools.")
         return value
 
+    def validate_tags(self, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(value))
+
+    def validate_model(self, value: ChatModel) -> ChatModel:
+        validation.check_chats("model", [value])
+        return value
+
+    def validate_knowledge(self, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(value))
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if "memory" in attrs:
             memory = attrs["memory"]
             attrs["summary_model"] = memory.get("summarize", {}).pop("model", None)
             validation.check_memory(memory)
-        if "tools" in attrs or "memory" in attrs:
-            tools = attrs.get("tools", list(self.instance.tools.all()) if self.instance else [])
-            tool_rules.check_agent_tools(self.instance, tools, self.after(attrs, "memory", {}))
+        if attrs.keys() & {"tools", "memory", "knowledge"}:
+            self._check_tools(attrs)
         return attrs
 
-    def validate_tags(self, value: list[str]) -> list[str]:
-        return list(dict.fromkeys(value))
-
-    def validate_knowledge(self, value: list[str]) -> list[str]:
-        if value:
-            raise serializers.ValidationError(
-                "There is no knowledge base of that name; leave the list empty."
-            )
-        return value
+    def _check_tools(self, attrs: dict[str, Any]) -> None:
+        tools = (
+            attrs["tools"] if "tools" in attrs else list(self.instance.tools.all()) if self.instance else []
+        )
+        tool_rules.check_agent_tools(self.instance, tools, self.after(attrs, "memory", {}))
+        tool_rules.check_knowledge(self.after(attrs, "knowledge", []), self.actor.workspace_id, tools)
 
     def to_representation(self, instance: Agent) -> dict[str, Any]:
         return representations.agent_json(instance)

@@ -11,7 +11,7 @@ from agents import tool_rules, validation
 from agents.api import examples, representations
 from agents.api.fields import HttpRequestSerializer, ObjectField
 from agents.api.serializers import COMMON, STAMPS, ConfigurationSerializer
-from agents.models import Agent, McpServer, Tool
+from agents.models import Agent, KnowledgeBase, McpServer, Tool
 
 
 class ToolSerializer(ConfigurationSerializer):
@@ -52,10 +52,16 @@ class ToolSerializer(ConfigurationSerializer):
     mcp_tool = serializers.CharField(
         default="", allow_blank=True, max_length=200, help_text="Kind `mcp`: the tool's name at its server."
     )
+    knowledge_base = NamedRelatedField(
+        queryset=KnowledgeBase.objects.all(),
+        default=None,
+        allow_null=True,
+        help_text="Kind `knowledge`: name or id of the knowledge base that it searches.",
+    )
     arguments_schema = ObjectField(
         default=dict,
         help_text="JSON Schema (Draft 2020-12) of the arguments. Kind `function`: its own, if left out. Kind "
-        "`agent`: always one `message`.",
+        "`agent`: always one `message`. Kind `knowledge`: always one `query`.",
     )
     timeout_seconds = serializers.IntegerField(
         default=30,
@@ -94,6 +100,7 @@ class ToolSerializer(ConfigurationSerializer):
             "agent",
             "mcp_server",
             "mcp_tool",
+            "knowledge_base",
             "arguments_schema",
             "timeout_seconds",
             "idempotent",
@@ -127,10 +134,13 @@ class ToolSerializer(ConfigurationSerializer):
             agent=self.after(attrs, "agent", None),
             mcp_server=self.after(attrs, "mcp_server", None),
             mcp_tool=self.after(attrs, "mcp_tool", ""),
+            knowledge_base=self.after(attrs, "knowledge_base", None),
         )
         tool_rules.check_tool(parts, self.instance)
         tool_rules.check_headers_kept(self.instance, parts.request, kept)
-        description = tool_rules.described(self.after(attrs, "description", ""), parts.agent)
+        description = tool_rules.described(
+            self.after(attrs, "description", ""), parts.agent or parts.knowledge_base
+        )
         return {**attrs, "description": description}
 
     def to_representation(self, instance: Tool) -> dict[str, Any]:

@@ -1,5 +1,7 @@
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from agents.api.knowledge_views import DocumentViewSet, KnowledgeBaseViewSet
 from agents.api.mcp_views import McpServerViewSet
 from agents.api.views import AgentViewSet, ModelViewSet, ToolViewSet
 from agents.api.workflow_views import WorkflowViewSet
@@ -11,4 +13,12 @@ router.register("agents", AgentViewSet, basename="agent")
 router.register("workflows", WorkflowViewSet, basename="workflow")
 router.register("mcp-servers", McpServerViewSet, basename="mcp-server")
 
-urlpatterns = router.urls
+router.register("knowledge-bases", KnowledgeBaseViewSet, basename="knowledge-base")
+
+DOCUMENTS = "knowledge-bases/<str:pk>/documents"
+urlpatterns = [
+    *router.urls,
+    path(DOCUMENTS, DocumentViewSet.as_view({"get": "list", "post": "create"})),
+    path(f"{DOCUMENTS}/<str:document>", DocumentViewSet.as_view({"get": "retrieve", "delete": "destroy"})),
+    path(f"{DOCUMENTS}/<str:document>/reindex", DocumentViewSet.as_view({"post": "reindex"})),
+]

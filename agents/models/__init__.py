@@ -1,8 +1,9 @@
-"""What an agent is: models, tools, agents, workflows, MCP servers, their secrets, and the immutable versions of all."""
+"""What an agent is: models, tools, agents, workflows, MCP servers, knowledge bases, and versions of what has any."""
 
 from agents.models.agents import Agent
 from agents.models.chat_models import ChatModel, Fallback, Input
 from agents.models.configurations import Configuration, Kind, Secret, Version, name_validator
+from agents.models.knowledge import Chunk, ChunkVector, Document, KnowledgeBase
 from agents.models.mcp_servers import McpServer
 from agents.models.tools import Tool
 from agents.models.workflows import Workflow
@@ -10,10 +11,14 @@ from agents.models.workflows import Workflow
 __all__ = [
     "Agent",
     "ChatModel",
+    "Chunk",
+    "ChunkVector",
     "Configuration",
+    "Document",
     "Fallback",
     "Input",
     "Kind",
+    "KnowledgeBase",
     "McpServer",
     "Secret",
     "Tool",

@@ -1,4 +1,4 @@
-"""Chat models, and which stand in when one fails."""
+"""Models: those that chat, and which stand in when one fails; those that embed texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ class Input(models.TextChoices):
 
 
 class ChatModel(Configuration):
-    """A chat model at a provider's endpoint."""
+    """A model at a provider's endpoint. Its purpose is for life: agents chat with it, or documents are embedded."""
+
+    class Purpose(models.TextChoices):
+        CHAT = "chat", _("Chat")
+        EMBEDDING = "embedding", _("Embedding")
 
     kind = Kind.MODEL
     resource = "Model"
@@ -25,7 +29,15 @@ class ChatModel(Configuration):
     provider = models.CharField(
         _("provider"),
         max_length=32,
-        db_comment="A key of agents.providers.registry: openai, anthropic, google, demo",
+        db_comment="A key of agents.providers.registry: openai, anthropic, google, demo, local",
+    )
+    purpose = models.CharField(
+        _("purpose"),
+        max_length=16,
+        choices=Purpose.choices,
+        default=Purpose.CHAT,
+        db_default=Purpose.CHAT,
+        db_comment="What it is asked for",
     )
     model = models.CharField(_("model"), max_length=200, db_comment="The provider's id of the model")
     base_url = models.URLField(blank=True, max_length=500, db_comment="Empty: the provider's own")
@@ -52,7 +64,7 @@ class ChatModel(Configuration):
         verbose_name_plural = _("models")
         ordering = ["name"]
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="model_name_once")]
-        db_table_comment = "Chat models"
+        db_table_comment = "Models"
 
 
 class Fallback(models.Model):

@@ -7,6 +7,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from agents.models.configurations import Configuration, Kind
+from agents.models.knowledge import KnowledgeBase
 from agents.models.mcp_servers import McpServer
 
 
@@ -18,6 +19,7 @@ class Tool(Configuration):
         HTTP = "http", _("HTTP request")
         AGENT = "agent", _("Agent")
         MCP = "mcp", _("Tool of an MCP server")
+        KNOWLEDGE = "knowledge", _("Search in a knowledge base")
 
     class ApprovalDefault(models.TextChoices):
         REJECT = "reject", _("Reject")
@@ -85,6 +87,16 @@ class Tool(Configuration):
         default="",
         db_default="",
         db_comment="kind mcp: the tool's name at its server",
+    )
+
+    knowledge_base = models.ForeignKey(
+        KnowledgeBase,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="tools",
+        verbose_name=_("knowledge base"),
+        db_comment="kind knowledge: which it searches",
     )
 
     class Meta:

@@ -1,4 +1,4 @@
-"""The providers of chat models, and the one verb: make a model's client.
+"""The providers of models, and the one verb: make a chat model's client. `embeddings` has that of embedding models.
 
 A provider's module has `make(spec, api_key)` and is imported when its first model is made, because the
 vendors' packages take seconds to import. Nothing in here imports LangChain.
@@ -23,6 +23,7 @@ Schema = dict[str, Any]
 ChatModelClient = Any
 """A `langchain_core.language_models.BaseChatModel`; naming its type here would import it."""
 
+CHAT, EMBEDDING = "chat", "embedding"
 NUMBER: Schema = {"type": "number"}
 COUNT: Schema = {"type": "integer", "minimum": 1}
 TEMPERATURE: Schema = {"type": "number", "minimum": 0, "maximum": 2}
@@ -46,6 +47,19 @@ class Provider:
     needs_key: bool = False
     """Whether the provider's own endpoint refuses requests without a key."""
     takes_url: bool = True
+    chats: bool = True
+    embeddings: str = ""
+    """The module of its embedding models; empty: it has none."""
+    embedding_parameters: Mapping[str, Schema] = field(default_factory=dict)
+
+    @property
+    def purposes(self) -> list[str]:
+        """What its models can be for."""
+        return [*([CHAT] if self.chats else []), *([EMBEDDING] if self.embeddings else [])]
+
+    def parameters_of(self, purpose: str) -> Mapping[str, Schema]:
+        """The parameters that a model of this purpose may have."""
+        return self.parameters if purpose == CHAT else self.embedding_parameters
 
     def own_url(self) -> str:
         """The endpoint that the environment names, or "" for the vendor's own."""
@@ -75,6 +89,8 @@ registry: dict[str, Provider] = {
             "response_format": OBJECT,
             "extra_body": OBJECT,
         },
+        embeddings="agents.providers.openai_embeddings",
+        embedding_parameters={"dimensions": {"type": "integer", "minimum": 1, "maximum": 4000}},
     ),
     "anthropic": Provider(
         label="Anthropic",
@@ -102,6 +118,13 @@ registry: dict[str, Provider] = {
         takes_url=False,
         parameters=COMMON | {"delay_ms": {"type": "number", "minimum": 0, "maximum": 1000}},
     ),
+    "local": Provider(
+        label="On this machine (embeddings)",
+        module="",
+        takes_url=False,
+        chats=False,
+        embeddings="agents.providers.local_embeddings",
+    ),
 }
 
 
@@ -112,6 +135,8 @@ def make(spec: ModelSpecification, api_key: str = "") -> ChatModelClient:
     Raises InvalidConfig.
     """
     provider = find(spec.provider)
+    if not provider.chats or spec.purpose != CHAT:
+        raise InvalidConfig({"model": f"{spec.name!r} is an embedding model: it does not chat."})
     key = api_key or provider.own_key(spec.base_url)
     if provider.needs_key and not key and not spec.base_url:
         remedy = f"Set it, or {provider.key_setting} in the environment."
@@ -148,13 +173,13 @@ def find(name: str) -> Provider:
     return provider
 
 
-def parameter_faults(provider_name: str, parameters: Mapping[str, Any]) -> list[str]:
+def parameter_faults(provider_name: str, parameters: Mapping[str, Any], purpose: str = CHAT) -> list[str]:
     """What is wrong with a model's default parameters, in words; empty when nothing is."""
-    faults = _parameter_validator(provider_name).iter_errors(parameters)
+    faults = _parameter_validator(provider_name, purpose).iter_errors(parameters)
     return [f"{'.'.join(map(str, fault.path))}: {fault.message}".removeprefix(": ") for fault in faults]
 
 
 @functools.cache
-def _parameter_validator(provider_name: str) -> Draft202012Validator:
-    known = dict(find(provider_name).parameters)
+def _parameter_validator(provider_name: str, purpose: str) -> Draft202012Validator:
+    known = dict(find(provider_name).parameters_of(purpose))
     return Draft202012Validator({"type": "object", "properties": known, "additionalProperties": False})

@@ -22,6 +22,9 @@ ARITHMETIC = re.compile(r"(?:\d|\()[\d\s.()]*(?:(?:\*\*|[-+*/%^×÷])\s*-?[\d.()
 CONVERSION = re.compile(r"(-?\d+(?:\.\d+)?)\s*([a-zA-Z°]+)\s+(?:to|in|into)\s+([a-zA-Z°]+)\b")
 QUOTED = re.compile(r"`([^`]+)`")
 EXPLICIT = re.compile(r"^\s*call\s+(?P<name>[\w.-]+)\s+(?P<arguments>\{.*\})\s*$", re.M)
+PASSAGE = re.compile(
+    r'<passage n="(?P<n>\d+)" from="(?P<where>[^"]*)">\n(?P<text>.*?)\n</passage>', re.DOTALL
+)
 QUOTE_LIMIT = 600
 LISTING_LIMIT = 2_000
 
@@ -99,6 +102,10 @@ def _conversion(question: str) -> dict[str, Any] | None:
     return {"value": float(match[1]), "from_unit": match[2], "to_unit": match[3]} if match else None
 
 
+def _search(question: str) -> dict[str, Any] | None:
+    return {"query": question.strip()[:1000]} if question.strip() else None
+
+
 def _handed_over(question: str) -> dict[str, Any] | None:
     return {"message": question} if ARITHMETIC.search(question) else None
 
@@ -113,6 +120,7 @@ rules: dict[str, Callable[[str], dict[str, Any] | None]] = {
     "find_suppliers": demo_trade.suppliers,
     "trade_figures": demo_trade.figures,
     "company_background": demo_trade.background,
+    "search_knowledge": _search,
 }
 
 
@@ -152,11 +160,23 @@ def _json(text: str) -> Any:
 
 
 def _conclusion(results: Sequence[tuple[str, str]]) -> str:
+    if said := _cited(results):
+        return said
     if len(results) == 1:
         name, text = results[0]
         return f"I asked the tool {name}, and it answered: {_quoted(text)}"
     lines = [f"- {name}: {_quoted(text)}" for name, text in results]
     return "I asked several tools. They answered:\n" + "\n".join(lines)
+
+
+def _cited(results: Sequence[tuple[str, str]]) -> str:
+    """The best passages of a search, each with its number; empty: nothing else was asked, or nothing was found."""
+    if any(name != "search_knowledge" for name, _ in results):
+        return ""
+    passages = [match for _, text in results for match in PASSAGE.finditer(text)][:2]
+    return "\n\n".join(
+        f"{match['where']} says: “{_short(match['text'])}” [{match['n']}]" for match in passages
+    )
 
 
 def _quoted(text: str) -> str:

@@ -18,8 +18,9 @@ from agents.specification import ToolSpecification
 from agents.tools import functions
 from agents.tools.base import ToolFault, ToolResult, result_of
 from agents.tools.http import call_http
+from agents.tools.knowledge import search_knowledge
 from agents.tools.mcp import call_mcp
-from agents.tools.schemas import MESSAGE_SCHEMA, check_arguments
+from agents.tools.schemas import MESSAGE_SCHEMA, QUERY_SCHEMA, check_arguments
 
 logger = logging.getLogger(__name__)
 Secrets = Mapping[uuid.UUID, str]
@@ -57,6 +58,8 @@ def arguments_schema(spec: ToolSpecification) -> Mapping[str, Any]:
     """The JSON Schema of the tool's arguments; one without any where the tool says nothing."""
     if spec.kind == Tool.ToolKind.AGENT:
         return MESSAGE_SCHEMA
+    if spec.kind == Tool.ToolKind.KNOWLEDGE:
+        return QUERY_SCHEMA
     return spec.arguments_schema or {"type": "object", "properties": {}}
 
 
@@ -82,4 +85,5 @@ callers: dict[str, Caller] = {
     Tool.ToolKind.FUNCTION: _call_function,
     Tool.ToolKind.HTTP: call_http,
     Tool.ToolKind.MCP: call_mcp,
+    Tool.ToolKind.KNOWLEDGE: search_knowledge,
 }

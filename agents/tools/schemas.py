@@ -30,6 +30,18 @@ MESSAGE_SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 """The arguments of every tool of kind `agent`."""
+QUERY_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "query": {
+            "type": "string",
+            "description": "What to find, as a question or as words, in the language of the documents.",
+        }
+    },
+    "required": ["query"],
+    "additionalProperties": False,
+}
+"""The arguments of every tool of kind `knowledge`."""
 
 
 def check_arguments(schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:

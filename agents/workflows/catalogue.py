@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from agents.models import Agent, ChatModel, Configuration, Tool, Workflow
 from agents.tools import functions
-from agents.tools.schemas import MESSAGE_SCHEMA
+from agents.tools.schemas import MESSAGE_SCHEMA, QUERY_SCHEMA
 from agents.workflows.checks import Entry
 from agents.workflows.document import input_schema
 
@@ -38,6 +38,8 @@ class WorkspaceCatalogue:
         return self._found.get((kind, name))
 
     def _read(self, kind: str, rows: QuerySet[Any]) -> None:
+        if kind == "model":
+            rows = rows.filter(purpose=ChatModel.Purpose.CHAT)
         if kind == "tool":
             rows = rows.select_related("agent", "mcp_server")
         for row in rows:
@@ -79,6 +81,8 @@ def _schema(row: Any) -> dict[str, Any] | None:
         return None
     if row.tool_kind == Tool.ToolKind.AGENT:
         return MESSAGE_SCHEMA
+    if row.tool_kind == Tool.ToolKind.KNOWLEDGE:
+        return QUERY_SCHEMA
     own = functions.registry.get(row.function)
     return row.arguments_schema or (own.schema if own else {})
 

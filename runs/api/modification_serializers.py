@@ -87,7 +87,9 @@ class ModificationsSerializer(StrictSerializer):
         required=False, allow_blank=True, trim_whitespace=False, max_length=MAX_PROMPT
     )
     model = NamedRelatedField(
-        queryset=ChatModel.objects.all(), required=False, help_text="Id or name. It is used as it is now."
+        queryset=ChatModel.objects.filter(purpose=ChatModel.Purpose.CHAT),
+        required=False,
+        help_text="Id or name. It is used as it is now.",
     )
     config = AgentConfigSerializer(required=False, help_text="Goes over the source's own.")
     state = serializers.DictField(

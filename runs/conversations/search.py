@@ -17,6 +17,7 @@ from django.db import connection
 
 from accounts.actor import Actor
 from agentplatform.lib.errors import Invalid
+from agentplatform.lib.words import CJK_RUN, WORD, pairs
 from runs.models import Message
 
 LONGEST_QUERY = 200
@@ -28,9 +29,6 @@ SNIPPET = 240
 """Characters."""
 INDEXED = 50_000
 """Characters of a message that are searched, as the migration says it."""
-CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
-_CJK_RUN = re.compile(f"[{CJK}]+")
-_WORD = re.compile(rf"[{CJK}]+|[^\W_]+", re.UNICODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,17 +86,17 @@ def terms(query: str) -> tuple[str, str]:
         raise Invalid({"q": "Say what is to be found."})
     if len(text) > LONGEST_QUERY:
         raise Invalid({"q": f"Use at most {LONGEST_QUERY} characters."})
-    single = [run for run in _CJK_RUN.findall(text) if len(run) == 1]
-    words = _CJK_RUN.sub(lambda run: f" {_pairs(run[0])} ", text.replace("\x00", " "))
+    single = [run for run in CJK_RUN.findall(text) if len(run) == 1]
+    words = CJK_RUN.sub(lambda run: f" {_pairs(run[0])} ", text.replace("\x00", " "))
     return words, " & ".join(f"'{letter}':*" for letter in single)
 
 
 def any_term(text: str) -> str:
     """A text for `to_tsquery` that finds whatever shares a word, or a pair of characters, with it; empty: nothing."""
     found: dict[str, None] = {}
-    for word in _WORD.findall(text[:INDEXED]):
-        is_run = bool(_CJK_RUN.match(word)) and len(word) > 1
-        parts = [word[place : place + 2] for place in range(len(word) - 1)] if is_run else [word]
+    for word in WORD.findall(text[:INDEXED]):
+        is_run = bool(CJK_RUN.match(word)) and len(word) > 1
+        parts = pairs(word) if is_run else [word]
         found.update(dict.fromkeys(parts))
         if len(found) >= MOST_TERMS:
             break
@@ -108,7 +106,7 @@ def any_term(text: str) -> str:
 def _pairs(run: str) -> str:
     if len(run) == 1:
         return ""
-    return '"' + " ".join(run[place : place + 2] for place in range(len(run) - 1)) + '"'
+    return '"' + " ".join(pairs(run)) + '"'
 
 
 def _found(message: Message, rank: float, places: re.Pattern[str] | None) -> Found:
@@ -129,7 +127,7 @@ def _pattern(query: str) -> re.Pattern[str] | None:
 def _words(query: str) -> Iterator[str]:
     for part in query.split():
         if part.lower() != "or" and not part.startswith("-"):
-            yield from _WORD.findall(part)
+            yield from WORD.findall(part)
 
 
 _SEARCH = """

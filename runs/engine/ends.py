@@ -18,6 +18,7 @@ from agents.workflows import state as workflow_state
 from agents.workflows.document import Document
 from runs import lifecycle
 from runs.engine.checkpointer import CheckpointSaver
+from runs.engine.citations import cited
 from runs.engine.graphs import Compiled, CompiledWorkflow
 from runs.engine.messages import from_json, is_summary, text_of, thought_of
 from runs.engine.recall import left_open, texts_of_branch
@@ -40,10 +41,12 @@ def outcome(recorder: Recorder, state: dict[str, Any]) -> Outcome:
     if recorder.run.is_workflow:
         return _result(recorder, storable(state.get(workflow_state.OUTPUT)))
     answer = next(message for message in reversed(state["messages"]) if isinstance(message, AIMessage))
+    citations = cited(state["messages"], text_of(answer))
     said = {
         "content": text_of(answer),
         "thought": recorder.thought or thought_of(answer),
         "models_usage": dict(answer.usage_metadata) if answer.usage_metadata else None,
+        **({"metadata": {"citations": citations}} if citations else {}),
     }
     return lifecycle.finish(text_of(answer)), _message_rows(recorder.run, said)
 

@@ -17,9 +17,11 @@ from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
 from agents.compiler import CompiledModel
+from agents.tools.knowledge import first_number
 from runs.engine import attached, model_calls, tool_calls
 from runs.engine.answer_cache import AnswerCache
 from runs.engine.children import AGENT, Asked
+from runs.engine.citations import next_number
 from runs.engine.faults import RunFault
 from runs.engine.messages import as_json, text_of, thought_of
 from runs.engine.recorder import Recorder
@@ -105,6 +107,8 @@ class RunMiddleware(AgentMiddleware[Any, Any]):
         tool = recorder.agent.specification.tool(call["name"])
 
         async def carry_out(call: tool_calls.Call) -> ToolMessage | Any:
+            if tool and tool.knowledge:
+                first_number.set(next_number(request.state["messages"], call["id"]))
             return await handler(request.override(tool_call=cast(ToolCall, call)))
 
         asked = Asked(AGENT, str(tool.agent)) if tool and tool.agent else None

@@ -9,6 +9,7 @@ go on, and the next attempt finds the decision in the table.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -23,9 +24,11 @@ from langgraph.types import interrupt
 
 from agentplatform.lib import bulk
 from agentplatform.lib.ids import as_uuid, uuid7
-from agents.specification import ToolSpecification
+from agents.specification import ModelSpecification, ToolSpecification
 from agents.tools.base import ToolFault, result_of
 from agents.tools.call import call_key
+from billing.ledger import CallContext
+from billing.models import UsageRecord
 from runs import lifecycle
 from runs.engine import children
 from runs.engine.children import Asked
@@ -34,6 +37,7 @@ from runs.engine.journal import Fenced, HandedBack, Paused
 from runs.engine.messages import as_json, content_of, key_of, tool_message
 from runs.engine.recorder import Recorder, Step
 from runs.events import EventType
+from runs.metering import on_behalf_of
 from runs.models import Approval, ToolCall
 
 logger = structlog.get_logger(__name__)
@@ -67,9 +71,25 @@ async def make(recorder: Recorder, step: Step, deed: Deed) -> ToolMessage:
     started = time.monotonic()
     if answer is None:
         claim = await _claim(recorder, step, deed, call, past)
+        on_behalf_of.set(_Paying(recorder, step))
         answer = await _carry_out(recorder, deed, call, claim)
     _record(recorder, step, call, answer, time.monotonic() - started)
     return answer
+
+
+class _Paying:
+    """A `runs.metering.Run`: models that the tool asks are paid by the run, and count in this step."""
+
+    def __init__(self, recorder: Recorder, step: Step) -> None:
+        self._recorder = recorder
+        self._step = step
+        self._loop = asyncio.get_running_loop()
+
+    def call_context(self, model: ModelSpecification) -> CallContext:
+        return self._recorder.call_context(model)
+
+    def settle(self, record: UsageRecord) -> None:
+        self._loop.call_soon_threadsafe(self._recorder.settle_usage, self._step, record)
 
 
 # --- what a person has to decide ---

@@ -12,31 +12,15 @@ from typing import Any
 from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
 from django.db import migrations, models
 
-# Of texts without spaces between words: Chinese characters, kana and hangul.
-CJK = "[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]"
-NOT_CJK = CJK.replace("[", "[^")
-# Where the locale is C, these would be letters.
-MARKS = "[\u2010-\u206f\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]"
+from agentplatform.lib.words import MARKS, pairs_sql
 
-# PostgreSQL takes a Chinese sentence for one word. Pairs of neighbouring characters are indexed in its place, and each
-# run's last character, so that one character alone is found as the beginning of a pair or by itself.
 TERMS = f"""
 CREATE OR REPLACE FUNCTION runs_message_terms(content text, session_id uuid) RETURNS tsvector
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     WITH text AS (SELECT regexp_replace(left(content, 50000), '{MARKS}', ' ', 'g') AS content)
     SELECT array_to_tsvector(ARRAY['session:' || session_id::text]) || to_tsvector(
         'simple'::regconfig,
-        CASE WHEN text.content ~ '{CJK}' THEN (
-            SELECT string_agg(
-                CASE WHEN part[1] ~ '{CJK}' THEN (
-                    SELECT string_agg(letter || COALESCE(following, ''), ' ' ORDER BY place) FROM (
-                        SELECT letter, place, lead(letter) OVER (ORDER BY place) AS following
-                        FROM unnest(string_to_array(part[1], NULL)) WITH ORDINALITY AS letters (letter, place)
-                    ) AS pairs
-                ) ELSE part[1] END, ' ' ORDER BY number
-            )
-            FROM regexp_matches(text.content, '{CJK}+|{NOT_CJK}+', 'g') WITH ORDINALITY AS parts (part, number)
-        ) ELSE text.content END
+        {pairs_sql("text.content")}
     ) FROM text
 $$
 """  # noqa: S608 - made of constants

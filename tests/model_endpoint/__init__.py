@@ -32,6 +32,14 @@ one endpoint serves every test:
     fail-once-X, fail-K-X       the first request (the first K) with this model name and user message is
                                 answered by behaviour X, or by error X where X is a status; the next by `text`
 
+`POST /v1/embeddings` answers vectors, out of order, in which each word counts in one dimension and as one token:
+
+    embed-N                     vectors of N dimensions (else 8, or `dimensions` of the request)
+    embed-N-no-usage            without usage
+    embed-N-short               one vector too few
+
+and `error-STATUS`, `garbage…`, `hang` and `fail-…` as above.
+
 Whatever the name, errors apart, each line `call NAME {"json": "arguments"}` of the last user message becomes
 a tool call, if the request offers that tool and holds no result yet; `call NAME {…} as ID` gives it that id. An unknown
 name is answered like `text`.

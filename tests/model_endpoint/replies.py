@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -176,6 +177,40 @@ def timed_answer(match: re.Match[str], defaults: Defaults) -> Answer:
         stamped=kind == "clock",
         breaks=kind if kind in {"cut", "stall"} else "",
     )
+
+
+def embeddings(behaviour: str, body: dict[str, Any], api_key: str = "") -> Reply:
+    """Vectors of the texts: each word counts in one of the dimensions, so texts that share words are near."""
+    if behaviour == "hang":
+        return Hang()
+    if behaviour.startswith("error-"):
+        return error(int(behaviour.removeprefix("error-")), api_key)
+    if behaviour.startswith("garbage"):
+        return garbage(behaviour.removeprefix("garbage").removeprefix("-"))
+    texts = body["input"] if isinstance(body["input"], list) else [body["input"]]
+    number = behaviour.removeprefix("embed-").partition("-")[0]
+    dimensions = body.get("dimensions") or (int(number) if number.isdigit() else 8)
+    data = [
+        {"object": "embedding", "index": index, "embedding": bag_of_words(text, dimensions)}
+        for index, text in enumerate(texts)
+    ]
+    if behaviour.endswith("-short"):
+        del data[-1]
+    tokens = sum(len(text.split()) for text in texts)
+    usage = (
+        {}
+        if behaviour.endswith("-no-usage")
+        else {"usage": {"prompt_tokens": tokens, "total_tokens": tokens}}
+    )
+    answer = {"object": "list", "model": body["model"], "data": data[::-1], **usage}
+    return Raw(200, "application/json", json.dumps(answer).encode())
+
+
+def bag_of_words(text: str, dimensions: int) -> list[float]:
+    vector = [0.01] * dimensions
+    for word in re.findall(r"\w+", text.lower()):
+        vector[zlib.crc32(word.encode()) % dimensions] += 1
+    return vector
 
 
 def choose(behaviour: str, body: dict[str, Any], defaults: Defaults, api_key: str = "") -> Reply:

@@ -18,6 +18,7 @@ from tests.model_endpoint.replies import (
     Raw,
     Reply,
     choose,
+    embeddings,
     error,
     last_user_text,
     message_text,
@@ -90,7 +91,8 @@ class ModelServer:
             writer.write(model_list())
             return True
         self.requests.append(received)
-        reply = self._reply(received)
+        is_embedding = received.path == "/v1/embeddings"
+        reply = self._embeddings(received) if is_embedding else self._reply(received)
         if isinstance(reply, Hang):
             await wait_for_departure(received, reader)
             return False
@@ -109,6 +111,11 @@ class ModelServer:
         if (text := self._said(received.body)) is not None:
             return Answer(tokens=(text,), delay_ms=self.defaults.delay_ms)
         return choose(self._behaviour(received.body), received.body, self.defaults, received.api_key)
+
+    def _embeddings(self, received: Received) -> Reply:
+        if self.api_key is not None and received.api_key != self.api_key:
+            return error(401, received.api_key)
+        return embeddings(self._behaviour(received.body), received.body, received.api_key)
 
     def _said(self, body: dict[str, Any]) -> str | None:
         """What the test has said that a request with this text is answered; the last answer is given again."""

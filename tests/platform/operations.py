@@ -24,7 +24,7 @@ from accounts.models import User, Workspace
 from accounts.permissions import PUBLIC, SIGNED_IN, permission_of
 from agentplatform.lib import paths
 from agentplatform.lib.json import dumps
-from agents.models import Configuration
+from agents.models import Configuration, Document, KnowledgeBase
 from runs.models import Schedule, Webhook
 from tests.factories import PASSWORD
 from tests.platform.tenant import Tenant
@@ -150,6 +150,8 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/billing/prices/{pk}": lambda tenant: tenant.price,
     "/checkpoints/{pk}": lambda tenant: tenant.checkpoint,
     "/history/sessions/{pk}": lambda tenant: tenant.session,
+    "/knowledge-bases/{pk}": lambda tenant: tenant.knowledge_base,
+    "/knowledge-bases/{pk}/documents/{document}": lambda tenant: tenant.document,
     "/mcp-servers/{pk}": lambda tenant: tenant.mcp_server,
     "/mcp-servers/{pk}/versions/{number}": lambda tenant: 1,
     "/memories/{pk}": lambda tenant: tenant.memory,
@@ -171,6 +173,8 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
 }
 NAMES: dict[type, str] = {
     Configuration: "name",
+    Document: "name",
+    KnowledgeBase: "name",
     Schedule: "name",
     User: "username",
     Webhook: "name",
@@ -236,6 +240,16 @@ def mcp_server_body(tenant: Tenant) -> Json:
         "headers": {"X-A": "b"},
         "secrets": {"Authorization": "Bearer for-tests-only"},
         "timeout_seconds": 5,
+    }
+
+
+def knowledge_base_body(tenant: Tenant) -> Json:
+    return {
+        "name": "fresh",
+        "description": "What everybody should know.",
+        "embedding_model": None,
+        "chunk_size": 800,
+        "chunk_overlap": 100,
     }
 
 
@@ -392,6 +406,14 @@ BODIES: dict[str, Callable[[Tenant], Json | Form | None]] = {
     "DELETE /mcp-servers/{pk}": nothing,
     "POST /mcp-servers/{pk}/versions/{number}/restore": nothing,
     "POST /mcp-servers/{pk}/discover": lambda tenant: {"import": [], "prefix": "docs_"},
+    "POST /knowledge-bases": knowledge_base_body,
+    "PUT /knowledge-bases/{pk}": knowledge_base_body,
+    "PATCH /knowledge-bases/{pk}": lambda tenant: {"description": "Rules.", "chunk_size": 500},
+    "DELETE /knowledge-bases/{pk}": nothing,
+    "POST /knowledge-bases/{pk}/reindex": nothing,
+    "POST /knowledge-bases/{pk}/documents": lambda tenant: {"name": "fresh.md", "content": "# Rules"},
+    "DELETE /knowledge-bases/{pk}/documents/{document}": nothing,
+    "POST /knowledge-bases/{pk}/documents/{document}/reindex": nothing,
     "POST /workflows": workflow_body,
     "PUT /workflows/{pk}": workflow_body,
     "PATCH /workflows/{pk}": lambda tenant: {"description": "Answers briefly."},
@@ -496,6 +518,7 @@ QUERIES: dict[str, Callable[[str], dict[str, str]]] = {
     "GET /agent/stream": lambda path: {"message": "Hello"},
     "GET /history/search": lambda path: {"q": "hello"},
     "GET /history/sessions/{pk}/search": lambda path: {"q": "hello"},
+    "GET /knowledge-bases/{pk}/search": lambda path: {"q": "hello"},
     "GET /runs/{pk}/wait": lambda path: {"timeout": "0"},
     "GET /checkpoints/{pk}/diff": lambda path: {"with": path.split("/")[2]},
 }

@@ -37,7 +37,16 @@ class Tenant(SimpleNamespace):
 
     def names(self) -> list[str]:
         """The names by which configurations are referred to."""
-        rows = (self.fallback, self.model, self.tool, self.mcp_server, self.agent, self.workflow)
+        rows = (
+            self.fallback,
+            self.model,
+            self.tool,
+            self.mcp_server,
+            self.knowledge_base,
+            self.document,
+            self.agent,
+            self.workflow,
+        )
         return [row.name for row in rows]
 
 
@@ -69,6 +78,10 @@ def _add_configuration(tenant: Tenant, marker: str) -> None:
     )
     tenant.tool = factories.ToolFactory(name=f"{prefix}-tool", **common)
     tenant.mcp_server = factories.McpServerFactory(name=f"{prefix}-server", **common)
+    tenant.knowledge_base = factories.KnowledgeBaseFactory(name=f"{prefix}-base", **common)
+    tenant.document = factories.DocumentFactory(
+        knowledge_base=tenant.knowledge_base, name=f"{prefix}-document.md", text=marker, error=marker
+    )
     tenant.agent = factories.AgentFactory(
         name=f"{prefix}-agent",
         model=tenant.model,

@@ -8,10 +8,10 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from agents import trials
+from agents import metering, trials
 from billing import ledger
 from billing.models import Entry, Outcome, UsageRecord
-from runs.trials import open_call
+from runs.metering import open_call
 from tests.factories import ApiKeyFactory, ChatModelFactory, PriceFactory
 from tests.runs.admin_support import signed_in
 
@@ -35,10 +35,11 @@ def model(workspace, model_endpoint):
 
 
 @pytest.fixture
-def call(workspace, olivia, actor, model):
+def call(workspace, olivia, model):
     """A call that is about to be made."""
     spec = trials.parse_model(model().version, trials.parse_config({}))
-    return trials.PaidCall(actor(olivia), workspace, spec, "Are you ready?")
+    payer = metering.Payer(olivia.pk, olivia.username)
+    return metering.PaidCall(workspace.pk, payer, spec, len("Are you ready?"))
 
 
 def entries():
@@ -131,7 +132,7 @@ def test_accounts_for_a_test_from_the_admin(olivia, model):
 
 def test_makes_no_call_that_nobody_accounts_for(api, olivia, model, model_endpoint, monkeypatch):
     model()
-    monkeypatch.setattr(trials, "_meter", trials._Unmetered())
+    monkeypatch.setattr(metering, "_meter", metering._Unmetered())
     assert api(olivia).post("/models/tried/test").status_code == 500
     assert model_endpoint.requests == []
 

@@ -1,0 +1,84 @@
+"""Has texts embedded by a model of the workspace: metered, limited in time, asked again after faults that may pass."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agentplatform.lib.concurrency import in_thread
+from agents.metering import PaidCall, Payer, Spent, open_call
+from agents.models import KnowledgeBase
+from agents.providers.base import find
+from agents.providers.embeddings import Vector, embed, space_of
+from agents.providers.faults import ProviderFault, classify, redact
+from agents.specification import ModelSpecification, parse_config, parse_model, secret_values
+
+RETRIES = 2
+BACKOFF_SECONDS = 0.5
+LONGEST_WAIT_SECONDS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Embedder:
+    """An embedding model as it is now, with its key, and in whose name it is asked."""
+
+    workspace_id: uuid.UUID
+    spec: ModelSpecification
+    key: str
+    payer: Payer
+
+    @property
+    def space(self) -> uuid.UUID:
+        """Vectors of one space can be compared with one another."""
+        return space_of(self.spec)
+
+
+def embedder_of(base: KnowledgeBase, payer: Payer) -> Embedder | None:
+    """That of a knowledge base; None: it has none, or it is disabled."""
+    model = base.embedding_model
+    if model is None or not model.enabled or model.version is None:
+        return None
+    spec = parse_model(model.version, parse_config({}))
+    secrets = secret_values(base.workspace_id, [spec.secret] if spec.secret else [])
+    key = secrets.get(spec.secret, "") if spec.secret else find(spec.provider).own_key(spec.base_url)
+    return Embedder(base.workspace_id, spec, key, payer)
+
+
+async def embedded(embedder: Embedder, texts: Sequence[str], *, retries: int = RETRIES) -> list[Vector]:
+    """A vector for each text. Raises ProviderFault."""
+    for attempt in range(retries + 1):
+        try:
+            return await _once(embedder, texts)
+        except ProviderFault as fault:
+            if attempt == retries or not fault.retryable:
+                raise
+            wait = fault.retry_after or BACKOFF_SECONDS * 2**attempt
+        await asyncio.sleep(min(wait, LONGEST_WAIT_SECONDS))
+    raise AssertionError("unreachable")
+
+
+async def _once(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
+    characters = sum(map(len, texts))
+    call = PaidCall(embedder.workspace_id, embedder.payer, embedder.spec, characters)
+    settle = await in_thread(open_call, call)
+    spent = Spent(ok=False)
+    try:
+        async with asyncio.timeout(embedder.spec.timeout):
+            answer = await embed(embedder.spec, embedder.key, texts)
+        spent = Spent(True, answer.usage)
+        return answer.vectors
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        fault = classify(error)
+        raise ProviderFault(
+            fault.error_class,
+            redact(fault.message, embedder.key),
+            retryable=fault.retryable,
+            retry_after=fault.retry_after,
+        ) from error
+    finally:
+        # Money is not lost where the task is cancelled meanwhile.
+        await asyncio.shield(in_thread(settle, spent))
