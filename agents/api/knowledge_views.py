@@ -37,9 +37,7 @@ from agents.models import Document, KnowledgeBase
 upload_paths[re.compile(r"/api/v1/knowledge-bases/[^/]+/documents")] = "DOCUMENT_MAX_SIZE"
 
 READ, WRITE, DELETE = "read:knowledge", "write:knowledge", "delete:knowledge"
-BASE = OpenApiParameter(
-    "id", OpenApiTypes.STR, OpenApiParameter.PATH, description="Name or id of the knowledge base."
-)
+BASE = OpenApiParameter("id", OpenApiTypes.STR, OpenApiParameter.PATH, description="Id or name.")
 DOCUMENT = OpenApiParameter(
     "document", OpenApiTypes.STR, OpenApiParameter.PATH, description="Id or name of the document."
 )
