@@ -33,9 +33,7 @@ from agents.metering import Payer
 from agents.models import Document, KnowledgeBase
 
 READ, WRITE, DELETE = "read:knowledge", "write:knowledge", "delete:knowledge"
-BASE = OpenApiParameter(
-    "id", OpenApiTypes.STR, OpenApiParameter.PATH, description="Name or id of the knowledge base."
-)
+BASE = OpenApiParameter("id", OpenApiTypes.STR, OpenApiParameter.PATH, description="Id or name.")
 DOCUMENT = OpenApiParameter(
     "document", OpenApiTypes.STR, OpenApiParameter.PATH, description="Id or name of the document."
 )

@@ -61,7 +61,7 @@ def test_creates_an_http_tool(client, workspace):
 def test_answers_all_fields_of_a_tool(client, tool):
     assert client.get("/tools/get_order").json().keys() == {
         "id", "name", "description", "enabled", "kind", "function", "request", "secret_header_hints", "agent",
-        "mcp_server", "mcp_tool",
+        "mcp_server", "mcp_tool", "knowledge_base",
         "arguments_schema", "timeout_seconds", "idempotent", "requires_approval", "approval_timeout_seconds",
         "approval_default", "version", "created_at", "updated_at",
     }  # fmt: skip

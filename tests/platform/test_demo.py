@@ -21,7 +21,15 @@ from agents.versions import record
 from agents.workflows.drafts import export, save
 
 pytestmark = pytest.mark.django_db
-NAMES = ["accountant", "assistant", "coordinator", "mathematician", "trade-assistant", "writer"]
+NAMES = [
+    "accountant",
+    "assistant",
+    "coordinator",
+    "handbook-assistant",
+    "mathematician",
+    "trade-assistant",
+    "writer",
+]
 
 
 @pytest.fixture(autouse=True)

@@ -349,6 +349,7 @@ def test_shows_the_same_pages_to_the_admin_of_the_workspace(acme):
             "chatmodel",
             "tool",
             "mcpserver",
+            "knowledgebase",
             "agent",
             "workflow",
             "price",

@@ -17,7 +17,7 @@ from tests.factories import ChatModelFactory, KnowledgeBaseFactory
 @pytest.fixture(autouse=True)
 def _own_storage(settings, tmp_path):
     """Files of one test are not another's."""
-    options = {**settings.STORAGES["default"]["OPTIONS"], "location": tmp_path / "media"}
+    options = {**settings.STORAGES["default"]["OPTIONS"], "location": tmp_path / "files"}
     settings.STORAGES = {
         **settings.STORAGES,
         "default": {**settings.STORAGES["default"], "OPTIONS": options},
