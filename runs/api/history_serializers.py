@@ -34,6 +34,7 @@ class SearchQuerySerializer(PeriodSerializer):
     q = serializers.CharField(
         max_length=LONGEST_QUERY, help_text='Words; "as it stands"; or; -without. Chinese is found, too.'
     )
+    mine = serializers.BooleanField(default=False, help_text="true: only in the caller's own sessions.")
 
 
 class FoundSerializer(StrictSerializer):

@@ -5,17 +5,31 @@ from __future__ import annotations
 from typing import cast
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from accounts.api.base import TenantModelViewSet
+from agentplatform.lib.errors import Invalid
 from runs import sessions
 from runs.api.filters import SessionFilter
 from runs.api.session_serializers import MessageSerializer, SessionSerializer
 from runs.models import Message, Session
+
+MESSAGE_ORDERS = {"created_at": ("created_at", "id"), "-created_at": ("-created_at", "-id")}
+MESSAGE_ORDER = OpenApiParameter(
+    "ordering", str, enum=list(MESSAGE_ORDERS), description="Default: created_at."
+)
+
+
+def order_of(request: Request) -> tuple[str, str]:
+    """How a history is to be ordered. Raises Invalid."""
+    order = MESSAGE_ORDERS.get(request.query_params.get("ordering", "created_at"))
+    if order is None:
+        raise Invalid({"ordering": f"Order by one of: {', '.join(MESSAGE_ORDERS)}."})
+    return order
 
 
 class SessionViewSet(TenantModelViewSet):
@@ -51,13 +65,13 @@ class SessionViewSet(TenantModelViewSet):
     def perform_destroy(self, instance: Session) -> None:
         sessions.delete_session(self.actor, instance)
 
-    @extend_schema(responses=MessageSerializer(many=True), filters=False)
+    @extend_schema(responses=MessageSerializer(many=True), filters=False, parameters=[MESSAGE_ORDER])
     @action(detail=True, filter_backends=[], keyset=False)
     def history(self, request: Request, pk: str) -> Response:
         """Read the history of a session
 
-        Its messages, the oldest first.
+        Its messages, the oldest first, or with `ordering=-created_at` the newest.
         """
-        messages = Message.objects.filter(session_id=self.get_object().pk).order_by("created_at", "id")
+        messages = Message.objects.filter(session_id=self.get_object().pk).order_by(*order_of(request))
         page = self.paginate_queryset(messages)
         return self.get_paginated_response(MessageSerializer(page, many=True).data)
