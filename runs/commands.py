@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -142,20 +142,23 @@ def retry_run(actor: Actor, run_id: uuid.UUID, idempotency_key: str = "") -> Sta
     is by those who may write workflows.
     """
     old = controllable(actor, run_id)
-    request = RunRequest(
-        **_executed_by(actor, old),
-        session_id=old.session_id,
-        end_user=old.end_user,
-        config=old.config,
-        bindings=old.overrides.get("bindings", {}),
-        limits=old.limits,
-        metadata=old.metadata,
-        tags=tuple(old.tags),
-        priority=old.priority,
-        retry_of=old.pk,
-        multitask_strategy=Strategy.ENQUEUE,
-    )
+    request = replace(again(actor, old), retry_of=old.pk, multitask_strategy=Strategy.ENQUEUE)
     return start_run(actor, request, idempotency_key=idempotency_key)
+
+
+def again(actor: Actor, run: Run) -> RunRequest:
+    """What a run was asked for, of the agent or workflow as it is now. Raises NotFound where that is deleted."""
+    return RunRequest(
+        **_executed_by(actor, run),
+        session_id=run.session_id,
+        end_user=run.end_user,
+        config=run.config,
+        bindings=run.overrides.get("bindings", {}),
+        limits=run.limits,
+        metadata=run.metadata,
+        tags=tuple(run.tags),
+        priority=run.priority,
+    )
 
 
 def _executed_by(actor: Actor, run: Run) -> dict[str, Any]:
@@ -178,15 +181,20 @@ def _unpublished_version(run: Run) -> int | None:
     return number if published is None or number > published.number else None
 
 
-def _session(actor: Actor, request: RunRequest) -> Session | None:
-    if request.session_id is None:
-        return None
-    session: Session = Session.objects.named(actor, request.session_id)
+def writable_session(actor: Actor, session_id: uuid.UUID) -> Session:
+    """The session, if the actor may speak in it. Raises NotFound, PermissionDenied."""
+    session: Session = Session.objects.named(actor, session_id)
     if session.user_id != actor.user_id and not actor.may("write:all-sessions"):
         raise PermissionDenied(
             "This session belongs to somebody else; writing to it needs 'write:all-sessions'."
         )
     return session
+
+
+def _session(actor: Actor, request: RunRequest) -> Session | None:
+    if request.session_id is None:
+        return None
+    return writable_session(actor, request.session_id)
 
 
 def _make_way(actor: Actor, session: Session | None, request: RunRequest) -> list[StoredEvent]:
@@ -270,6 +278,8 @@ def _record_message(session: Session, run: Run) -> Message:
         session=session, run=run, source="user", content=run.input_query, created_at=run.created_at
     )
     changes: dict[str, Any] = {"updated_at": run.created_at}
+    if run.status == Status.QUEUED:
+        changes["head_id"] = run.pk
     if session.title == NEW_SESSION and not session.named_by_person:
         changes["title"] = automatic_name(run.input_query)
     if session.agent_id is None and run.agent_id:

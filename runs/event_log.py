@@ -12,13 +12,15 @@ from django.db.models.functions import Cast
 
 from agentplatform.lib import bulk
 from agentplatform.lib.text import storable
-from runs.events import Event, EventType, StoredEvent
-from runs.models import RunEvent, RunPayload
+from runs.events import TEXT_EVENTS, Event, EventType, StoredEvent
+from runs.models import RunEvent, RunPayload, RunStep
 
 PAGE = 500
 # Bytes above which an event's data is stored apart, and how much of it the event still shows.
 LARGE = 64 * 1024
 PREVIEW = 1000
+MOST_PIECES = 10_000
+_COLUMNS = ("run_id", "seq", "attempt", "step", "node", "type", "timestamp", Cast("data", TextField()))
 
 
 class Numbered(Protocol):
@@ -89,13 +91,20 @@ def insertion(events: Sequence[StoredEvent]) -> list[bulk.Statement]:
 def read(run_id: uuid.UUID, after: int, limit: int = PAGE) -> list[StoredEvent]:
     """The run's events with a higher `seq` than `after`, in order, at most `limit`."""
     rows = (
-        RunEvent.objects.filter(run_id=run_id, seq__gt=after)
-        .order_by("seq")
-        .values_list(
-            "run_id", "seq", "attempt", "step", "node", "type", "timestamp", Cast("data", TextField())
-        )[:limit]
+        RunEvent.objects.filter(run_id=run_id, seq__gt=after).order_by("seq").values_list(*_COLUMNS)[:limit]
     )
     return [StoredEvent(*row) for row in rows]
+
+
+def of_last_model_step(run_id: uuid.UUID) -> list[StoredEvent]:
+    """What `rebuild_text` needs of an agent's last model step; at most MOST_PIECES of it."""
+    told = RunEvent.objects.filter(run_id=run_id)
+    begun = told.filter(type=EventType.STEP_STARTED, data__type=RunStep.StepType.MODEL)
+    since = begun.order_by("-seq").values_list("seq", flat=True).first()
+    if since is None:
+        return []
+    rows = told.filter(seq__gt=since, type__in=TEXT_EVENTS).order_by("seq")
+    return [StoredEvent(*row) for row in rows.values_list(*_COLUMNS)[:MOST_PIECES]]
 
 
 def seq_of_checkpoint(run_id: uuid.UUID, checkpoint_id: uuid.UUID) -> int:

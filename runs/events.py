@@ -48,6 +48,13 @@ class EventType(models.TextChoices):
 
 TERMINAL_EVENTS = frozenset({EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_CANCELLED})
 DELTAS = frozenset({EventType.CONTENT_DELTA, EventType.THOUGHT_DELTA})
+# What says which deltas stand: see `rebuild_text`.
+TEXT_EVENTS = DELTAS | {
+    EventType.STEP_COMPLETED,
+    EventType.RETRYING,
+    EventType.ATTEMPT_STARTED,
+    EventType.CHECKPOINT_CREATED,
+}
 
 
 class Metrics(TypedDict):
@@ -326,8 +333,8 @@ def by_run(events: Iterable[StoredEvent]) -> dict[uuid.UUID, list[StoredEvent]]:
     return found
 
 
-def rebuild_text(events: Iterable[StoredEvent]) -> str:
-    """The text of the run's last model step, from its events alone: void deltas left out.
+def rebuild_text(events: Iterable[StoredEvent], kind: EventType = EventType.CONTENT_DELTA) -> str:
+    """The text of the run's last model step, from its events alone: void deltas left out. `kind`: or its thought.
 
     Deltas are void when their attempt was superseded (`attempt_started`) before their step had ended, when the run was
     set back (`checkpoint_created` with `restored_from`), and when their model call was made again (`retrying`).
@@ -337,7 +344,7 @@ def rebuild_text(events: Iterable[StoredEvent]) -> str:
     for event in events:
         place = (event.step, event.node)
         match event.type:
-            case EventType.CONTENT_DELTA:
+            case delta if delta == kind:
                 deltas.append(event)
             case EventType.STEP_COMPLETED:
                 ended[place] = event.seq

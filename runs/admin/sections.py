@@ -72,7 +72,7 @@ def run_sections(run: Run, runs: QuerySet[Run]) -> list[Section]:
 
 def session_sections(session: Session, runs: QuerySet[Run]) -> list[Section]:
     """A session's last messages, and those of its runs that may be seen."""
-    return [messages_of(session.messages.all()), runs_of(runs.filter(session=session))]
+    return [messages_of(session.messages.filter(active=True)), runs_of(runs.filter(session=session))]
 
 
 def steps_of(run: Run) -> Section:

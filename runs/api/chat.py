@@ -152,13 +152,18 @@ def say_in(actor: Actor, key: uuid.UUID, values: dict[str, Any], run_id: uuid.UU
         run_id=run_id,
     )
     live.announce(started.others)
-    if values["stream"]:
+    return said_in(actor, key, started, values["stream"])
+
+
+def said_in(actor: Actor, key: uuid.UUID, started: Started, streamed: bool) -> Chat:
+    """The chat of a run that answers a message of a session."""
+    if streamed:
         return Chat(actor, started, streamed=True)
     assert started.message
     session = with_state(Session.objects.select_related("agent")).get(pk=key)
     # The message is not read again: a later one may have taken it back already.
     message = message_json(started.message)
-    answer = {"run_id": str(run_id), "session": session_json(session), "message": message}
+    answer = {"run_id": str(started.run.pk), "session": session_json(session), "message": message}
     return Chat(actor, started, streamed=False, answer=answer)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
+MESSAGE = "01934d6e-9c3e-7e74-9f70-4bac3d5e6f70"
 RUN = "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e"
 APPROVAL = "01934d6e-9f52-7a8b-8c1d-6e7f8091a2b3"
 SESSION = "01934d6e-8b2d-7d63-8e6f-3a9b2c4d5e6f"
@@ -91,7 +92,7 @@ APPROVAL_OBJECT: Json = {
     "decided_at": None,
 }
 MESSAGE_OBJECT: Json = {
-    "id": "01934d6e-9c3e-7e74-9f70-4bac3d5e6f70",
+    "id": MESSAGE,
     "session_id": SESSION,
     "run_id": RUN,
     "source": "user",
@@ -100,6 +101,8 @@ MESSAGE_OBJECT: Json = {
     "thought": "",
     "models_usage": None,
     "metadata": {},
+    "variants": [MESSAGE],
+    "attachments": [],
     "created_at": "2026-11-21T10:30:00Z",
 }
 SESSION_OBJECT: Json = {

@@ -81,6 +81,17 @@ class StrategyField(serializers.ChoiceField):
         return Strategy(super().to_internal_value(data))
 
 
+class EndingStrategyField(StrategyField):
+    """The same where nothing can wait for them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.help_text = (
+            "What becomes of the session's runs that have not ended: `interrupt` and `rollback` cancel them; without "
+            "it, and with `enqueue` or `reject`, 409 names the one that is under way."
+        )
+
+
 class EndUserField(serializers.CharField):
     """The client's own end user."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
 from rest_framework import serializers
 
 from agentplatform.lib.serializers import StrictSerializer
@@ -12,6 +13,12 @@ from runs.api.representations import message_json
 from runs.api.session_serializers import MessageSerializer
 from runs.conversations.exports import formats
 from runs.conversations.search import LONGEST_QUERY, Found
+from runs.models import Message
+
+
+def of_branch(messages: QuerySet[Message], branch: str) -> QuerySet[Message]:
+    """Those that BranchQuerySerializer's `branch` means."""
+    return messages if branch == "all" else messages.filter(active=True)
 
 
 class PeriodSerializer(StrictSerializer):
@@ -21,7 +28,19 @@ class PeriodSerializer(StrictSerializer):
     end_time = serializers.DateTimeField(required=False, help_text="Before this moment.")
 
 
-class MessagesQuerySerializer(PeriodSerializer):
+class BranchQuerySerializer(StrictSerializer):
+    """Which messages: of the branch that is shown, or of all."""
+
+    branch = serializers.ChoiceField(
+        choices=["active", "all"], default="active", help_text="all: those of other branches, too."
+    )
+
+
+class HistoryQuerySerializer(BranchQuerySerializer):
+    ordering = serializers.ChoiceField(choices=["created_at", "-created_at"], default="created_at")
+
+
+class MessagesQuerySerializer(PeriodSerializer, BranchQuerySerializer):
     source = serializers.CharField(required=False, max_length=100, help_text="user, or an agent's name.")  # type: ignore[assignment]
     type = serializers.CharField(required=False, max_length=32)
 

@@ -21,9 +21,11 @@ from runs.api.history_serializers import (
     FoundSerializer,
     MessagesQuerySerializer,
     SearchQuerySerializer,
+    of_branch,
 )
 from runs.api.session_serializers import MessageSerializer
 from runs.conversations import exports, search
+from runs.conversations.variants import find_variants
 from runs.models import Message, Session
 
 SESSION = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="Id of the session.")
@@ -53,7 +55,7 @@ class HistoryViewSet(TenantViewSet):
     def messages(self, request: Request, pk: str) -> Response:
         """Read the messages of a session
 
-        The oldest first; of a time, of one who speaks, or of one type.
+        Of the branch that is shown, the oldest first; of a time, of one who speaks, or of one type.
         """
         return self._messages(Message.objects.filter(session_id=self.get_object().pk))
 
@@ -115,7 +117,8 @@ class HistoryViewSet(TenantViewSet):
 
     def _messages(self, messages: QuerySet[Message]) -> Response:
         found = _narrowed(messages, self._query(MessagesQuerySerializer))
-        page = self.paginate_queryset(found.order_by("created_at", "id"))
+        page = list(self.paginate_queryset(found.order_by("created_at", "id")) or ())
+        find_variants(page)
         return self.get_paginated_response(MessageSerializer(page, many=True).data)
 
     def _search(self, session: Session | None) -> Response:
@@ -130,6 +133,7 @@ class HistoryViewSet(TenantViewSet):
         limit = whole_number(self.request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
         offset = offset_of(self.request)
         found, total = search.search(self.actor, wanted, limit, offset)
+        find_variants([one.message for one in found])
         items = FoundSerializer(found, many=True).data
         has_more = offset + len(items) < total
         return Response(
@@ -156,4 +160,5 @@ def _narrowed(messages: QuerySet[Message], chosen: dict[str, Any]) -> QuerySet[M
         "source": "source",
         "type": "type",
     }
-    return messages.filter(**{lookups[name]: value for name, value in chosen.items() if name in lookups})
+    narrowed = messages.filter(**{lookups[name]: value for name, value in chosen.items() if name in lookups})
+    return of_branch(narrowed, chosen["branch"])

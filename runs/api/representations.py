@@ -147,6 +147,7 @@ def session_json(session: Session) -> Json:
 
 
 def message_json(message: Message) -> Json:
+    """Without `variants` found (`runs.conversations.variants`) it is the only one at its place."""
     return {
         "id": str(message.pk),
         "session_id": str(message.session_id),
@@ -157,6 +158,8 @@ def message_json(message: Message) -> Json:
         "thought": message.thought,
         "models_usage": message.models_usage,
         "metadata": message.metadata,
+        "variants": [str(key) for key in getattr(message, "variants", [message.pk])],
+        "attachments": [],
         "created_at": message.created_at,
     }
 

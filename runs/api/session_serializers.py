@@ -8,8 +8,8 @@ from rest_framework import serializers
 
 from agentplatform.lib.serializers import NamedRelatedField, StrictModelSerializer, StrictSerializer
 from agents.models import Agent
-from runs.api.examples import MESSAGE_OBJECT, RUN, SESSION_OBJECT
-from runs.api.fields import EndUserField, StrategyField, TextField
+from runs.api.examples import MESSAGE, MESSAGE_OBJECT, RUN, SESSION, SESSION_OBJECT
+from runs.api.fields import EndingStrategyField, EndUserField, IdField, StrategyField, TextField
 from runs.api.representations import message_json, session_json
 from runs.models import Message, Session
 
@@ -52,7 +52,14 @@ class MessageSerializer(StrictModelSerializer):
     models_usage = serializers.DictField(
         allow_null=True, help_text="input_tokens, output_tokens, total_tokens."
     )
-    metadata = serializers.DictField()
+    metadata = serializers.DictField(
+        help_text="stopped: true where somebody has stopped the answer, and this is what was streamed of it."
+    )
+    variants = serializers.ListField(
+        child=serializers.UUIDField(),
+        help_text="The versions of the message at this place, the oldest first, itself among them.",
+    )
+    attachments = serializers.ListField(child=serializers.DictField(), help_text="Files sent along.")
 
     example = MESSAGE_OBJECT
 
@@ -77,6 +84,61 @@ class SessionChatSerializer(StrictSerializer):
     stream = serializers.BooleanField(default=False, help_text="True: the run's events as they happen.")
 
     example = {"source": "user", "content": "What is 17 * 23?", "type": "text"}
+
+
+class EditMessageSerializer(StrictSerializer):
+    """What a message says instead."""
+
+    content = TextField()
+    multitask_strategy = EndingStrategyField()
+    stream = serializers.BooleanField(default=False, help_text="True: the run's events as they happen.")
+
+    example = {"content": "What is 17 * 24?"}
+
+
+class RegenerateSerializer(StrictSerializer):
+    """Another answer."""
+
+    multitask_strategy = EndingStrategyField()
+    stream = serializers.BooleanField(default=False, help_text="True: the run's events as they happen.")
+
+    example = {"stream": False}
+
+
+class SelectMessageSerializer(StrictSerializer):
+    """Another branch."""
+
+    multitask_strategy = EndingStrategyField()
+
+    example: dict[str, Any] = {}
+
+
+class SelectedSerializer(StrictSerializer):
+    """The session as it stands now, and the message that was selected."""
+
+    session = SessionSerializer()
+    message = MessageSerializer()
+
+    example = {"session": SESSION_OBJECT, "message": MESSAGE_OBJECT}
+
+
+class StoppedSerializer(StrictSerializer):
+    """The runs that were cancelled."""
+
+    session_id = serializers.UUIDField()
+    run_ids = serializers.ListField(child=serializers.UUIDField())
+    message = serializers.CharField()
+
+    example = {"session_id": SESSION, "run_ids": [RUN], "message": "1 run was cancelled."}
+
+
+class BranchSessionSerializer(StrictSerializer):
+    """Up to which message, and what the new session is called."""
+
+    message_id = IdField()
+    name = serializers.CharField(required=False, max_length=100, help_text="Without it: the session's own.")
+
+    example = {"message_id": MESSAGE, "name": "Another way"}
 
 
 class SessionChatAnswerSerializer(StrictSerializer):

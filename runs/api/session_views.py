@@ -5,31 +5,20 @@ from __future__ import annotations
 from typing import cast
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from accounts.api.base import TenantModelViewSet
-from agentplatform.lib.errors import Invalid
+from agentplatform.lib.async_views import validated
 from runs import sessions
 from runs.api.filters import SessionFilter
+from runs.api.history_serializers import HistoryQuerySerializer, of_branch
 from runs.api.session_serializers import MessageSerializer, SessionSerializer
+from runs.conversations.variants import find_variants
 from runs.models import Message, Session
-
-MESSAGE_ORDERS = {"created_at": ("created_at", "id"), "-created_at": ("-created_at", "-id")}
-MESSAGE_ORDER = OpenApiParameter(
-    "ordering", str, enum=list(MESSAGE_ORDERS), description="Default: created_at."
-)
-
-
-def order_of(request: Request) -> tuple[str, str]:
-    """How a history is to be ordered. Raises Invalid."""
-    order = MESSAGE_ORDERS.get(request.query_params.get("ordering", "created_at"))
-    if order is None:
-        raise Invalid({"ordering": f"Order by one of: {', '.join(MESSAGE_ORDERS)}."})
-    return order
 
 
 class SessionViewSet(TenantModelViewSet):
@@ -65,13 +54,21 @@ class SessionViewSet(TenantModelViewSet):
     def perform_destroy(self, instance: Session) -> None:
         sessions.delete_session(self.actor, instance)
 
-    @extend_schema(responses=MessageSerializer(many=True), filters=False, parameters=[MESSAGE_ORDER])
+    @extend_schema(parameters=[HistoryQuerySerializer], responses=MessageSerializer(many=True), filters=False)
     @action(detail=True, filter_backends=[], keyset=False)
     def history(self, request: Request, pk: str) -> Response:
         """Read the history of a session
 
-        Its messages, the oldest first, or with `ordering=-created_at` the newest.
+        The messages of the branch that is shown, the oldest first, or with `ordering=-created_at` the newest.
         """
-        messages = Message.objects.filter(session_id=self.get_object().pk).order_by(*order_of(request))
-        page = self.paginate_queryset(messages)
+        chosen = validated(HistoryQuerySerializer, _named(request, "branch", "ordering"))
+        messages = of_branch(Message.objects.filter(session_id=self.get_object().pk), chosen["branch"])
+        sign = "-" if chosen["ordering"].startswith("-") else ""
+        page = list(self.paginate_queryset(messages.order_by(f"{sign}created_at", f"{sign}id")) or ())
+        find_variants(page)
         return self.get_paginated_response(MessageSerializer(page, many=True).data)
+
+
+def _named(request: Request, *names: str) -> dict[str, str]:
+    """Those of the query's parameters, as far as they are there."""
+    return {name: request.query_params[name] for name in names if name in request.query_params}

@@ -8,6 +8,8 @@ from runs.api.approval_views import ApprovalViewSet, RunApprovalsViewSet
 from runs.api.chat import chat, session_chat
 from runs.api.checkpoint_views import CheckpointViewSet, RunHistoryViewSet
 from runs.api.history_views import HistoryViewSet
+from runs.api.message_chat import edit, regenerate
+from runs.api.message_views import ConversationViewSet
 from runs.api.queue_views import QueueViewSet, WorkerViewSet
 from runs.api.schedule_views import ScheduleViewSet
 from runs.api.session_views import SessionViewSet
@@ -54,6 +56,15 @@ urlpatterns = [
     path("runs/<str:pk>/wait", wait, name="run-wait"),
     path("runs/<str:pk>/stream", stream, name="run-stream"),
     path("sessions/<str:pk>/chat", session_chat, name="session-chat"),
+    path("sessions/<str:pk>/stop", ConversationViewSet.as_view({"post": "stop"}), name="session-stop"),
+    path("sessions/<str:pk>/branch", ConversationViewSet.as_view({"post": "branch"}), name="session-branch"),
+    path("sessions/<str:pk>/messages/<str:message_id>/edit", edit, name="message-edit"),
+    path("sessions/<str:pk>/messages/<str:message_id>/regenerate", regenerate, name="message-regenerate"),
+    path(
+        "sessions/<str:pk>/messages/<str:message_id>/select",
+        ConversationViewSet.as_view({"post": "select"}),
+        name="message-select",
+    ),
     path("webhooks/<str:pk>/deliveries", DeliveryViewSet.as_view({"get": "list"}), name="webhook-deliveries"),
     path(
         "webhooks/<str:pk>/deliveries/<str:delivery_id>/replay",

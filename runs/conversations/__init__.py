@@ -1,1 +1,1 @@
-"""What has been said: found again by its words, and written out."""
+"""What has been said: a tree of turns and its verbs, found again by its words, and written out."""

@@ -1,4 +1,4 @@
-"""Messages found by their words: ranked, with the places that match.
+"""Messages found by their words: ranked, with the places that match. Of conversations with branches, the one shown.
 
 Words are found as they are written, whatever their case; texts in quotes as they stand; `or` and `-word` work as
 people know them. Of Chinese, Japanese and Korean any part of a text is found: pairs of characters are indexed.
@@ -130,6 +130,7 @@ WITH wanted AS (
     FROM runs_message message
     JOIN runs_session session ON session.id = message.session_id, wanted
     WHERE message.terms @@ (wanted.words && wanted.single && wanted.place)
+    AND message.active
     AND numnode(wanted.words && wanted.single) > 0
     AND session.workspace_id = %(workspace)s
     AND (%(owner)s::uuid IS NULL OR session.user_id = %(owner)s::uuid)

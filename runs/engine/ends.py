@@ -20,7 +20,7 @@ from runs import lifecycle
 from runs.engine.checkpointer import CheckpointSaver
 from runs.engine.graphs import Compiled, CompiledWorkflow
 from runs.engine.messages import from_json, text_of, thought_of
-from runs.engine.recall import answers_to_open_calls
+from runs.engine.recall import left_open, texts_of_branch
 from runs.engine.recorder import Recorder
 from runs.lifecycle import Transition
 from runs.models import Message, Run
@@ -85,12 +85,17 @@ async def _messages(run: Run, saver: CheckpointSaver) -> list[BaseMessage]:
     if head is None:
         return messages
     past = head.checkpoint["channel_values"].get("messages", [])
+    head_run = head.metadata.get("run_id")
+    if run.session_id and head_run != str(run.previous_id):
+        texts = await in_thread(texts_of_branch, run, head_run)
+        if texts is not None:
+            return [RemoveMessage(REMOVE_ALL_MESSAGES), *texts, *messages]
     match run.input.get("replaces"):
         case "all":
             return [RemoveMessage(REMOVE_ALL_MESSAGES), *messages]
         case "last_query":
             return [RemoveMessage(REMOVE_ALL_MESSAGES), *_before_last_query(past), *messages]
-    return [*await in_thread(answers_to_open_calls, past, head.metadata.get("run_id")), *messages]
+    return [*await in_thread(left_open, run.session_id, past, head_run), *messages]
 
 
 def _before_last_query(past: list[BaseMessage]) -> list[BaseMessage]:

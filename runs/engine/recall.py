@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from django.db.models import F
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from django.db.models import F, Q
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.messages import ToolCall as ToolCallOfModel
 
+from agentplatform.lib.ids import as_uuid
 from runs.engine.messages import as_json, key_of, tool_message
-from runs.models import Approval, Checkpoint, Run, RunStep, ToolCall
+from runs.lifecycle.said import STOPPED
+from runs.models import Approval, Checkpoint, Message, Run, RunStep, ToolCall
+
+MOST_TEXTS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,46 @@ def _has_checkpoint(run: Run) -> bool:
     head = saved.values_list("metadata__run_id", flat=True)[:1]
     is_changed = "replaces" in run.input or "state" in run.input
     return bool(head) and (not is_changed or head[0] == str(run.id))
+
+
+def left_open(session_id: Any, past: list[BaseMessage], run_id: Any) -> list[BaseMessage]:
+    """What a thread's last run has left open when it was cancelled: answers of tools, and what it was about to say."""
+    said = past[-1] if past else None
+    if said is None or (isinstance(said, AIMessage) and not said.tool_calls):
+        return []
+    answers = answers_to_open_calls(past, run_id)
+    if answers or session_id is None:
+        return [*answers]
+    text = _stopped_text(session_id, run_id)
+    return [AIMessage(text)] if text else []
+
+
+def _stopped_text(session_id: Any, run_id: Any) -> str:
+    """What was streamed of the run's answer until it was stopped, as the conversation has it; of a copied one, too."""
+    of_run = Q(run_id=as_uuid(run_id)) | Q(run_id__isnull=True)
+    said = Message.objects.filter(of_run, session_id=session_id).order_by("-created_at", "-id")
+    content, metadata = said.values_list("content", "metadata").first() or ("", {})
+    return content if metadata.get(STOPPED) else ""
+
+
+def texts_of_branch(run: Run, head_run: Any) -> list[BaseMessage] | None:
+    """What was said before a run on its own branch, as texts; None where its thread stands on that branch.
+
+    The thread is set to a branch when that is chosen. Where the branch's own state was not kept, nothing was set.
+    """
+    key = as_uuid(head_run)
+    said = Message.objects.filter(session__runs=run)
+    if key is None or not said.filter(run_id=key, active=False).exists():
+        return None
+    before = said.filter(active=True, created_at__lt=run.created_at).exclude(run_id=run.pk)
+    newest = before.order_by("-created_at", "-id").values_list("run_id", "source", "content")[:MOST_TEXTS]
+    asked: set[Any] = set()
+    texts: list[BaseMessage] = []
+    for turn, source, content in reversed(newest):
+        is_question = turn not in asked if turn else source == "user"
+        asked.add(turn)
+        texts.append(HumanMessage(content) if is_question else AIMessage(content))
+    return texts
 
 
 def answers_to_open_calls(past: list[BaseMessage], run_id: Any) -> list[ToolMessage]:

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from django.db import connection
 from django.db.models import Q
 
-from runs.models import Checkpoint, Message
+from runs.models import Checkpoint, Message, Run, Session
 
 
 def take_back(session_id: uuid.UUID, run_ids: Collection[uuid.UUID]) -> None:
@@ -19,6 +19,7 @@ def take_back(session_id: uuid.UUID, run_ids: Collection[uuid.UUID]) -> None:
 
     They have ended, and the caller holds their locks and the session's: nobody writes to the thread meanwhile.
     """
+    _let_go(session_id, run_ids)
     Message.objects.filter(session_id=session_id, run_id__in=run_ids).delete()
     states = Checkpoint.objects.automatic().filter(thread_id=str(session_id), run_id__in=run_ids)
     # What another run begins with, or somebody has tagged, stays as a person's own would: no thread goes on from it.
@@ -27,6 +28,16 @@ def take_back(session_id: uuid.UUID, run_ids: Collection[uuid.UUID]) -> None:
     with connection.cursor() as cursor:
         for statement in (_UNUSED_WRITES, _UNUSED_VALUES):
             cursor.execute(statement, {"thread": str(session_id)})
+
+
+def _let_go(session_id: uuid.UUID, run_ids: Collection[uuid.UUID]) -> None:
+    """Their session's last turn is the one before them."""
+    previous = dict(Run.objects.filter(pk__in=run_ids).values_list("pk", "previous_id"))
+    last = head = Session.objects.values_list("head_id", flat=True).get(pk=session_id)
+    while last in previous:
+        last = previous[last]
+    if last != head:
+        Session.objects.filter(pk=session_id).update(head_id=last)
 
 
 _UNUSED_WRITES = """

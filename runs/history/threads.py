@@ -93,6 +93,20 @@ def copy_history(checkpoint: Checkpoint, run: Run) -> None:
         cursor.execute(_copying_steps(), place)
 
 
+def copy_state(checkpoint: Checkpoint, thread_id: str) -> None:
+    """Makes a checkpoint the beginning of another thread that has none yet, without what led to it. It is no run's."""
+    place: dict[str, Any] = {
+        "source_thread": checkpoint.thread_id,
+        "thread": thread_id,
+        "run": None,
+        "keys": [checkpoint.pk],
+        "fresh_keys": [uuid7()],
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_copying_checkpoints(parent_checkpoint_id="''"), place)
+        cursor.execute(_copying_blobs(), place)
+
+
 # From a checkpoint back along its parents: what a run that was set back has left aside is not among them.
 _HISTORY = """
 WITH RECURSIVE history AS (
@@ -106,21 +120,22 @@ SELECT id FROM history
 """
 
 
-def _copying_checkpoints() -> str:
+def _copying_checkpoints(**replaced: str) -> str:
     """Metadata stay as they are: LangGraph ignores the input of a run that the head's metadata name as its own."""
     source = """
         FROM runs_checkpoint original
         JOIN unnest(%(keys)s::uuid[], %(fresh_keys)s::uuid[]) AS key (id, fresh) ON original.id = key.id
     """
-    return _copying(
+    return copying(
         Checkpoint,
         source,
         id="key.fresh",
-        run_id="%(run)s",
+        run_id="%(run)s::uuid",
         thread_id="%(thread)s",
         manual="FALSE",
         description="''",
         tags="'{}'",
+        **replaced,
     )
 
 
@@ -135,7 +150,7 @@ def _copying_blobs() -> str:
             WHERE copied.thread_id = %(thread)s
         )
     """
-    return _copying(CheckpointBlob, source, thread_id="%(thread)s")
+    return copying(CheckpointBlob, source, thread_id="%(thread)s")
 
 
 def _copying_steps() -> str:
@@ -145,10 +160,10 @@ def _copying_steps() -> str:
         WHERE original.run_id = %(source_run)s AND original.step_num <= %(last_step)s
         AND original.started_at <= %(taken_at)s
     """
-    return _copying(RunStep, source, run_id="%(run)s")
+    return copying(RunStep, source, run_id="%(run)s")
 
 
-def _copying(model: type[models.Model], source: str, **replaced: str) -> str:
+def copying(model: type[models.Model], source: str, **replaced: str) -> str:
     """INSERT … SELECT of a table's own rows: all columns, but serial keys, as they are or as `replaced` says."""
     fields = [field for field in model._meta.concrete_fields if not isinstance(field, models.AutoField)]
     columns = {str(field.column): connection.ops.quote_name(str(field.column)) for field in fields}

@@ -17,6 +17,7 @@ from runs.events import EventType, StoredEvent
 from runs.lifecycle.attempts import come_to_rest
 from runs.lifecycle.families import active_below
 from runs.lifecycle.limits import exceeded
+from runs.lifecycle.said import keep_what_was_said
 from runs.lifecycle.state import RunState, changing, lock, lock_family, take_totals, write
 from runs.models import AT_REST, IN_FLIGHT, Approval, Run, Status
 from runs.queueing import turns
@@ -28,11 +29,15 @@ MOST_BELOW = 50
 def start(run: Run, *, queued: bool = True) -> list[StoredEvent]:
     """Inserts a new run and, when it is `queued` and its session's turn, the job that wakes a worker.
 
-    `run` is unsaved and complete but for its state. Answers the events that it wrote.
+    `run` is unsaved and complete but for its state. One that is queued follows its session's last turn, and the caller
+    makes it the last one itself. Answers the events that it wrote.
     """
     with transaction.atomic(savepoint=False):
-        job_id = turns.wake_on_turn(run.id, run.session_id, run.queue, run.priority) if queued else None
-        return _insert(run, timezone.now(), Status.QUEUED if queued else Status.CREATED, job_id)
+        if not queued:
+            return _insert(run, timezone.now(), Status.CREATED, None)
+        place = turns.place(run.id, run.session_id, run.queue, run.priority)
+        run.previous_id = place.previous_id
+        return _insert(run, timezone.now(), Status.QUEUED, place.job_id)
 
 
 def start_child(parent_id: uuid.UUID, attempt: int, run: Run) -> list[StoredEvent] | None:
@@ -75,7 +80,9 @@ def enqueue(run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
         run = change.run
         if run.status == Status.CREATED:
             run.status, run.queued_at = Status.QUEUED, change.now
-            run.job_id = turns.wake_on_turn(run.id, run.session_id, run.queue, run.priority)
+            place = turns.place(run.id, run.session_id, run.queue, run.priority)
+            run.job_id = place.job_id
+            turns.join(run.id, run.session_id, place)
             run.add_event(EventType.RUN_QUEUED, change.now)
         elif run.status not in IN_FLIGHT:
             raise _impossible("started", run.status)
@@ -123,6 +130,7 @@ def end_cancelled(state: RunState, now: datetime, reason: str) -> None:
     if state.job_id is not None:
         queue.abort(state.job_id)
     state.held_back = False
+    keep_what_was_said(state, now)
     state.status, state.finished_at = Status.CANCELLED, now
     Approval.objects.filter(run_id=state.id, status=Approval.Status.PENDING).update(
         status=Approval.Status.CANCELLED, decided_at=now

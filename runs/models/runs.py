@@ -109,6 +109,14 @@ class Run(FamilyTotals, TenantModel):
         db_index=False,
         verbose_name=_("session"),
     )
+    previous = models.ForeignKey(
+        "self",
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="following",
+        db_index=False,
+        db_comment="The turn of its session that it follows; null for a first one",
+    )
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -240,6 +248,13 @@ class Run(FamilyTotals, TenantModel):
                 fields=["session", "id"],
                 name="run_in_session",
                 condition=Q(session__isnull=False, status__in=[*ACTIVE]),
+            ),
+            # The turns at one place of a conversation, and its first ones.
+            models.Index(fields=["previous"], name="run_follows", condition=Q(previous__isnull=False)),
+            models.Index(
+                fields=["session"],
+                name="run_begins_session",
+                condition=Q(session__isnull=False, previous__isnull=True),
             ),
             # The sweep, the queue's depth, what may not be deleted.
             models.Index(

@@ -16,7 +16,11 @@ from runs.models.runs import Run
 
 
 class Session(TenantModel):
-    """A conversation. It is the LangGraph thread of its runs: its id is their `thread_id`."""
+    """A conversation. It is the LangGraph thread of its runs: its id is their `thread_id`.
+
+    Its turns are its runs. Each follows another one (`Run.previous`), so together they are a tree; shown is the branch
+    from a first turn to `head`.
+    """
 
     resource = "Session"
 
@@ -42,6 +46,14 @@ class Session(TenantModel):
     named_by_person = models.BooleanField(
         default=False, db_comment="An automatic name never replaces a person's"
     )
+    head = models.ForeignKey(
+        Run,
+        null=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+        db_index=False,
+        db_comment="The last turn of the branch that is shown; the next message follows it",
+    )
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
     updated_at = models.DateTimeField(_("updated at"), auto_now=True)
 
@@ -62,7 +74,7 @@ class Session(TenantModel):
 
 
 class Message(models.Model):
-    """A message of a session, as people see the conversation."""
+    """A message of a session, as people see the conversation. The first one of a run is what the run answers."""
 
     resource = "Message"
 
@@ -75,6 +87,9 @@ class Message(models.Model):
     thought = models.TextField(blank=True)
     models_usage = models.JSONField(null=True, db_comment="{input_tokens, output_tokens}")
     metadata = models.JSONField(default=dict)
+    active = models.BooleanField(
+        default=True, db_default=True, db_comment="Whether it stands on the branch that is shown"
+    )
     created_at = models.DateTimeField()
 
     class Meta:

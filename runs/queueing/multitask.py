@@ -18,7 +18,7 @@ from runs.approvals import pending_of
 from runs.control import require_control
 from runs.events import StoredEvent
 from runs.history.rollback import take_back
-from runs.models import ACTIVE, Run, Status
+from runs.models import ACTIVE, Run, RunQuerySet, Status
 from runs.queueing import turns
 
 REASON = "interrupted by a newer message"
@@ -37,24 +37,42 @@ class Strategy(StrEnum):
     """They are cancelled, and the conversation goes on as if they had never been."""
 
 
+ENDING = frozenset({Strategy.INTERRUPT, Strategy.ROLLBACK})
+
+
 def make_way(actor: Actor, session_id: uuid.UUID, strategy: Strategy | None) -> list[StoredEvent]:
     """Before a run is started: ends the session's others where the strategy says so. Answers their events.
 
     Raises PermissionDenied where one of them is not the actor's to steer. Holds the session's lock afterwards.
     """
-    if strategy not in (Strategy.INTERRUPT, Strategy.ROLLBACK):
+    if strategy not in ENDING:
         return []
+    stored = end_all(actor, session_id)
+    if strategy == Strategy.ROLLBACK:
+        take_back(session_id, list(stored))
+    return [event for events in stored.values() for event in events]
+
+
+def end_all(actor: Actor, session_id: uuid.UUID, reason: str = REASON) -> dict[uuid.UUID, list[StoredEvent]]:
+    """Cancels the session's runs that are queued or have begun; their events, and those of the runs below them.
+
+    For a caller in a transaction. Raises and locks as `make_way` does.
+    """
     # Those that end each other's runs would otherwise make each other start over again and again.
     lock_name(f"multitask {session_id}")
     while True:
         with transaction.atomic():
-            stored = _end_active(actor, session_id)
+            stored = _end_active(actor, session_id, reason)
             if turns.is_free(session_id):
-                if strategy == Strategy.ROLLBACK:
-                    take_back(session_id, list(stored))
-                return [event for events in stored.values() for event in events]
+                return stored
             # Another message has come in between. Runs are locked before their session: so from the beginning.
             transaction.set_rollback(True)
+
+
+def require_free(session_id: uuid.UUID) -> None:
+    """Raises Conflict, which names it, while a run of the session is under way. Holds the session's lock afterwards."""
+    if not turns.is_free(session_id):
+        _refuse_beside(_active(session_id).first())
 
 
 def check_place(run: Run, strategy: Strategy | None) -> None:
@@ -65,20 +83,22 @@ def check_place(run: Run, strategy: Strategy | None) -> None:
     is_its_turn = run.job_id is not None or run.status == Status.CREATED
     if run.session_id is None or is_its_turn or strategy not in (None, Strategy.REJECT):
         return
-    others = (
-        Run.objects.filter(session_id=run.session_id, status__in=ACTIVE).exclude(pk=run.pk).order_by("pk")
-    )
+    others = _active(run.session_id).exclude(pk=run.pk)
     if strategy == Strategy.REJECT:
         _refuse_beside(others.first())
     else:
         _refuse_behind(others.filter(status=Status.WAITING).first())
 
 
-def _end_active(actor: Actor, session_id: uuid.UUID) -> dict[uuid.UUID, list[StoredEvent]]:
-    runs = Run.objects.filter(session_id=session_id, status__in=ACTIVE).only("user_id")
+def _active(session_id: uuid.UUID) -> RunQuerySet:
+    return Run.objects.filter(session_id=session_id, status__in=ACTIVE).order_by("created_at", "pk")
+
+
+def _end_active(actor: Actor, session_id: uuid.UUID, reason: str) -> dict[uuid.UUID, list[StoredEvent]]:
+    runs = _active(session_id).only("user_id")
     for run in runs:
         require_control(actor, run)
-    return lifecycle.cancel_all([run.pk for run in runs], REASON)
+    return lifecycle.cancel_all([run.pk for run in runs], reason)
 
 
 def _refuse_beside(other: Run | None) -> None:

@@ -7,6 +7,7 @@ that changes the run, and `runs.queueing.multitask` in the one that starts it.
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +21,14 @@ TEND = "runs.tend"
 HAND_ON = "runs.hand_on"
 QUEUE = "runs"
 _HAS_TURN = Q(started_at__isnull=False) | Q(job_id__isnull=False) | Q(held_back=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a run comes to stand: behind the turn `previous_id`, without a job while others are there."""
+
+    job_id: int | None
+    previous_id: uuid.UUID | None = None
 
 
 def wake(run_id: uuid.UUID, queue_name: str, priority: int) -> int:
@@ -41,15 +50,21 @@ def is_free(session_id: uuid.UUID) -> bool:
     return not _active(session_id).exists()
 
 
-def wake_on_turn(
-    run_id: uuid.UUID, session_id: uuid.UUID | None, queue_name: str, priority: int
-) -> int | None:
-    """The job of a run that comes new to its session: none while others are there."""
+def place(run_id: uuid.UUID, session_id: uuid.UUID | None, queue_name: str, priority: int) -> Place:
+    """The place of a run that comes new to its session, whose last turn the caller makes it."""
+    previous_id = None
     if session_id is not None:
-        _lock(session_id)
+        previous_id = _lock(session_id)
         if _active(session_id).exclude(pk=run_id).exists():
-            return None
-    return wake(run_id, queue_name, priority)
+            return Place(None, previous_id)
+    return Place(wake(run_id, queue_name, priority), previous_id)
+
+
+def join(run_id: uuid.UUID, session_id: uuid.UUID | None, place: Place) -> None:
+    """Makes a run that was only created before its session's last turn."""
+    if session_id is not None:
+        Run.objects.filter(pk=run_id).update(previous_id=place.previous_id)
+        Session.objects.filter(pk=session_id).update(head_id=run_id)
 
 
 def wake_unless_held(
@@ -71,7 +86,8 @@ def hand_on(session_id: uuid.UUID, now: datetime) -> None:
     Session.objects.select_for_update().filter(pk=session_id).update(updated_at=now)
     if _holding(session_id).exists():
         return
-    head = _active(session_id).order_by("pk").values_list("pk", "status").first()
+    # In the order in which they came to the session, which is that of their messages.
+    head = _active(session_id).order_by("created_at", "pk").values_list("pk", "status").first()
     if head is None or head[1] != Status.QUEUED:
         return
     own = Run.objects.select_for_update(no_key=True, skip_locked=True).filter(pk=head[0])
@@ -93,8 +109,9 @@ def forgotten_sessions(most: int) -> list[uuid.UUID]:
     return list(dict.fromkeys(found[:most]))
 
 
-def _lock(session_id: uuid.UUID) -> None:
-    Session.objects.select_for_update().values_list("pk").get(pk=session_id)
+def _lock(session_id: uuid.UUID) -> uuid.UUID | None:
+    """Locks a session; its last turn."""
+    return Session.objects.select_for_update().values_list("head_id", flat=True).get(pk=session_id)
 
 
 def _active(session_id: uuid.UUID) -> Any:

@@ -198,7 +198,8 @@ export class AnswerView {
   #showFoot(texts) {
     this.foot.hidden = this.isLive;
     this.copy.hidden = !this.#text;
-    this.fork.hidden = this.again.hidden = !this.message;
+    this.fork.hidden = !this.message;
+    this.again.hidden = !this.message?.run_id;
     this.versions.update(this.message ?? { id: "" });
     this.steps.hidden = Boolean(this.transcript) || !(this.run?.metrics?.total_steps > 1);
     this.usage.hidden = !this.runId;

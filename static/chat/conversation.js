@@ -226,35 +226,26 @@ export class Conversation {
   /** Questions with their answers, and below each question without one the run that is at work on it. */
   #entries() {
     const entries = [];
-    const questions = new Map(this.#messages.filter((message) => this.#isQuestion(message)).map((message) => [message.run_id, message]));
+    const asked = new Set();
     const answers = new Map();
     for (const message of this.#messages) {
-      if (!this.#isQuestion(message) && questions.has(message.run_id)) answers.set(message.run_id, message);
+      if (message.run_id === null) continue;
+      if (this.#isQuestion(message)) asked.add(message.run_id);
+      else answers.set(message.run_id, message);
     }
-    this.#messages.forEach((message, place) => {
+    for (const message of this.#messages) {
+      const run = this.#runs.get(message.run_id);
       if (!this.#isQuestion(message)) {
-        if (!questions.has(message.run_id)) entries.push(answerEntry(message, this.#runs.get(message.run_id)));
-        return;
+        // What was asked is told on an earlier page, or by nobody.
+        if (!asked.has(message.run_id)) entries.push(answerEntry(message, run));
+        continue;
       }
       entries.push({ key: `message:${message.id}`, message });
       const answer = answers.get(message.run_id);
-      const run = this.#runs.get(message.run_id);
-      const next = this.#messages[place + 1];
       if (answer) entries.push(answerEntry(answer, run));
-      else if (run && (active.has(run.status) || ((run.status === "failed" || run.status === "cancelled") && (!next || this.#isQuestion(next))))) {
-        entries.push(answerEntry(null, run));
-      }
-    });
-    return [...entries, ...this.#others(entries, questions)];
-  }
-
-  /** Runs that answer an earlier question anew, and have no answer yet. */
-  #others(entries, questions) {
-    const shown = new Set(entries.map(({ run, message }) => run?.id ?? message?.run_id));
-    const last = this.#messages.reduce((latest, { run_id: run }) => (run > latest ? run : latest), "");
-    const runs = [...this.#runs.values()].filter(({ id, status }) => !shown.has(id) && !questions.has(id) && (active.has(status) || (status === "failed" && id > last)));
-    const newest = runs.filter(({ status }) => status === "failed").map(({ id }) => id).sort().at(-1);
-    return runs.filter(({ id, status }) => active.has(status) || id === newest).sort((one, other) => (one.id < other.id ? -1 : 1)).map((run) => answerEntry(null, run));
+      else if (run && run.status !== "completed") entries.push(answerEntry(null, run));
+    }
+    return entries;
   }
 
   /** People may speak under other names than `user`; what an agent says has its name. */
@@ -265,7 +256,6 @@ export class Conversation {
 
   #render() {
     const entries = this.#entries();
-    // A run without an answer of its own whose question has got another one is history.
     const wanted = new Set(entries.map(({ key }) => key));
     for (const [key, view] of this.#views) {
       if (wanted.has(key)) continue;
@@ -325,9 +315,8 @@ export class Conversation {
     const strategy = this.isActive ? { multitask_strategy: "interrupt" } : {};
     const answer = await this.#tried(() => this.api.post(`/sessions/${this.session.id}/messages/${path}`, { ...body, ...strategy }));
     if (!answer) return false;
-    await this.refresh({ anew: true }).catch(() => {});
     this.#take({ ...answer, message: null });
-    this.#render();
+    await this.refresh({ anew: true }).catch(() => {});
     this.toEnd();
     this.hooks.told("said");
     return true;

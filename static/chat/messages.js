@@ -33,6 +33,8 @@ export class QuestionView {
       this.who.textContent = message.source;
       this.who.className = "name";
     }
+    // What was said in another conversation can be read and branched, not said otherwise.
+    this.editing.hidden = message.source !== "user" || !message.run_id;
     this.versions.update(message);
     const shown = JSON.stringify([message.content, message.attachments]);
     if (shown === this.#shown) return;

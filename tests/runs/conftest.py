@@ -19,11 +19,13 @@ from openai import OpenAI
 from accounts.models import ApiKey, User
 from accounts.tokens import AccessToken
 from agents.models import Agent
+from runs.commands import NEW_SESSION
 from runs.engine.worker import Worker
-from tests.factories import AgentFactory, ApiKeyFactory, ChatModelFactory, ToolFactory
+from tests.factories import AgentFactory, ApiKeyFactory, ChatModelFactory, SessionFactory, ToolFactory
 from tests.model_endpoint import ModelEndpoint
 from tests.runs.mcp_support import ACCEPT, credentials
 from tests.runs.platform import Platform
+from tests.runs.talking import Talk
 
 
 @pytest.fixture(scope="package")
@@ -160,3 +162,16 @@ def mcp_post(server) -> Callable[..., httpx.Response]:
         return httpx.post(f"{server}/mcp", json=body, headers=sent, timeout=30)
 
     return send
+
+
+@pytest.fixture
+def talk(http, workspace, alice, agent_on, model_endpoint) -> Iterator[Talk]:
+    """Alice's conversation with an agent that repeats what it is told; what is left under way is stopped."""
+    agent = agent_on("echo", name="echo", is_default=True)
+    talk = Talk(
+        http(alice),
+        SessionFactory(workspace=workspace, user=alice, agent=agent, title=NEW_SESSION),
+        model_endpoint,
+    )
+    yield talk
+    talk.post("stop")

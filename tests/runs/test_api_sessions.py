@@ -265,7 +265,7 @@ def test_shows_a_message_in_the_shape_of_the_contract(api, alice, session):
 
     assert message.keys() == {
         *("id", "session_id", "run_id", "source", "content", "type", "thought", "created_at"),
-        *("models_usage", "metadata"),
+        *("models_usage", "metadata", "variants", "attachments"),
     }
 
 
