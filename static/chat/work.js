@@ -34,10 +34,14 @@ export class Work {
 
 const others = { note: NoteView, approval: ApprovalNote };
 
+// What the platform does to keep a run going is told on the run's own page.
+const housekeeping = new Set(["attempt_started", "run_resumed", "run_waiting", "run_queued"]);
+
 /** What waits for a person has a card of its own. */
 function isShown(item) {
   if (item.kind === "approval") return item.state !== "pending";
-  return item.kind === "note" || Boolean(item.thoughts || item.text || item.calls.length || item.notes.length);
+  if (item.kind === "note") return !housekeeping.has(item.event.type);
+  return Boolean(item.thoughts || item.text || item.calls.length || item.notes.length);
 }
 
 class StepView {
