@@ -54,7 +54,8 @@ def chat(request: HttpRequest, session_id: UUID | None = None) -> HttpResponse:
         actor = actor_from_session(request.user, (chosen or memberships[0]).workspace_id)
     else:
         return render(request, "chat/refused.html", context | {"why": "nowhere"}, status=403)
-    request.session[CHOSEN] = actor.workspace_slug
+    if request.session.get(CHOSEN) != actor.workspace_slug:
+        request.session[CHOSEN] = actor.workspace_slug
     context["workspace"] = next(
         (one for one in context["workspaces"] if one.pk == actor.workspace_id), {"name": actor.workspace_slug}
     )
@@ -131,7 +132,7 @@ def prompts_by_tool() -> dict[str, str]:
         "current_time": _("What time is it in Asia/Shanghai?"),
         "unit_convert": _("Convert: 42 km to mi"),
         "find_suppliers": _("Find suppliers of ceramic mugs in Portugal."),
-        "trade_figures": _("How have coffee imports to Germany developed?"),
+        "trade_figures": _("How have imports of coffee into Germany developed?"),
     }
 
 
