@@ -20,7 +20,7 @@ from django.conf import settings  # noqa: E402
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
-from agentplatform.lib.body_limit import Application, BodyLimit, Receive, Send  # noqa: E402
+from agentplatform.lib.body_limit import Application, BodyLimit, Receive, Send, largest_body  # noqa: E402
 from agentplatform.lib.process import settle_process, tune_process  # noqa: E402
 from agents.mcp import pool as mcp_sessions  # noqa: E402
 from runs.consumers import refuse_unknown_socket  # noqa: E402
@@ -31,9 +31,7 @@ logger = structlog.get_logger(__name__)
 
 Scope = MutableMapping[str, Any]
 
-http_application = BodyLimit(
-    cast(Application, ASGIStaticFilesHandler(django_application)), settings.MAX_REQUEST_BYTES
-)
+http_application = BodyLimit(cast(Application, ASGIStaticFilesHandler(django_application)), largest_body)
 websocket_application = URLRouter([*websocket_urlpatterns, re_path("", cast(Any, refuse_unknown_socket))])
 
 

@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from agentplatform import __version__
 from agentplatform.database import embedded_url
 from agentplatform.lib.logs import levels
+from agentplatform.lib.storage_url import storage_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 environ.Env.read_env(BASE_DIR / ".env")
@@ -246,6 +247,10 @@ SPECTACULAR_SETTINGS = {
 }
 MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", default=2_500_000)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BYTES
+ATTACHMENT_MAX_SIZE = env.int("ATTACHMENT_MAX_SIZE", default=10_000_000)
+ATTACHMENT_SESSION_SIZE = env.int("ATTACHMENT_SESSION_SIZE", default=100_000_000)
+# Routes whose bodies may be larger: a file, and what its form adds.
+LARGER_BODIES = {r"POST /api/v1/sessions/[^/]+/attachments": ATTACHMENT_MAX_SIZE + 65_536}
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
 # Browsers
@@ -310,6 +315,10 @@ USE_TZ = True
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(DATA_DIR / "static")))
 STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": storage_of(env.str("STORAGE_URL", default=""), DATA_DIR),
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
 UNFOLD = {
     "SITE_TITLE": APP_NAME,
     "SITE_HEADER": APP_NAME,

@@ -55,7 +55,7 @@ class ChatModelAdmin(ConfigurationAdmin):
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "seen"]}),
         (_("Endpoint"), {"fields": ["provider", "model", "base_url", "key", "api_key", "remove_api_key"]}),
-        (_("Defaults"), {"fields": ["parameters"]}),
+        (_("Defaults"), {"fields": ["parameters", "inputs"]}),
         (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
     ]
 

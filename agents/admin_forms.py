@@ -7,7 +7,9 @@ from typing import Any
 
 from django import forms
 from django.contrib.postgres.forms import SimpleArrayField
+from django.utils.translation import gettext_lazy
 from unfold.widgets import (
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminPasswordWidget,
@@ -21,7 +23,7 @@ from unfold.widgets import (
 from accounts.admin_base import TenantForm
 from agentplatform.lib.errors import Invalid
 from agents import tool_rules, validation
-from agents.models import Agent, ChatModel, Configuration, Tool
+from agents.models import Agent, ChatModel, Configuration, Input, Tool
 from agents.providers.base import registry
 from agents.tools import functions
 
@@ -115,11 +117,18 @@ class ChatModelForm(ConfigurationForm):
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
         help_text="Stored encrypted and never shown. Leave it empty to keep the present one.",
     )
+    inputs = forms.MultipleChoiceField(
+        required=False,
+        choices=Input.choices,
+        label=gettext_lazy("Inputs"),
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        help_text="What it takes beside text, as attachments of messages.",
+    )
     remove_api_key = forms.BooleanField(required=False, widget=UnfoldBooleanSwitchWidget)
 
     class Meta:
         model = ChatModel
-        fields = ["name", "description", "enabled", "provider", "model", "base_url", "parameters"]
+        fields = ["name", "description", "enabled", "provider", "model", "base_url", "parameters", "inputs"]
 
     def clean_parameters(self) -> Any:
         return self.cleaned_data["parameters"] or {}

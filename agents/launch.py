@@ -27,11 +27,14 @@ class Launch:
     model_id: uuid.UUID
     pins: list[uuid.UUID]
     currency: str
+    model: str = ""
+    inputs: frozenset[str] = frozenset()
+    """What the model takes beside text."""
 
 
 _SELECT = """
 SELECT agent.id, agent.name, agent.enabled, agent.version_id, model.id, model.name, model.enabled, model.version_id,
-    workspace.currency,
+    workspace.currency, model.inputs,
     ARRAY(
         SELECT other.version_id FROM agents_fallback fallback
         JOIN agents_chatmodel other ON other.id = fallback.fallback_id
@@ -74,15 +77,26 @@ def prepare(workspace_id: uuid.UUID, identifier: str | None) -> Launch:
         row = cursor.fetchone()
     if row is None:
         raise NotFound("Agent", identifier or "default")
-    agent_id, name, enabled, version_id, model_id, model, model_enabled, model_version, currency, *parts = row
+    (
+        agent_id,
+        name,
+        enabled,
+        version_id,
+        model_id,
+        model,
+        model_enabled,
+        model_version,
+        currency,
+        inputs,
+        *parts,
+    ) = row
     fallbacks, tools, servers, disabled = parts
     _require_enabled("agent", name, enabled)
     _require_enabled("model", model, model_enabled)
     for part in disabled:
         _require_enabled("tools", part, False)
-    return Launch(
-        agent_id, name, version_id, model_id, [model_version, *fallbacks, *tools, *servers], currency
-    )
+    pins = [model_version, *fallbacks, *tools, *servers]
+    return Launch(agent_id, name, version_id, model_id, pins, currency, model, frozenset(inputs))
 
 
 def pins_on_model(pins: Iterable[uuid.UUID], model: ChatModel) -> list[uuid.UUID]:

@@ -1,6 +1,6 @@
 """The JSON of a model, a tool or an agent that its versions hold, and the way back from it to the rows.
 
-model  {name, description, enabled, provider, model, base_url, api_key: {secret, hint} | null, parameters{},
+model  {name, description, enabled, provider, model, base_url, api_key: {secret, hint} | null, parameters{}, inputs[],
         fallbacks[names], fallback_ids[]}
 tool   {name, description, enabled, kind, function, request{}, secret_headers{header: {secret, hint}},
         arguments_schema{}, timeout_seconds, idempotent, requires_approval, approval_timeout_seconds | null,
@@ -14,7 +14,7 @@ workflow  {name, description, enabled, tags[], document{input, state, nodes[], e
 
 Names are for people, ids are what counts: a part that was renamed is still the same part. Which agent is the
 workspace's default is not part of a definition, or moving the flag would make versions of two agents. Versions
-of an earlier release may lack fields of a tool; these are what a new tool has.
+of an earlier release may lack fields of a tool or a model; these are what a new one has.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ def _model_definition(model: ChatModel) -> Definition:
         "base_url": model.base_url,
         "api_key": reference(model.secret) if model.secret else None,
         "parameters": model.parameters,
+        "inputs": model.inputs,
         "fallbacks": [fallback.name for fallback in fallbacks],
         "fallback_ids": [str(fallback.pk) for fallback in fallbacks],
     }
@@ -79,6 +80,7 @@ def _agent_definition(agent: Agent) -> Definition:
 def _apply_model(model: ChatModel, data: Definition) -> None:
     for name in ("provider", "model", "base_url", "parameters"):
         setattr(model, name, data[name])
+    model.inputs = data.get("inputs", [])
     model.secret_id = uuid.UUID(data["api_key"]["secret"]) if data["api_key"] else None
     model.save()
     set_fallbacks(model, _parts(ChatModel, model, "fallbacks", data["fallback_ids"], data["fallbacks"]))

@@ -55,6 +55,8 @@ class ModelSpecification:
     secret: uuid.UUID | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict, hash=False)
     timeout: float = 30.0
+    inputs: tuple[str, ...] = ()
+    """What it takes beside text: `image`, `file`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +241,10 @@ def parse_bindings(data: Mapping[str, Any]) -> Bindings:
 def parse_model(
     version: Version, limits: AgentConfig, chosen: Mapping[str, Any] | None = None
 ) -> ModelSpecification:
-    """A model's version, with what the agent's limits say, and what a run has `chosen`, over its own parameters."""
+    """A model's version, with what the agent's limits say, and what a run has `chosen`, over its own parameters.
+
+    Versions of an earlier release do not know `inputs`: those models take text.
+    """
     data = version.data
     return ModelSpecification(
         version_id=version.pk,
@@ -251,6 +256,7 @@ def parse_model(
         secret=uuid.UUID(data["api_key"]["secret"]) if data["api_key"] else None,
         parameters={**data["parameters"], **limits.model_parameters, **(chosen or {})},
         timeout=limits.timeout,
+        inputs=tuple(data.get("inputs", ())),
     )
 
 

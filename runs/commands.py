@@ -23,6 +23,7 @@ from agents.launch import prepare
 from agents.workflows.launch import prepare_workflow
 from runs import lifecycle
 from runs.control import controllable
+from runs.conversations.file_types import require_taken
 from runs.events import StoredEvent
 from runs.models import IdempotencyKey, Message, Relation, Run, Session, Status
 from runs.queueing import multitask
@@ -209,6 +210,8 @@ def _agent(actor: Actor, request: RunRequest, session: Session | None) -> dict[s
     identifier = request.agent or (str(session.agent_id) if session and session.agent_id else None)
     launch = prepare(actor.workspace_id, identifier)
     messages = storable(request.messages)
+    attached = [one for message in messages for one in message.get("attachments", ())]
+    require_taken(attached, launch.model, launch.inputs)
     return {
         "agent_id": launch.agent_id,
         "model_id": launch.model_id,

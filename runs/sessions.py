@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
@@ -12,8 +13,9 @@ from django.db.models.functions import Cast, JSONObject
 from accounts.actor import Actor
 from agentplatform.lib.errors import NotFound
 from agents.models import Agent
-from runs.commands import RunRequest, Started, start_run
-from runs.models import Checkpoint, CheckpointBlob, CheckpointWrite, Session, SessionQuerySet
+from runs.commands import RunRequest, Started, start_run, writable_session
+from runs.conversations import attachments
+from runs.models import Attachment, Checkpoint, CheckpointBlob, CheckpointWrite, Session, SessionQuerySet
 from runs.queueing.multitask import Strategy
 
 USER, TEXT = "user", "text"
@@ -64,6 +66,7 @@ def delete_session(actor: Actor, session: Session) -> None:
         # Whoever starts a run in it waits for this lock.
         if not Session.objects.select_for_update().filter(pk=session.pk).exists():
             raise NotFound("Session", session.pk)
+        attachments.delete_files_later(Attachment.objects.filter(session_id=session.pk))
         session.delete()
         for table in (Checkpoint, CheckpointBlob, CheckpointWrite):
             table.objects.filter(thread_id=thread_id).delete()
@@ -77,18 +80,28 @@ def say(
     source: str = USER,
     kind: str = TEXT,
     strategy: Strategy | None = None,
+    attachment_ids: Sequence[uuid.UUID] = (),
     run_id: uuid.UUID,
 ) -> Started:
-    """Puts a message into a conversation and starts the run that answers it. Raises as `start_run` does."""
-    message = {"role": "user", "content": content}
+    """Puts a message into a conversation and starts the run that answers it.
+
+    Raises as `start_run` does, and Invalid for attachments that are not there or that the model does not take.
+    """
+    message: dict[str, Any] = {"role": "user", "content": content}
     request = RunRequest([message], session_id=session_id, multitask_strategy=strategy)
-    if (source, kind) == (USER, TEXT):
+    if (source, kind) == (USER, TEXT) and not attachment_ids:
         return start_run(actor, request, run_id=run_id)
     with transaction.atomic():
+        if attachment_ids:
+            session = writable_session(actor, session_id)
+            sent = attachments.to_send(session.pk, attachment_ids)
+            message["attachments"] = attachments.references(sent)
         started = start_run(actor, request, run_id=run_id)
         assert started.message
         started.message.source, started.message.type = source, kind
         started.message.save(update_fields=["source", "type"])
+        if attachment_ids:
+            attachments.give(sent, started.message)
         return started
 
 

@@ -13,6 +13,7 @@ from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.housekeeping import chore, remove
 from agentplatform.lib.ids import first_uuid7_at
 from runs import lifecycle, live
+from runs.conversations import attachments
 from runs.history import retention
 from runs.models import IdempotencyKey, WebhookDelivery
 from runs.queueing import turns
@@ -51,6 +52,17 @@ def _hand_on(session_id: uuid.UUID) -> None:
 async def send_webhook(delivery_id: str, webhook_id: str, attempts: int) -> None:
     """Makes an attempt to deliver a message to a webhook."""
     await sending.send(uuid.UUID(delivery_id), uuid.UUID(webhook_id), attempts)
+
+
+@queue.task(name=attachments.DELETE_FILES, queue=QUEUE)
+async def delete_files(names: list[str]) -> None:
+    """Deletes files of a session that was deleted."""
+    await in_thread(attachments.delete_files, names)
+
+
+@chore
+def remove_unsent_attachments() -> bool:
+    return attachments.remove_unsent()
 
 
 @chore

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import factory
 import yaml
+from django.core.files.base import ContentFile
 from django.utils import timezone
 from factory.django import DjangoModelFactory, Password
 
@@ -26,6 +28,7 @@ from billing.models import Entry, Outcome, Price, UsageRecord
 from runs.events import EventType
 from runs.models import (
     Approval,
+    Attachment,
     Checkpoint,
     CheckpointBlob,
     Message,
@@ -286,6 +289,22 @@ class MessageFactory(DjangoModelFactory):
     session = factory.SubFactory(SessionFactory)
     source = "user"
     content = factory.Sequence(lambda number: f"message {number}")
+    created_at = factory.LazyFunction(timezone.now)
+
+
+class AttachmentFactory(DjangoModelFactory):
+    """A small text file in a session, which has not been sent yet."""
+
+    class Meta:
+        model = Attachment
+
+    session = factory.SubFactory(SessionFactory)
+    workspace = factory.SelfAttribute("session.workspace")
+    name = "note.txt"
+    media_type = "text/plain"
+    size = 5
+    sha256 = factory.LazyFunction(lambda: hashlib.sha256(b"Hello").hexdigest())
+    file = factory.LazyFunction(lambda: ContentFile(b"Hello", "note.txt"))
     created_at = factory.LazyFunction(timezone.now)
 
 

@@ -8,8 +8,13 @@ bytes of it, and a Content-Length that says how many came in; who sees that one 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
+
+from django.conf import settings
+
+from agentplatform.lib import paths
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -17,37 +22,52 @@ Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
-class BodyLimit:
-    """ASGI middleware: an HTTP body of more than `maximum` bytes, announced or counted, ends before it is too much."""
+def largest_body(method: str, path: str) -> int:
+    """How many bytes the body of a request may have: `MAX_REQUEST_BYTES`, but on routes of `LARGER_BODIES`."""
+    route = f"{method} {paths.canonical(path)}"
+    larger = (size for pattern, size in settings.LARGER_BODIES.items() if re.fullmatch(pattern, route))
+    return max(settings.MAX_REQUEST_BYTES, next(larger, 0))
 
-    def __init__(self, app: Application, maximum: int) -> None:
+
+class BodyLimit:
+    """ASGI middleware: an HTTP body of more than `maximum` bytes, announced or counted, ends before it is too much.
+
+    `maximum` is a number, or a function of method and path.
+    """
+
+    def __init__(self, app: Application, maximum: int | Callable[[str, str], int]) -> None:
         self.app = app
         self.maximum = maximum
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif announced_length(scope) > self.maximum:
+            return
+        limit = self.maximum
+        maximum = limit if isinstance(limit, int) else limit(scope["method"], scope["path"])
+        if announced_length(scope) > maximum:
             await self.app(scope, _Ended().receive, _closing(send))
         else:
-            await self._count(scope, receive, send)
+            await self._count(maximum, scope, receive, send)
 
-    async def _count(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def _count(
+        self, maximum: int, scope: MutableMapping[str, Any], receive: Receive, send: Send
+    ) -> None:
         seen, ended, closing = 0, _Ended(), _closing(send)
 
         async def counted() -> Message:
             nonlocal seen
-            if seen > self.maximum:
+            if seen > maximum:
                 return await ended.receive()
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen <= self.maximum:
+            if seen <= maximum:
                 return message
             announce(scope, seen)
             return await ended.receive()
 
         async def watched(message: Message) -> None:
-            await (send if seen <= self.maximum else closing)(message)
+            await (send if seen <= maximum else closing)(message)
 
         await self.app(scope, counted, watched)
 

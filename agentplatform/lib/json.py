@@ -122,7 +122,8 @@ def read_limited(stream: IO[bytes], maximum: int) -> bytes:
 
 
 def too_large(maximum: int) -> PayloadTooLarge:
-    return PayloadTooLarge(f"The body is larger than {maximum} bytes; send less, or raise MAX_REQUEST_BYTES.")
+    setting = "MAX_REQUEST_BYTES" if maximum == settings.MAX_REQUEST_BYTES else "the limit of its files"
+    return PayloadTooLarge(f"The body is larger than {maximum} bytes; send less, or raise {setting}.")
 
 
 class JSONRenderer(BaseRenderer):

@@ -11,6 +11,7 @@ MODEL = {
     "api_key": "sk-…",
     "api_key_hint": "x7Qf",
     "parameters": {"temperature": 0.2},
+    "inputs": ["image"],
     "fallbacks": ["thorough"],
     "version": 3,
     "created_at": "2026-11-20T09:00:00Z",

@@ -59,6 +59,7 @@ def model_json(model: Any) -> Json:
         "base_url": model.base_url,
         "api_key_hint": model.key_hint,
         "parameters": model.parameters,
+        "inputs": model.inputs,
         "fallbacks": model.fallback_names,
     }
 

@@ -18,7 +18,7 @@ from agents.api.fields import (
     NameField,
     ObjectField,
 )
-from agents.models import Agent, ChatModel, Configuration, Tool, Version
+from agents.models import Agent, ChatModel, Configuration, Input, Tool, Version
 from agents.providers.base import registry
 
 COMMON = ("id", "name", "description", "enabled")
@@ -90,6 +90,12 @@ class ChatModelSerializer(ConfigurationSerializer):
         help_text="The key's last characters; null without a key.",
     )
     parameters = ObjectField(default=dict, help_text="Defaults: temperature, max_tokens, top_p …")
+    inputs = serializers.ListField(
+        child=serializers.ChoiceField(choices=Input.choices),
+        default=list,
+        max_length=len(Input),
+        help_text="What it takes beside text, as attachments of messages: image, file (PDF).",
+    )
     fallbacks = NamedRelatedField(
         many=True,
         queryset=ChatModel.objects.all(),
@@ -109,9 +115,13 @@ class ChatModelSerializer(ConfigurationSerializer):
             "api_key",
             "api_key_hint",
             "parameters",
+            "inputs",
             "fallbacks",
             *STAMPS,
         ]  # fmt: skip
+
+    def validate_inputs(self, value: list[str]) -> list[str]:
+        return sorted(set(value))
 
     def validate_fallbacks(self, value: list[ChatModel]) -> list[ChatModel]:
         if self.instance in value:

@@ -1,7 +1,7 @@
 """What an agent is: models, tools, agents, workflows, MCP servers, their secrets, and the immutable versions of all."""
 
 from agents.models.agents import Agent
-from agents.models.chat_models import ChatModel, Fallback
+from agents.models.chat_models import ChatModel, Fallback, Input
 from agents.models.configurations import Configuration, Kind, Secret, Version, name_validator
 from agents.models.mcp_servers import McpServer
 from agents.models.tools import Tool
@@ -12,6 +12,7 @@ __all__ = [
     "ChatModel",
     "Configuration",
     "Fallback",
+    "Input",
     "Kind",
     "McpServer",
     "Secret",

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from agents.models.configurations import Configuration, Kind, Secret
+
+
+class Input(models.TextChoices):
+    """What a model takes beside text."""
+
+    IMAGE = "image", _("Images")
+    FILE = "file", _("Files (PDF)")
 
 
 class ChatModel(Configuration):
@@ -26,6 +34,14 @@ class ChatModel(Configuration):
     )
     parameters = models.JSONField(
         default=dict, blank=True, db_comment="Defaults: temperature, max_tokens, top_p …"
+    )
+    inputs = ArrayField(
+        models.CharField(max_length=16, choices=Input.choices),
+        default=list,
+        blank=True,
+        db_default=[],
+        verbose_name=_("inputs"),
+        db_comment="What it takes beside text: image, file",
     )
     fallbacks = models.ManyToManyField(
         "self", through="Fallback", symmetrical=False, related_name="fallback_of"

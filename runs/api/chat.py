@@ -36,6 +36,7 @@ from runs.api.session_serializers import SessionChatAnswerSerializer, SessionCha
 from runs.api.streams import STREAMED
 from runs.approvals import pending_of
 from runs.commands import Started, start_run
+from runs.conversations.shown import complete
 from runs.events import EventType
 from runs.follow import Follower
 from runs.models import Run, Session, Status
@@ -149,9 +150,12 @@ def say_in(actor: Actor, key: uuid.UUID, values: dict[str, Any], run_id: uuid.UU
         source=values["source"],
         kind=values["type"],
         strategy=values.get("multitask_strategy"),
+        attachment_ids=values["attachments"],
         run_id=run_id,
     )
     live.announce(started.others)
+    if values["attachments"] and started.message:
+        complete([started.message])
     return said_in(actor, key, started, values["stream"])
 
 

@@ -91,6 +91,13 @@ APPROVAL_OBJECT: Json = {
     "created_at": "2026-11-21T10:30:00Z",
     "decided_at": None,
 }
+ATTACHMENT_OBJECT: Json = {
+    "id": "01934d6e-9d4f-7f85-a081-5cbd4e6f7081",
+    "name": "invoice.pdf",
+    "media_type": "application/pdf",
+    "size": 48213,
+    "created_at": "2026-11-21T10:29:50Z",
+}
 MESSAGE_OBJECT: Json = {
     "id": MESSAGE,
     "session_id": SESSION,

@@ -25,7 +25,7 @@ from runs.api.history_serializers import (
 )
 from runs.api.session_serializers import MessageSerializer
 from runs.conversations import exports, search
-from runs.conversations.variants import find_variants
+from runs.conversations.shown import complete
 from runs.models import Message, Session
 
 SESSION = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="Id of the session.")
@@ -118,7 +118,7 @@ class HistoryViewSet(TenantViewSet):
     def _messages(self, messages: QuerySet[Message]) -> Response:
         found = _narrowed(messages, self._query(MessagesQuerySerializer))
         page = list(self.paginate_queryset(found.order_by("created_at", "id")) or ())
-        find_variants(page)
+        complete(page)
         return self.get_paginated_response(MessageSerializer(page, many=True).data)
 
     def _search(self, session: Session | None) -> Response:
@@ -133,7 +133,7 @@ class HistoryViewSet(TenantViewSet):
         limit = whole_number(self.request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
         offset = offset_of(self.request)
         found, total = search.search(self.actor, wanted, limit, offset)
-        find_variants([one.message for one in found])
+        complete([one.message for one in found])
         items = FoundSerializer(found, many=True).data
         has_more = offset + len(items) < total
         return Response(

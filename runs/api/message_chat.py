@@ -26,7 +26,7 @@ from runs.api.session_serializers import (
 from runs.api.streams import STREAMED
 from runs.commands import Started
 from runs.conversations import verbs
-from runs.conversations.variants import find_variants
+from runs.conversations.shown import complete
 
 MESSAGE_ID = OpenApiParameter(
     "message_id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="Id of the message."
@@ -79,7 +79,9 @@ def _begin_edit(request: HttpRequest, run_id: uuid.UUID, pk: str, message_id: st
     actor = chatting_actor(request)
     values = validated(EditMessageSerializer, read_json(request))
     key, strategy = session_key(pk), values.get("multitask_strategy")
-    started = verbs.edit(actor, key, message_id, values["content"], strategy, run_id)
+    started = verbs.edit(
+        actor, key, message_id, values["content"], strategy, run_id, values.get("attachments")
+    )
     return _chat(actor, key, started, values["stream"])
 
 
@@ -93,7 +95,7 @@ def _begin_again(request: HttpRequest, run_id: uuid.UUID, pk: str, message_id: s
 
 def _chat(actor: Actor, key: uuid.UUID, started: Started, streamed: bool) -> Chat:
     assert started.message
-    find_variants([started.message])
+    complete([started.message])
     live.announce(started.others)
     return said_in(actor, key, started, streamed)
 

@@ -21,7 +21,7 @@ from runs.api.session_serializers import (
     StoppedSerializer,
 )
 from runs.conversations import copies, verbs
-from runs.conversations.variants import find_variants
+from runs.conversations.shown import complete
 from runs.models import Session
 from runs.sessions import with_state
 
@@ -50,7 +50,7 @@ class ConversationViewSet(TenantViewSet):
         key = session_key(pk)
         message, events = verbs.select(self.actor, key, message_id, strategy)
         live.announce(events)
-        find_variants([message])
+        complete([message])
         return Response({"session": _session(key), "message": message_json(message)})
 
     @extend_schema(

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from runs.history.checkpoints import State
-from runs.models import Approval, Checkpoint, Message, Run, RunStep, Session
+from runs.models import Approval, Attachment, Checkpoint, Message, Run, RunStep, Session
 
 Json = dict[str, Any]
 
@@ -147,7 +147,7 @@ def session_json(session: Session) -> Json:
 
 
 def message_json(message: Message) -> Json:
-    """Without `variants` found (`runs.conversations.variants`) it is the only one at its place."""
+    """`variants` and `attachments` are those that `shown.complete` has found: without, only itself, and none."""
     return {
         "id": str(message.pk),
         "session_id": str(message.session_id),
@@ -159,8 +159,18 @@ def message_json(message: Message) -> Json:
         "models_usage": message.models_usage,
         "metadata": message.metadata,
         "variants": [str(key) for key in getattr(message, "variants", [message.pk])],
-        "attachments": [],
+        "attachments": [attachment_json(one) for one in getattr(message, "sent_attachments", ())],
         "created_at": message.created_at,
+    }
+
+
+def attachment_json(attachment: Attachment) -> Json:
+    return {
+        "id": str(attachment.pk),
+        "name": attachment.name,
+        "media_type": attachment.media_type,
+        "size": attachment.size,
+        "created_at": attachment.created_at,
     }
 
 

@@ -8,10 +8,11 @@ from rest_framework import serializers
 
 from agentplatform.lib.serializers import NamedRelatedField, StrictModelSerializer, StrictSerializer
 from agents.models import Agent
-from runs.api.examples import MESSAGE, MESSAGE_OBJECT, RUN, SESSION, SESSION_OBJECT
+from runs.api.examples import ATTACHMENT_OBJECT, MESSAGE, MESSAGE_OBJECT, RUN, SESSION, SESSION_OBJECT
 from runs.api.fields import EndingStrategyField, EndUserField, IdField, StrategyField, TextField
-from runs.api.representations import message_json, session_json
-from runs.models import Message, Session
+from runs.api.representations import attachment_json, message_json, session_json
+from runs.conversations.attachments import MOST
+from runs.models import Attachment, Message, Session
 
 
 class SessionSerializer(StrictModelSerializer):
@@ -43,6 +44,38 @@ class SessionSerializer(StrictModelSerializer):
         return session_json(instance)
 
 
+class AttachmentSerializer(StrictModelSerializer):
+    """A file of a message."""
+
+    example = ATTACHMENT_OBJECT
+
+    class Meta:
+        model = Attachment
+        fields = list(ATTACHMENT_OBJECT)
+        read_only_fields = fields
+
+    def to_representation(self, instance: Attachment) -> dict[str, Any]:
+        return attachment_json(instance)
+
+
+class UploadSerializer(StrictSerializer):
+    """A form with one file."""
+
+    file = serializers.FileField(help_text="PNG, JPEG, WebP, GIF, PDF, text, Markdown, CSV or JSON.")
+
+
+class AttachmentsField(serializers.ListField):
+    """Ids of attachments, each once."""
+
+    child = IdField()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=MOST, **options)
+
+    def to_internal_value(self, data: Any) -> list[Any]:
+        return list(dict.fromkeys(super().to_internal_value(data)))
+
+
 class MessageSerializer(StrictModelSerializer):
     """A message of a conversation."""
 
@@ -59,7 +92,7 @@ class MessageSerializer(StrictModelSerializer):
         child=serializers.UUIDField(),
         help_text="The versions of the message at this place, the oldest first, itself among them.",
     )
-    attachments = serializers.ListField(child=serializers.DictField(), help_text="Files sent along.")
+    attachments = AttachmentSerializer(many=True, help_text="Files sent along.")
 
     example = MESSAGE_OBJECT
 
@@ -80,6 +113,7 @@ class SessionChatSerializer(StrictSerializer):
         default="user", max_length=100, help_text="Who speaks, for people who read it."
     )
     type = serializers.CharField(default="text", max_length=32)
+    attachments = AttachmentsField(default=list, help_text="Ids of files that were uploaded to the session.")
     multitask_strategy = StrategyField()
     stream = serializers.BooleanField(default=False, help_text="True: the run's events as they happen.")
 
@@ -90,6 +124,9 @@ class EditMessageSerializer(StrictSerializer):
     """What a message says instead."""
 
     content = TextField()
+    attachments = AttachmentsField(
+        required=False, help_text="Ids of files, new or of the message itself. Left out: the message's own."
+    )
     multitask_strategy = EndingStrategyField()
     stream = serializers.BooleanField(default=False, help_text="True: the run's events as they happen.")
 

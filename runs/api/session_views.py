@@ -17,7 +17,7 @@ from runs import sessions
 from runs.api.filters import SessionFilter
 from runs.api.history_serializers import HistoryQuerySerializer, of_branch
 from runs.api.session_serializers import MessageSerializer, SessionSerializer
-from runs.conversations.variants import find_variants
+from runs.conversations.shown import complete
 from runs.models import Message, Session
 
 
@@ -65,7 +65,7 @@ class SessionViewSet(TenantModelViewSet):
         messages = of_branch(Message.objects.filter(session_id=self.get_object().pk), chosen["branch"])
         sign = "-" if chosen["ordering"].startswith("-") else ""
         page = list(self.paginate_queryset(messages.order_by(f"{sign}created_at", f"{sign}id")) or ())
-        find_variants(page)
+        complete(page)
         return self.get_paginated_response(MessageSerializer(page, many=True).data)
 
 

@@ -1,10 +1,12 @@
 """Paths of the room, without a trailing slash."""
 
 from django.urls import path
+from rest_framework.parsers import MultiPartParser
 from rest_framework.routers import SimpleRouter
 
 from runs.api.agent_queries import query, stream_query
 from runs.api.approval_views import ApprovalViewSet, RunApprovalsViewSet
+from runs.api.attachment_views import AttachmentViewSet
 from runs.api.chat import chat, session_chat
 from runs.api.checkpoint_views import CheckpointViewSet, RunHistoryViewSet
 from runs.api.history_views import HistoryViewSet
@@ -22,6 +24,7 @@ from runs.api.workflow_run_views import WorkflowRunViewSet
 router = SimpleRouter(trailing_slash=False)
 router.register("runs", RunViewSet, basename="run")
 router.register("approvals", ApprovalViewSet, basename="approval")
+router.register("attachments", AttachmentViewSet, basename="attachment")
 router.register("sessions", SessionViewSet, basename="session")
 router.register("checkpoints", CheckpointViewSet, basename="checkpoint")
 router.register("workers", WorkerViewSet, basename="worker")
@@ -55,6 +58,16 @@ urlpatterns = [
     path("runs/<str:pk>/lineage", RunHistoryViewSet.as_view({"get": "lineage"}), name="run-lineage"),
     path("runs/<str:pk>/wait", wait, name="run-wait"),
     path("runs/<str:pk>/stream", stream, name="run-stream"),
+    path(
+        "sessions/<str:pk>/attachments",
+        AttachmentViewSet.as_view({"post": "upload"}, parser_classes=[MultiPartParser]),
+        name="attachment-upload",
+    ),
+    path(
+        "attachments/<str:pk>/content",
+        AttachmentViewSet.as_view({"get": "content"}),
+        name="attachment-content",
+    ),
     path("sessions/<str:pk>/chat", session_chat, name="session-chat"),
     path("sessions/<str:pk>/stop", ConversationViewSet.as_view({"post": "stop"}), name="session-stop"),
     path("sessions/<str:pk>/branch", ConversationViewSet.as_view({"post": "branch"}), name="session-branch"),

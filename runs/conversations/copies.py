@@ -12,6 +12,7 @@ from accounts.actor import Actor
 from agentplatform.lib.errors import Conflict, NotFound
 from agentplatform.lib.ids import as_uuid, uuid7
 from runs.commands import writable_session
+from runs.conversations import attachments
 from runs.conversations.tree import Path, StateLost, Tree, state_after
 from runs.history import threads
 from runs.models import Checkpoint, Message, Session
@@ -66,6 +67,8 @@ def _copy_messages(messages: QuerySet[Message], into: Session) -> None:
     place: dict[str, Any] = {"keys": keys, "fresh_keys": [uuid7() for _ in keys], "session": into.pk}
     with connection.cursor() as cursor:
         cursor.execute(threads.copying(Message, source, **replaced), place)
+    copied = zip(keys, place["fresh_keys"], strict=True)
+    attachments.copy_all({key: Message(id=fresh, session=into) for key, fresh in copied})
 
 
 def _state_at(session_id: uuid.UUID, path: Path, message: Message) -> Checkpoint | None:

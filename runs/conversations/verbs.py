@@ -7,7 +7,7 @@ there must be none: they are refused, or cancelled where the strategy says so.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from django.db import transaction
@@ -16,9 +16,10 @@ from accounts.actor import Actor
 from agentplatform.lib.errors import Conflict, Invalid, NotFound
 from agentplatform.lib.ids import as_uuid
 from runs.commands import RunRequest, Started, again, start_run, writable_session
+from runs.conversations import attachments
 from runs.conversations.tree import Tree, show
 from runs.events import StoredEvent
-from runs.models import Message, Run, Session, Status
+from runs.models import Attachment, Message, Run, Session, Status
 from runs.queueing import multitask
 from runs.queueing.multitask import ENDING, Strategy
 from runs.sessions import USER
@@ -49,8 +50,11 @@ def edit(
     content: str,
     strategy: Strategy | None,
     run_id: uuid.UUID,
+    attachment_ids: Sequence[uuid.UUID] | None = None,
 ) -> Started:
     """Says a message otherwise: a new turn in its place. It and all that came after it make another branch.
+
+    Without `attachment_ids` it keeps its attachments.
 
     Raises as `start_run` does; NotFound; Invalid for what is no message of a user; Conflict while a run is under way.
     """
@@ -60,7 +64,7 @@ def edit(
             raise Invalid("Only messages of the user can be edited. Ask for another answer with /regenerate.")
         return _with_text(request, content)
 
-    return _say_again(actor, session_id, message_id, strategy, run_id, changed)
+    return _say_again(actor, session_id, message_id, strategy, run_id, changed, attachment_ids)
 
 
 def regenerate(
@@ -112,12 +116,18 @@ def _say_again(
     strategy: Strategy | None,
     run_id: uuid.UUID,
     change: Callable[[RunRequest, Said], RunRequest],
+    attachment_ids: Sequence[uuid.UUID] | None = None,
 ) -> Started:
-    """Starts what the message's turn was asked for, changed, in that turn's place."""
+    """Starts what the message's turn was asked for, changed, in that turn's place. Its attachments: None keeps them."""
     actor.require("execute:agent")
     with transaction.atomic():
         said = _find(actor, session_id, message_id, strategy)
         request = change(replace(again(actor, said.turn), session_id=session_id), said)
+        if attachment_ids is None:
+            sent = list(Attachment.objects.filter(message=said.question).order_by("pk"))
+        else:
+            sent = attachments.to_send(session_id, attachment_ids, said.question)
+            request = _with_attachments(request, sent)
         show(Tree.of(session_id), said.turn.previous_id)
         started = start_run(actor, request, run_id=run_id)
         assert started.message
@@ -125,6 +135,7 @@ def _say_again(
         if (message.source, message.type) != (question.source, question.type):
             message.source, message.type = question.source, question.type
             message.save(update_fields=["source", "type"])
+        attachments.give(sent, message)
     return replace(started, others=said.others)
 
 
@@ -172,4 +183,18 @@ def _with_text(request: RunRequest, content: str) -> RunRequest:
     messages = [dict(message) for message in request.messages]
     last = next(message for message in reversed(messages) if message["role"] == "user")
     last["content"] = content
+    return replace(request, messages=messages)
+
+
+def _with_attachments(request: RunRequest, sent: Sequence[Attachment]) -> RunRequest:
+    """With these in the place of those of the last message of a user."""
+    if request.workflow:
+        if sent:
+            raise Invalid({"attachments": "A workflow takes no attachments."})
+        return request
+    messages = [dict(message) for message in request.messages]
+    last = next(message for message in reversed(messages) if message["role"] == "user")
+    last.pop("attachments", None)
+    if sent:
+        last["attachments"] = attachments.references(sent)
     return replace(request, messages=messages)

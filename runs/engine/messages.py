@@ -12,6 +12,8 @@ from runs.models import ToolCall
 
 # Characters of a call's id that rows keep.
 LONGEST_KEY = 200
+# Where a message of a user has the references to its files: providers get none of it.
+ATTACHMENTS = "attachments"
 
 role_by_type = {
     "human": "user",
@@ -68,11 +70,15 @@ def content_of(message: ToolMessage) -> Any:
 
 
 def as_json(message: BaseMessage) -> dict[str, Any]:
-    """`{"role", "content"}`, and `thought`, `tool_calls`, `tool_call_id`, `name`, `status` where they say something."""
+    """`{"role", "content"}`, and what says something of `thought`, `tool_calls`, `tool_call_id`, `name`, `status` and
+    `attachments`.
+    """
     shown: dict[str, Any] = {
         "role": role_by_type.get(message.type, message.type),
         "content": text_of(message),
     }
+    if attached := message.additional_kwargs.get(ATTACHMENTS):
+        shown["attachments"] = attached
     if isinstance(message, AIMessage):
         if thought := thought_of(message):
             shown["thought"] = thought
@@ -120,4 +126,7 @@ def from_json(data: dict[str, Any]) -> BaseMessage:
                 status=data.get("status", "success"),
             )
         case role:
-            return message_by_role[role](content=data["content"])
+            attached = data.get("attachments")
+            return message_by_role[role](
+                content=data["content"], additional_kwargs={ATTACHMENTS: attached} if attached else {}
+            )

@@ -16,7 +16,8 @@ from langchain_core.outputs import ChatGenerationChunk, GenerationChunk
 from langchain_core.tracers._streaming import _StreamingCallbackHandler
 from langgraph.prebuilt.tool_node import ToolCallRequest
 
-from runs.engine import model_calls, tool_calls
+from agents.compiler import CompiledModel
+from runs.engine import attached, model_calls, tool_calls
 from runs.engine.answer_cache import AnswerCache
 from runs.engine.children import AGENT, Asked
 from runs.engine.faults import RunFault
@@ -75,10 +76,16 @@ class RunMiddleware(AgentMiddleware[Any, Any]):
             raise RunFault(ErrorClass.MAX_STEPS, message)
         recorder.model_steps += 1
         step = recorder.enter_step(RunStep.StepType.MODEL, "model")
+
+        async def ask(model: CompiledModel) -> ModelResponse:
+            session_id, taken = recorder.run.session_id, model.specification
+            messages = await attached.with_files(request.messages, session_id, taken, recorder.files)
+            return await handler(request.override(model=model.chat, messages=cast(Any, messages)))
+
         question = model_calls.Question(
             request.messages,
             config.retries,
-            lambda model: handler(request.override(model=model.chat)),
+            ask,
             lambda response: response.result,
             _cache_for(recorder, request),
         )

@@ -89,6 +89,8 @@ class Recorder:
         self.tokens = run.input_tokens + run.output_tokens
         self._began_at = time.monotonic()
         self.thought = ""
+        self.files: dict[str, bytes | None] = {}
+        """Of messages, read in this attempt, by their key; None: it is gone."""
         self._journal = journal
         self._attempt = attempt
         self._open: dict[str, Step] = {}

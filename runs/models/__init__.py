@@ -4,6 +4,7 @@ Beside them: schedules, which start runs, and webhooks, which tell of them.
 """
 
 from runs.models.approvals import Approval, ApprovalQuerySet, ToolCall
+from runs.models.attachments import Attachment, AttachmentQuerySet
 from runs.models.checkpoints import Checkpoint, CheckpointBlob, CheckpointQuerySet, CheckpointWrite
 from runs.models.idempotency import IdempotencyKey
 from runs.models.journal import RunEvent, RunPayload, RunStep
@@ -24,6 +25,8 @@ __all__ = [
     "UNDER_WAY",
     "Approval",
     "ApprovalQuerySet",
+    "Attachment",
+    "AttachmentQuerySet",
     "Checkpoint",
     "CheckpointBlob",
     "CheckpointQuerySet",

@@ -1,4 +1,4 @@
-"""The session cookie in place of a token: for pages of this site, with the token against forgery, and for nobody else."""
+"""The session cookie in place of a token: for pages of this site, with the token against forgery."""
 
 from __future__ import annotations
 

@@ -11,7 +11,19 @@ from tests.factories import AgentFactory, ToolFactory
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-PROSE = "# Title\n\nSome `code`, a [link](https://example.com).\n\n> quoted\n\n```py\nprint(1)\n```\n\n|a|b|\n|-|-|\n|1|2|"
+PROSE = """# Title
+
+Some `code`, a [link](https://example.com).
+
+> quoted
+
+```py
+print(1)
+```
+
+|a|b|
+|-|-|
+|1|2|"""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -21,7 +21,8 @@ HOSTILE = """<script>window.hacked = 1</script><img src=x onerror="window.hacked
 <style>body { display: none }</style><a href="javascript:window.hacked = 1">raw</a><math><mi xlink:href="data:x">
 
 [script](javascript:window.hacked=1) [data](data:text/html,<script>window.hacked=1</script>)
-[vb](vbscript:x) [case](JaVaScRiPt:window.hacked=1) [entity](&#106;avascript:window.hacked=1) <javascript:window.hacked=1>
+[vb](vbscript:x) [case](JaVaScRiPt:window.hacked=1) [entity](&#106;avascript:window.hacked=1)
+<javascript:window.hacked=1>
 ![picture](https://evil.example/pixel.png) [fine](https://example.com/ok) <mail@example.com>
 
 id: 99

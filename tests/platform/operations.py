@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.admindocs.views import simplify_regex
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.signals import request_finished
 from django.db import close_old_connections, transaction
+from django.test.client import BOUNDARY, MULTIPART_CONTENT, encode_multipart
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from accounts import tokens
@@ -49,6 +51,20 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Form:
+    """A multipart form with one file."""
+
+    field: str
+    name: str
+    content: bytes
+
+    @property
+    def encoded(self) -> Json:
+        file = SimpleUploadedFile(self.name, self.content, "text/plain")
+        return {"data": encode_multipart(BOUNDARY, {self.field: file}), "content_type": MULTIPART_CONTENT}
+
+
+@dataclass(frozen=True)
 class Operation:
     """A method of a route below /api/v1 that its view answers."""
 
@@ -77,7 +93,7 @@ class Operation:
 
     @property
     def takes_body(self) -> bool:
-        return str(self) in BODIES and BODIES[str(self)] is not nothing
+        return str(self) in BODIES and BODIES[str(self)] not in (nothing, a_file)
 
 
 def routes(patterns: Any = None, prefix: str = "") -> Iterator[Route]:
@@ -129,6 +145,7 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/agents/{pk}": lambda tenant: tenant.agent,
     "/agents/{pk}/versions/{number}": lambda tenant: 1,
     "/approvals/{pk}": lambda tenant: tenant.approval,
+    "/attachments/{pk}": lambda tenant: tenant.attachment,
     "/auth/api-keys/{pk}": lambda tenant: tenant.api_key,
     "/billing/prices/{pk}": lambda tenant: tenant.price,
     "/checkpoints/{pk}": lambda tenant: tenant.checkpoint,
@@ -181,6 +198,11 @@ def identifier(thing: Any, *, by_name: bool) -> str:
 
 def nothing(tenant: Tenant) -> None:
     """The body of an operation that takes none."""
+
+
+def a_file(tenant: Tenant) -> Form:
+    """A form with a file in it."""
+    return Form("file", "fresh.txt", b"Hello")
 
 
 def model_body(tenant: Tenant) -> Json:
@@ -320,7 +342,7 @@ def refresh_body(tenant: Tenant) -> Json:
 
 
 # What each writing operation is sent.
-BODIES: dict[str, Callable[[Tenant], Json | None]] = {
+BODIES: dict[str, Callable[[Tenant], Json | Form | None]] = {
     "POST /auth/login": lambda tenant: {"username": tenant.admin.username, "password": PASSWORD},
     "POST /auth/refresh": refresh_body,
     "POST /auth/logout": refresh_body,
@@ -411,6 +433,8 @@ BODIES: dict[str, Callable[[Tenant], Json | None]] = {
     },
     "POST /sessions/{pk}/messages/{message_id}/select": lambda tenant: {"multitask_strategy": "interrupt"},
     "POST /sessions/{pk}/stop": nothing,
+    "POST /sessions/{pk}/attachments": a_file,
+    "DELETE /attachments/{pk}": nothing,
     "POST /sessions/{pk}/branch": lambda tenant: {
         "message_id": str(tenant.message.pk),
         "name": "Another way",
@@ -463,7 +487,7 @@ def query_of(operation: Operation, path: str) -> dict[str, str]:
     return QUERIES[str(operation)](path) if str(operation) in QUERIES else {}
 
 
-def body_of(operation: Operation, tenant: Tenant) -> Json | None:
+def body_of(operation: Operation, tenant: Tenant) -> Json | Form | None:
     """What `operation` is sent; nothing by operations that only read."""
     if operation.method not in WRITES:
         return None
@@ -493,13 +517,15 @@ def close_unread(response: Any) -> None:
 
 
 def encoded(body: Any) -> Json:
+    if isinstance(body, Form):
+        return body.encoded
     return {"data": b"" if body is None else dumps(body), "content_type": "application/json"}
 
 
 def text_of(response: Any) -> str:
     """What was answered; of a stream that was closed unread, nothing."""
     if not response.streaming:
-        return response.content.decode()
+        return response.content.decode(errors="replace")
     return "" if response.is_async else response.getvalue().decode()
 
 

@@ -105,6 +105,9 @@ def _add_run(tenant: Tenant, marker: str) -> None:
         **common,
     )
     tenant.message = factories.MessageFactory(session=tenant.session, run=tenant.run, content=marker)
+    tenant.attachment = factories.AttachmentFactory(
+        session=tenant.session, user=tenant.admin, name=f"{marker}.txt"
+    )
     tenant.step = factories.RunStepFactory(run=tenant.run, model_response=marker)
     tenant.event = factories.RunEventFactory(run=tenant.run, data={"content": marker})
     tenant.approval = factories.ApprovalFactory(

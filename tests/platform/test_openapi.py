@@ -7,7 +7,7 @@ import re
 import pytest
 
 # What a path names besides the resource itself.
-FURTHER = {"{delivery_id}", "{number}", "{payload_id}", "{user}", "{workspace}"}
+FURTHER = {"{message_id}", "{delivery_id}", "{number}", "{payload_id}", "{user}", "{workspace}"}
 
 
 @pytest.fixture

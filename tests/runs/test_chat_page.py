@@ -119,7 +119,7 @@ def test_asks_the_database_as_often_for_many_agents(olivia, workspace, django_as
     client = Client()
     client.force_login(olivia)
     client.get("/")
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(5):
         client.get("/")
 
 
