@@ -29,6 +29,14 @@ from runs.models import Session
 CHOSEN = "workspace"
 """The slug of the workspace that somebody has been in last, in the browser's session."""
 MOST_AGENTS = 200
+MODULES = (
+    *(f"chat/{name}.js" for name in ("api", "answer", "composer", "conversation", "markdown", "messages")),
+    *(f"chat/{name}.js" for name in ("parts", "sidebar", "work")),
+    *(f"runs/{name}.js" for name in ("approvals", "decimal", "elements", "socket", "timeline", "transcript")),
+    "vendor/dompurify-3.4.18/dompurify.js",
+    "vendor/marked-18.2.1/marked.js",
+)
+"""What the page's script imports, told to the browser at once: it would find out one after the other."""
 
 
 @require_safe
@@ -43,6 +51,7 @@ def chat(request: HttpRequest, session_id: UUID | None = None) -> HttpResponse:
     context: dict[str, Any] = {
         "site": settings.APP_NAME,
         "languages": settings.LANGUAGES,
+        "modules": MODULES,
         "workspaces": [one.workspace for one in memberships],
         "here": request.get_full_path(),
     }

@@ -244,6 +244,8 @@ export class AnswerView {
 
   #send(command) {
     const isSent = this.#socket?.send(command) ?? false;
+    // The button that had the focus goes.
+    if (isSent && command.action === "approve") this.root.focus({ preventScroll: true });
     if (!isSent) this.#tell({ ok: false, error: { message: this.context.texts.not_connected } });
     return isSent;
   }

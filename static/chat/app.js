@@ -186,9 +186,8 @@ async function keepName(session, name) {
 async function exportAs(format) {
   const { session } = conversation;
   part("actions").open = false;
-  const suffix = { markdown: "md", json: "json", csv: "csv" }[format];
   try {
-    download(await api.blob(`/history/sessions/${session.id}/export`, { format }), `${nameOf(session).replace(/[^\p{L}\p{N} _-]+/gu, "_")}.${suffix}`);
+    download(await api.blob(`/history/sessions/${session.id}/export`, { format }), `${nameOf(session).replace(/[^\p{L}\p{N} _-]+/gu, "_")}.${format}`);
   } catch (error) {
     tell(faultText(error, texts));
   }

@@ -113,6 +113,7 @@ export class Conversation {
 
   #clear() {
     this.session = null;
+    this.list.ariaBusy = "false";
     for (const view of this.#views.values()) view.close?.();
     this.#views.clear();
     this.#messages = [];

@@ -69,6 +69,18 @@ def test_has_nothing_inline(olivia):
     assert re.findall(r"<script(?![^>]*(?:src=|application/json))|<style| style=| on\w+=", page) == []
 
 
+def test_names_every_module_that_its_script_imports():
+    static = Path(settings.BASE_DIR) / "static"
+    found, pending = set(), [static / "chat/app.js"]
+    while pending:
+        module = pending.pop()
+        imported = re.findall(r'^import .* from "(\..+)";$', module.read_text(), re.MULTILINE)
+        new = {(module.parent / path).resolve() for path in imported} - found
+        found |= new
+        pending += new
+    assert {str(path.relative_to(static.resolve())) for path in found} == set(chat_page.MODULES)
+
+
 def test_gives_its_script_the_token_against_forgery(olivia):
     assert settings.CSRF_COOKIE_NAME in visit(olivia).cookies
 
