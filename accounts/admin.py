@@ -23,27 +23,17 @@ from accounts.api_keys import create_key, revoke_keys
 from accounts.members import keeping_an_admin, remove_member, workspaces_led_by
 from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.roles import PERMISSIONS, Role
-from accounts.throttling import LoginGuard, client_address
+from accounts.sign_in import SlowedDown
 from accounts.workspaces import keep_currency
-from agentplatform.lib.errors import Conflict, Invalid, RateLimited
+from agentplatform.lib.errors import Conflict, Invalid
 
 # Groups grant nothing here, and tokens are nobody's to look at.
 for model in (Group, OutstandingToken, BlacklistedToken):
     admin.site.unregister(model)
 
 
-class SignInForm(AuthenticationForm):
-    """The admin's sign-in, slowed down after failures as the API's is."""
-
-    def clean(self) -> dict[str, Any]:
-        guard = LoginGuard(client_address(self.request), self.cleaned_data.get("username", ""))
-        try:
-            guard.enter()
-        except RateLimited as error:
-            raise ValidationError(error.message) from error
-        cleaned: dict[str, Any] = super().clean()
-        guard.succeeded()
-        return cleaned
+class SignInForm(SlowedDown, AuthenticationForm):
+    """The admin's sign-in."""
 
 
 admin.site.login_form = SignInForm

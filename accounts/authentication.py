@@ -2,8 +2,9 @@
 
     Authorization: Bearer <JWT or API key>      X-API-Key: <key>      X-Workspace: <slug>
 
-The functions are free of any framework, so that REST, server-sent events and sockets decide alike. They
-are sync (they query the database); async code calls them in one `sync_to_async`.
+Without either, a page of ours is known by its session cookie (`accounts.browser`). Everything but that is free of any
+framework, so that REST, server-sent events and sockets decide alike. The functions are sync (they query the database);
+async code calls them in one `sync_to_async`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import api_keys, tickets, tokens
+from accounts import api_keys, browser, tickets, tokens
 from accounts.actor import Actor
 from accounts.actors import (
     actor_in,
@@ -40,6 +42,7 @@ BAD_TICKET = "The ticket is not valid, has expired or was used before. Ask /auth
 IN_URL = "A credential in the URL is refused, as URLs are logged. Send it in a header, or use a ticket."
 NAMES_OF_CREDENTIALS = frozenset({"token", "access_token", "jwt", "authorization"})
 FORMS_OF_CREDENTIALS = (api_keys.PREFIX, "eyJ")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class Identity(NamedTuple):
@@ -49,17 +52,40 @@ class Identity(NamedTuple):
     actor: Actor | None
 
 
-def actor_from_request(request: HttpRequest) -> Actor:
-    """Who sends a request. Raises NotAuthenticated, PermissionDenied, or NotFound for the workspace."""
-    refuse_credentials_in_url(request.GET)
-    actor = actor_from_headers(request.headers, client_address(request))
+def actor_from_request(request: HttpRequest, *, has_effect: bool = False) -> Actor:
+    """Who sends a request. Raises NotAuthenticated, PermissionDenied, or NotFound for the workspace.
+
+    `has_effect` says so of a GET that changes something: links of other sites must not cause it.
+    """
+    actor = _acting(identify_request(request, has_effect=has_effect))
     request.actor = actor  # type: ignore[attr-defined]
     return actor
 
 
+def identify_request(
+    request: HttpRequest, workspace: str = "", *, has_effect: bool = False
+) -> Identity | None:
+    """Who sends a request, by its headers or by the session cookie; None without credentials."""
+    refuse_credentials_in_url(request.GET)
+    address = client_address(request)
+    if request.headers.keys() & {"Authorization", "X-Api-Key"} or not browser.has_session(request):
+        return identify(request.headers, address, workspace)
+    identity = _from_cookie(request, workspace or request.headers.get("x-workspace", ""), address)
+    if identity is None:
+        return None
+    if has_effect or request.method not in SAFE_METHODS:
+        browser.refuse_forged(request)
+    if identity.actor is not None:
+        bind_to_logs(identity.actor)
+    return identity
+
+
 def actor_from_headers(headers: Mapping[str, str], address: str) -> Actor:
     """The actor of a request's headers (lower-case names), as `actor_from_request`."""
-    identity = identify(headers, address)
+    return _acting(identify(headers, address))
+
+
+def _acting(identity: Identity | None) -> Actor:
     if identity is None:
         raise NotAuthenticated()
     if identity.actor is None:
@@ -158,6 +184,19 @@ def _from_token(text: str, slug: str, address: str) -> Identity:
     return Identity(user_of_row(found), member_actor(found, address, tokens.end_of(token)))
 
 
+def _from_cookie(request: HttpRequest, slug: str, address: str) -> Identity | None:
+    """The member whose session this is; None where it has ended, as without a cookie."""
+    user, session = browser.session_of(request.COOKIES[settings.SESSION_COOKIE_NAME])
+    if not user.is_authenticated:
+        return None
+    found = first_member(user.pk, slug)
+    if found is None:
+        if slug:
+            raise NotFound("Workspace", slug)
+        return Identity(user, None)
+    return Identity(user, member_actor(found, address, session.get_expiry_date()))
+
+
 class ActorAuthentication(BaseAuthentication):
     """Django REST framework's way in: `request.user` is the user, `request.auth` the actor (or None).
 
@@ -166,9 +205,8 @@ class ActorAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> Identity | None:
         sent = request._request
-        refuse_credentials_in_url(sent.GET)
         workspace = request.parser_context.get("kwargs", {}).get("workspace", "")
-        identity = identify(sent.headers, client_address(sent), workspace)
+        identity = identify_request(sent, workspace)
         if identity is not None:
             sent.actor = identity.actor  # type: ignore[attr-defined]
         return identity

@@ -232,7 +232,7 @@ class PageCommonMiddleware(PagesOnly, CommonMiddleware):
 
 
 class PageCsrfMiddleware(PagesOnly, CsrfViewMiddleware):
-    """Request forgery protection. The API takes no cookies, so nothing there can be forged."""
+    """Request forgery protection. The API takes the session cookie only with the same check (`accounts.browser`)."""
 
     def __init__(self, get_response: Respond) -> None:
         super().__init__(get_response)

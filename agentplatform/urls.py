@@ -27,6 +27,8 @@ urlpatterns = [
     path("mcp", mcp),
     path("", include("runs.protocols.latest_session")),
     path("admin/", admin.site.urls),
+    path("", include("accounts.pages")),
+    path("", include("runs.chat_page")),
     path("", include("runs.pages")),
 ]
 

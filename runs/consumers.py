@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,12 +20,11 @@ import orjson
 import structlog
 from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
-from django.contrib.auth import get_user
-from django.contrib.sessions.backends.db import SessionStore
 from django.http.cookie import parse_cookie
 
 from accounts import authentication
 from accounts.actor import Actor
+from accounts.browser import session_of
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.error_format import DATABASE_ERRORS, as_platform_error
 from agentplatform.lib.errors import Invalid, NotAuthenticated, NotFound, PermissionDenied, PlatformError
@@ -183,7 +181,7 @@ def _actor_from_cookie(scope: dict[str, Any], run_id: uuid.UUID) -> Actor:
 def _user_from_cookie(scope: dict[str, Any]) -> Any:
     """The user of the admin's session, anonymous where there is none."""
     key = parse_cookie(_headers(scope).get("cookie", "")).get(settings.SESSION_COOKIE_NAME)
-    return get_user(SimpleNamespace(session=SessionStore(session_key=key)))  # type: ignore[arg-type]
+    return session_of(key)[0]
 
 
 def _headers(scope: dict[str, Any]) -> dict[str, str]:

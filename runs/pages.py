@@ -17,7 +17,6 @@ from django.utils.safestring import mark_safe
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
-from django.views.generic import RedirectView
 from django.views.i18n import set_language
 
 from accounts.actor import Actor
@@ -182,7 +181,6 @@ def texts() -> dict[str, str]:
 
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index"), name="home"),
     path("language/", set_language, name="set_language"),
     path("favicon.ico", favicon, name="favicon"),
     path("runs/<uuid:run_id>/", live_run, name="run-live"),

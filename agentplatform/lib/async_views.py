@@ -54,7 +54,7 @@ def answering(method: str) -> Callable[[View], View]:
             except Exception as error:
                 return error_answer(request, error, method)
 
-        # Nothing here trusts a cookie, so nothing can be forged.
+        # Where a view relies on a cookie, whoever makes the actor of it looks for forgery.
         respond.csrf_exempt = True  # type: ignore[attr-defined]
         return respond
 

@@ -155,7 +155,7 @@ def _begin_query(request: HttpRequest, run_id: uuid.UUID) -> Chat:
 
 
 def _begin_stream(request: HttpRequest, run_id: uuid.UUID) -> Chat:
-    actor = caller(request)
+    actor = caller(request, has_effect=True)
     actor.require("execute:agent")
     check_rate("chat", actor.address)
     values = validated(QuerySerializer, _wanted(request))

@@ -86,9 +86,16 @@ class ApprovalFilter(filters.FilterSet):
 
 
 class SessionFilter(ByAgent):
+    mine = BooleanFilter(
+        method="of_caller", label="true: the caller's own, for those who may see everybody's."
+    )
+
     class Meta:
         model = Session
-        fields = ["agent_id", "user_id", "created_after", "created_before"]
+        fields = ["agent_id", "user_id", "mine", "created_after", "created_before"]
+
+    def of_caller(self, queryset: QuerySet[Any], _: str, value: bool) -> QuerySet[Any]:
+        return queryset.filter(user_id=acting(self.request).user_id) if value else queryset
 
 
 class ScheduleFilter(ByAgent):

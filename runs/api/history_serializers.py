@@ -36,6 +36,10 @@ class BranchQuerySerializer(StrictSerializer):
     )
 
 
+class HistoryQuerySerializer(BranchQuerySerializer):
+    ordering = serializers.ChoiceField(choices=["created_at", "-created_at"], default="created_at")
+
+
 class MessagesQuerySerializer(PeriodSerializer, BranchQuerySerializer):
     source = serializers.CharField(required=False, max_length=100, help_text="user, or an agent's name.")  # type: ignore[assignment]
     type = serializers.CharField(required=False, max_length=32)
@@ -49,6 +53,7 @@ class SearchQuerySerializer(PeriodSerializer):
     q = serializers.CharField(
         max_length=LONGEST_QUERY, help_text='Words; "as it stands"; or; -without. Chinese is found, too.'
     )
+    mine = serializers.BooleanField(default=False, help_text="true: only in the caller's own sessions.")
 
 
 class FoundSerializer(StrictSerializer):

@@ -124,7 +124,11 @@ class HistoryViewSet(TenantViewSet):
     def _search(self, session: Session | None) -> Response:
         chosen = self._query(SearchQuerySerializer)
         wanted = search.Wanted(
-            chosen["q"], session.pk if session else None, chosen.get("start_time"), chosen.get("end_time")
+            chosen["q"],
+            session.pk if session else None,
+            chosen.get("start_time"),
+            chosen.get("end_time"),
+            chosen["mine"],
         )
         limit = whole_number(self.request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
         offset = offset_of(self.request)

@@ -15,7 +15,7 @@ from accounts.api.base import TenantModelViewSet
 from agentplatform.lib.async_views import validated
 from runs import sessions
 from runs.api.filters import SessionFilter
-from runs.api.history_serializers import BranchQuerySerializer, of_branch
+from runs.api.history_serializers import HistoryQuerySerializer, of_branch
 from runs.api.session_serializers import MessageSerializer, SessionSerializer
 from runs.conversations.shown import complete
 from runs.models import Message, Session
@@ -54,16 +54,17 @@ class SessionViewSet(TenantModelViewSet):
     def perform_destroy(self, instance: Session) -> None:
         sessions.delete_session(self.actor, instance)
 
-    @extend_schema(parameters=[BranchQuerySerializer], responses=MessageSerializer(many=True), filters=False)
+    @extend_schema(parameters=[HistoryQuerySerializer], responses=MessageSerializer(many=True), filters=False)
     @action(detail=True, filter_backends=[], keyset=False)
     def history(self, request: Request, pk: str) -> Response:
         """Read the history of a session
 
-        The messages of the branch that is shown, the oldest first.
+        The messages of the branch that is shown, the oldest first, or with `ordering=-created_at` the newest.
         """
-        branch = validated(BranchQuerySerializer, _named(request, "branch"))["branch"]
-        messages = of_branch(Message.objects.filter(session_id=self.get_object().pk), branch)
-        page = list(self.paginate_queryset(messages.order_by("created_at", "id")) or ())
+        chosen = validated(HistoryQuerySerializer, _named(request, "branch", "ordering"))
+        messages = of_branch(Message.objects.filter(session_id=self.get_object().pk), chosen["branch"])
+        sign = "-" if chosen["ordering"].startswith("-") else ""
+        page = list(self.paginate_queryset(messages.order_by(f"{sign}created_at", f"{sign}id")) or ())
         complete(page)
         return self.get_paginated_response(MessageSerializer(page, many=True).data)
 

@@ -108,12 +108,12 @@ def _readable(request: HttpRequest, run_id: str) -> tuple[Actor, Run]:
     return actor, Run.objects.only("id", "status", "last_seq").named(actor, run_id)
 
 
-def caller(request: HttpRequest) -> Actor:
-    """By the headers, or by a ticket in the query, which is used up."""
+def caller(request: HttpRequest, *, has_effect: bool = False) -> Actor:
+    """By the headers, the session cookie, or a ticket in the query, which is used up."""
     query = request.GET.dict()
     ticket = query.pop("ticket", "")
     if not ticket:
-        return actor_from_request(request)
+        return actor_from_request(request, has_effect=has_effect)
     refuse_credentials_in_url(query)
     actor = actor_from_ticket(ticket, client_address(request))
     request.actor = actor  # type: ignore[attr-defined]

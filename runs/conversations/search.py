@@ -49,12 +49,14 @@ class Wanted:
     session_id: uuid.UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
+    mine: bool = False
+    """Only in the actor's own sessions."""
 
 
 def search(actor: Actor, wanted: Wanted, limit: int, offset: int) -> tuple[list[Found], int]:
     """A page of messages, the best match first, and how many of the newest RANKED match. Raises Invalid."""
     words, single = terms(wanted.query)
-    own = None if actor.may("read:all-sessions") else actor.user_id
+    own = None if actor.may("read:all-sessions") and not wanted.mine else actor.user_id
     values: dict[str, Any] = {
         "words": words,
         "single": single,

@@ -1,16 +1,20 @@
 // What waits for a person: a card for each tool call, and the dialogs that reject it or change its arguments.
 
-import { element, filled, shown } from "./timeline.js";
+import { button, element, filled, shown } from "./elements.js";
 
 export class Approvals {
   #cards = new Map();
   #asked = null;
 
-  /** `parts` are the section, its list and the dialogs; `send(command)` is false while there is no connection. */
+  /**
+   * `parts` are the section, its list and the dialogs, which several runs on a page may share; `send(command)` is false
+   * while there is no connection.
+   */
   constructor(parts, texts, mayDecide, send) {
     Object.assign(this, { parts, texts, mayDecide, send });
     parts.reject?.addEventListener("close", () => this.#reject());
     parts.edit?.addEventListener("submit", (event) => this.#edit(event));
+    parts.edit?.addEventListener("close", () => (this.#asked = null));
   }
 
   /** Shows these approvals, those that are open. */
@@ -23,7 +27,7 @@ export class Approvals {
 
   /** The outcome of a command. A refused change stays open to be mended; true: it is said there. */
   hear({ action, ok, error }) {
-    if (action !== "edit" || !this.parts.edit?.open) return false;
+    if (action !== "edit" || !this.parts.edit?.open || this.#asked === null) return false;
     if (ok) this.parts.edit.close();
     else this.#fault(error.message);
     return true;
@@ -77,9 +81,11 @@ export class Approvals {
 
   #reject() {
     const { reject } = this.parts;
-    if (reject.returnValue !== "reject") return;
+    const asked = this.#asked;
+    this.#asked = null;
+    if (asked === null || reject.returnValue !== "reject") return;
     const reason = reject.querySelector("textarea").value;
-    this.send({ action: "reject", approval_id: this.#asked, reason });
+    this.send({ action: "reject", approval_id: asked, reason });
   }
 
   #askForChanges({ id, args, why }) {
@@ -94,7 +100,7 @@ export class Approvals {
 
   /** A dialog's own button for leaving it submits nothing. */
   #edit(event) {
-    if (event.submitter?.value !== "edit") return;
+    if (this.#asked === null || event.submitter?.value !== "edit") return;
     event.preventDefault();
     const { edit } = this.parts;
     const result = edit.querySelector("[name=result]").value.trim();
@@ -114,11 +120,4 @@ export class Approvals {
     fault.hidden = !message;
     fault.textContent = message;
   }
-}
-
-function button(text, className, onClick) {
-  const made = element("button", className, text);
-  made.type = "button";
-  made.addEventListener("click", onClick);
-  return made;
 }

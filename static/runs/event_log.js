@@ -1,6 +1,6 @@
 // The raw events, one line each. Written only while somebody looks, and no further back than the last thousand.
 
-import { element } from "./timeline.js";
+import { element } from "./elements.js";
 
 const MOST = 1000;
 

@@ -2,9 +2,10 @@
 
 import { Approvals } from "./approvals.js";
 import { LivePicture } from "../workflows/live_picture.js";
+import { seconds } from "./elements.js";
 import { EventLog } from "./event_log.js";
 import { RunSocket } from "./socket.js";
-import { Timeline, noteText, seconds } from "./timeline.js";
+import { Timeline, noteText } from "./timeline.js";
 import { Transcript } from "./transcript.js";
 
 const page = JSON.parse(document.getElementById("page").textContent);

@@ -15,6 +15,7 @@ export class RunSocket {
   #pulse = 0;
   #heard = 0;
   #over = false;
+  #listening = new AbortController();
 
   /**
    * `path` is the socket's path, `lastSeq()` the last event seen. Calls `onEvent(envelope)`, `onAnswer(answer)` for a
@@ -22,8 +23,9 @@ export class RunSocket {
    */
   constructor(path, { lastSeq, onEvent, onAnswer, onState }) {
     Object.assign(this, { path, lastSeq, onEvent, onAnswer, onState });
-    addEventListener("online", () => this.#retryNow());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#retryNow());
+    const { signal } = this.#listening;
+    addEventListener("online", () => this.#retryNow(), { signal });
+    document.addEventListener("visibilitychange", () => document.hidden || this.#retryNow(), { signal });
   }
 
   open() {
@@ -42,6 +44,19 @@ export class RunSocket {
     if (this.#socket?.readyState !== WebSocket.OPEN) return false;
     this.#socket.send(JSON.stringify(command));
     return true;
+  }
+
+  /** Ends it for good: nobody looks at the run any more. */
+  close() {
+    this.#over = true;
+    this.#listening.abort();
+    clearTimeout(this.#timer);
+    clearInterval(this.#pulse);
+    const socket = this.#socket;
+    this.#socket = null;
+    if (!socket) return;
+    socket.onmessage = null;
+    socket.close();
   }
 
   #opened() {

@@ -1,12 +1,6 @@
-// The steps of a run as elements. Text only ever becomes text: nothing here parses HTML.
+// The steps of a run as elements.
 
-/** An element with a class and children; strings become text. */
-export function element(tag, className = "", ...children) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.append(...children);
-  return made;
-}
+import { element, filled, seconds, shown } from "./elements.js";
 
 // An agent's graph has always the same two nodes; a workflow's have names that people gave them.
 const nodesOfAgents = new Set(["model", "tools", "", undefined]);
@@ -36,7 +30,7 @@ export class Timeline {
   }
 }
 
-class NoteView {
+export class NoteView {
   constructor(texts) {
     this.texts = texts;
     this.root = element("li", "note");
@@ -49,7 +43,7 @@ class NoteView {
   }
 }
 
-class ApprovalNote {
+export class ApprovalNote {
   constructor(texts) {
     this.texts = texts;
     this.tool = element("code", "tool");
@@ -108,7 +102,7 @@ class StepView {
   }
 }
 
-class CallView {
+export class CallView {
   constructor(texts) {
     this.texts = texts;
     this.tool = element("code", "tool");
@@ -140,7 +134,7 @@ class CallView {
   }
 }
 
-class Folded {
+export class Folded {
   constructor(title, className) {
     this.text = element("p");
     this.root = element("details", className, element("summary", "", title), this.text);
@@ -163,23 +157,9 @@ export function noteText(texts, { type, data }) {
 
 const views = { step: StepView, note: NoteView, approval: ApprovalNote };
 
-/** A text with `{name}` replaced by what `values` have for it. */
-export function filled(text, values) {
-  return text.replace(/\{(\w+)\}/g, (whole, name) => values[name] ?? whole);
-}
-
 /** A link to the live page of another run. */
 function toRun(id, texts) {
   const link = element("a", "", texts.child_run);
   link.href = `/runs/${id}/`;
   return link;
-}
-
-/** A value as people read it: text as it is, anything else as indented JSON. */
-export function shown(value) {
-  return typeof value === "string" ? value : JSON.stringify(value, null, 2);
-}
-
-export function seconds(duration) {
-  return duration === null || duration === undefined ? "" : `${Number(duration).toFixed(2)} s`;
 }

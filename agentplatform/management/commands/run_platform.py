@@ -27,6 +27,7 @@ EVERYWHERE = ("", "0.0.0.0", "::")  # noqa: S104 - names of all addresses, not o
 ANNOUNCEMENT = """
 {name} {version} runs at {url}
 
+  Chat       {url}/
   Admin      {url}/admin/
   API        {url}/api/v1/docs
 
