@@ -28,7 +28,8 @@ def test_makes_a_base(olivia, workspace):
 
 
 @pytest.mark.parametrize(
-    "values", [{"chunk_overlap": 600}, {"chunk_size": 5}, {"embedding_model": "chat"}, {"name": "two words"}]
+    "values",
+    [{"chunk_overlap": 600}, {"chunk_size": 5}, {"embedding_model": "chat"}, {"name": "two words"}],
 )
 def test_obeys_the_rules_of_the_api(olivia, workspace, values):
     model = ChatModelFactory(workspace=workspace)
