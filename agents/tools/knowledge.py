@@ -87,5 +87,6 @@ def _words(place: Mapping[str, Any]) -> list[str]:
     if "heading" in place:
         words.append(place["heading"])
     if "lines" in place:
-        words.append("lines {}–{}".format(*place["lines"]))
+        first, last = place["lines"]
+        words.append(f"lines {first}–{last}" if first != last else f"line {first}")
     return words

@@ -67,7 +67,7 @@ async def test_cites_what_it_has_found(base, agent_on, alice, session, worker, e
     assert asked[0]["content"].endswith(CITING)
     # What stands in a document ends no passage.
     assert told[-1]["content"].count("</passage>") == 1
-    assert '<passage n="1" from="leave.md, Leave, lines 3–3">' in told[-1]["content"]
+    assert '<passage n="1" from="leave.md, Leave, line 3">' in told[-1]["content"]
 
 
 async def test_numbers_go_on_in_a_conversation(base, agent_on, alice, session, worker, endpoint):

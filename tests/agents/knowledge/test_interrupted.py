@@ -8,7 +8,9 @@ import time
 from datetime import timedelta
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.files.base import ContentFile
+from django.db import connections
 from django.utils import timezone
 
 from agentplatform.lib.concurrency import in_thread
@@ -117,6 +119,7 @@ async def test_another_worker_goes_on_after_a_kill(base, embedding_model, model_
     document = await Document.objects.aget(pk=document.pk)
     assert (document.attempt, document.chunk_count) == (2, 200)
     assert await Chunk.objects.acount() == await ChunkVector.objects.acount() == 200
+    await sync_to_async(connections.close_all)()
 
 
 async def _until(condition) -> None:
