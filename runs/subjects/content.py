@@ -10,10 +10,11 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from accounts.models import ApiKey, Membership
-from agents.models import Version
+from agents.models import Document, Version
 from billing.models import UsageRecord
 from runs.models import (
     Approval,
+    Attachment,
     Checkpoint,
     Memory,
     Message,
@@ -27,6 +28,8 @@ from runs.models import (
 )
 
 Rows = QuerySet[Any]
+FILES = "attachment"
+"""The part whose rows come with what is in their files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,12 @@ def sessions(subject: Subject) -> QuerySet[Session]:
     return Session.objects.filter(**subject.own)
 
 
+def attachments(subject: Subject) -> QuerySet[Attachment]:
+    """What was sent in the person's conversations, and what they have sent in others'."""
+    theirs = Q(user_id=subject.user_id) | Q(session__user_id=subject.user_id)
+    return Attachment.objects.filter(theirs, workspace_id=subject.workspace_id)
+
+
 def memories(subject: Subject) -> QuerySet[Memory]:
     return Memory.objects.filter(**subject.own)
 
@@ -71,6 +80,13 @@ def decisions(subject: Subject) -> QuerySet[Approval]:
 def versions(subject: Subject) -> QuerySet[Version]:
     """Of configurations, which stay; the person is their author."""
     return Version.objects.filter(workspace_id=subject.workspace_id, author_id=subject.user_id)
+
+
+def documents(subject: Subject) -> QuerySet[Document]:
+    """Of knowledge bases, which stay; the person has uploaded them."""
+    return Document.objects.filter(
+        knowledge_base__workspace_id=subject.workspace_id, payer__user_id=str(subject.user_id)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +118,12 @@ def parts(subject: Subject) -> list[Part]:
         Part("api_key", api_keys(subject), ("hash",)),
         Part("session", found),
         Part("message", Message.objects.filter(session__in=found)),
+        Part(FILES, attachments(subject)),
         Part("memory", memories(subject)),
         Part("schedule", schedules(subject)),
         Part("decision", decisions(subject)),
         Part("version", versions(subject), ("data",)),
+        Part("document", documents(subject)),
         # Of tests of models; those of runs come with them.
         Part("usage", UsageRecord.objects.filter(run_id=None, **subject.own)),
         Part("run", runs(subject)),

@@ -20,8 +20,10 @@ from agentplatform.lib.errors import Conflict
 from billing import ledger
 from billing.names import erase_names
 from runs import lifecycle, live
+from runs.conversations import attachments
 from runs.models import (
     TERMINAL,
+    Attachment,
     Checkpoint,
     CheckpointBlob,
     CheckpointWrite,
@@ -57,6 +59,7 @@ def erase_content(subject: Subject) -> Counts:
     done["runs_cancelled"] += _cancel(subject)
     done += _erase_runs(subject)
     done += _erase_sessions(subject)
+    done["attachments"] += _erase_files(subject)
     done["memories"] += content.memories(subject).delete()[0]
     IdempotencyKey.objects.filter(workspace_id=subject.workspace_id, actor=f"user:{subject.user_id}").delete()
     done["decisions"] += _blank_decisions(subject)
@@ -64,6 +67,10 @@ def erase_content(subject: Subject) -> Counts:
         content.versions(subject)
         .exclude(author=pseudonym(subject.user_id))
         .update(author=pseudonym(subject.user_id))
+    )
+    named = content.documents(subject).exclude(payer__user=pseudonym(subject.user_id))
+    done["documents"] += named.update(
+        payer={"user_id": str(subject.user_id), "user": pseudonym(subject.user_id)}
     )
     done["ledger_names"] += erase_names(subject.user_id, subject.workspace_id)
     return done
@@ -152,11 +159,20 @@ def _erase_sessions(subject: Subject) -> Counts:
             found = content.sessions(subject).select_for_update().filter(pk__in=keys)
             Schedule.objects.filter(session__in=keys).update(session=None)
             _erase_threads([str(key) for key in keys])
+            attachments.delete_files_later(Attachment.objects.filter(session__in=keys))
             gone = found.delete()[1]
         done["sessions"] += gone.get("runs.Session", 0)
         done["messages"] += gone.get("runs.Message", 0)
-        # Attachments go here, with their files.
+        done["attachments"] += gone.get("runs.Attachment", 0)
     return done
+
+
+def _erase_files(subject: Subject) -> int:
+    """Those that are left: the person's own in somebody else's conversations."""
+    with transaction.atomic():
+        left = content.attachments(subject)
+        attachments.delete_files_later(left)
+        return left.delete()[0]
 
 
 # --- what stays ---

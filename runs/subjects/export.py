@@ -1,30 +1,36 @@
 """All that there is of a person, as JSON Lines, in constant memory: read a page of rows at a time.
 
-Each line is `{"kind", "data"}`, with a row's columns as its data. Hashes of keys are left out, and the states of
-checkpoints, whose messages stand in the steps.
+Each line is `{"kind", "data"}`, with a row's columns as its data; an attachment's has the file as `content`, in base64,
+null where the storage does not give it. Hashes of keys are left out, and the states of checkpoints: what they say is
+in the steps.
 """
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from accounts.models import User
 from agentplatform.lib.concurrency import in_thread
+from agentplatform.lib.errors import ServiceUnavailable
 from agentplatform.lib.json import dumps
-from runs.subjects.content import OF_RUNS, Part, Subject, parts
+from runs.conversations import attachments
+from runs.models import Attachment
+from runs.subjects.content import FILES, OF_RUNS, Part, Subject, parts
 
 PAGE = 200
-RUNS = 20
-"""Whose steps, events and the like are read together."""
+SIZES = {"run": 20, FILES: 1}
+"""Of pages of these kinds: of runs steps, events and the like are read together, and files are large."""
 
 
 async def lines(subject: Subject) -> AsyncIterator[bytes]:
     """The file in pieces, a page each."""
     yield await in_thread(_account, subject)
     for part in await in_thread(parts, subject):
-        size = RUNS if part.kind == "run" else PAGE
-        async for rows in _pages(part, size):
+        async for rows in _pages(part, SIZES.get(part.kind, PAGE)):
+            if part.kind == FILES:
+                rows = [await in_thread(_with_content, row) for row in rows]
             yield _written(part.kind, rows)
             if part.kind == "run":
                 for child in _of_runs(rows):
@@ -35,6 +41,14 @@ async def lines(subject: Subject) -> AsyncIterator[bytes]:
 def _account(subject: Subject) -> bytes:
     names = ("id", "username", "email", "first_name", "last_name", "date_joined", "last_login")
     return _written("account", list(User.objects.filter(pk=subject.user_id).values(*names)))
+
+
+def _with_content(row: dict[str, Any]) -> dict[str, Any]:
+    try:
+        content = attachments.read(Attachment(file=row["file"]))
+    except ServiceUnavailable:
+        return {**row, "content": None}
+    return {**row, "content": b64encode(content).decode()}
 
 
 def _of_runs(rows: list[dict[str, Any]]) -> Iterator[Part]:

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import json
+from base64 import b64decode
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.db.models import Sum
+from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.models import Membership, User
 from accounts.pseudonyms import pseudonym
 from accounts.roles import Role
 from agents.versions import record
 from billing.models import UsageRecord
-from runs.models import Approval, Message, Run, RunEvent, Session
+from runs.conversations import attachments
+from runs.models import Approval, Attachment, Message, Run, RunEvent, Session
 from runs.subjects import erase as erasing
 from runs.subjects.content import Subject
-from runs.subjects.export import lines
+from runs.subjects.export import SIZES, lines
 from tests.factories import (
     AgentFactory,
     ApiKeyFactory,
     ApprovalFactory,
+    AttachmentFactory,
     CheckpointFactory,
+    DocumentFactory,
     MembershipFactory,
     MemoryFactory,
     MessageFactory,
@@ -69,6 +77,11 @@ def life_of(user: User, workspace, agent, marker: str) -> dict[str, Any]:
     CheckpointFactory(
         run=run, messages=[{"role": "user", "content": marker}], description=marker, metadata={"note": marker}
     )
+    AttachmentFactory(session=session, user=user, name=marker, file=ContentFile(marker.encode(), marker))
+    DocumentFactory(
+        knowledge_base__workspace=workspace,
+        payer={"user_id": str(user.pk), "user": user.username, "api_key": marker},
+    )
     MemoryFactory(workspace=workspace, user=user, value={"content": marker}, end_user=marker)
     ScheduleFactory(
         workspace=workspace,
@@ -94,6 +107,14 @@ def life_of(user: User, workspace, agent, marker: str) -> dict[str, Any]:
         cost=Decimal("0.25"),
     )
     return {"session": session, "run": run}
+
+
+@pytest.fixture(autouse=True)
+def files(settings, tmp_path) -> Path:
+    """The folder that attachments are kept in."""
+    options = {**settings.STORAGES["default"]["OPTIONS"], "location": str(tmp_path)}
+    settings.STORAGES = {**settings.STORAGES, "default": {**settings.STORAGES["default"], "OPTIONS": options}}
+    return tmp_path
 
 
 @pytest.fixture
@@ -162,6 +183,23 @@ def test_leaves_nothing_of_a_person(her, decision):
     erase()
 
     assert found("dora", "Dora", MARKER) == {}
+
+
+def test_has_the_files_of_a_person_deleted(her, his):
+    own = Attachment.objects.get(session=her["session"]).stored
+
+    erase()
+
+    [job] = ProcrastinateJob.objects.filter(task_name=attachments.DELETE_FILES)
+    assert job.args == {"names": [own]}
+
+
+def test_erases_files_in_somebody_elses_conversation(his, dora):
+    AttachmentFactory(session=his["session"], user=dora, name=MARKER)
+
+    erase()
+
+    assert found(MARKER) == {}
 
 
 def test_leaves_others_as_they_were(her, his, bob):
@@ -398,12 +436,26 @@ def exported(user: User, workspace) -> list[dict[str, Any]]:
 
 KINDS = {
     *("account", "membership", "api_key", "session", "message", "memory", "schedule", "run", "step", "event"),
-    *("tool_call", "approval", "checkpoint", "usage"),
+    *("tool_call", "approval", "checkpoint", "usage", "attachment", "document"),
 }
 
 
 def test_gives_all_that_there_is(her, dora, workspace):
     assert {line["kind"] for line in exported(dora, workspace)} == KINDS
+
+
+def test_gives_what_is_in_files(her, dora, workspace):
+    [line] = [line for line in exported(dora, workspace) if line["kind"] == "attachment"]
+
+    assert b64decode(line["data"]["content"]).decode() == MARKER
+
+
+def test_goes_on_where_a_file_is_gone(her, dora, workspace):
+    default_storage.delete(Attachment.objects.get().stored)
+
+    [line] = [line for line in exported(dora, workspace) if line["kind"] == "attachment"]
+
+    assert line["data"]["content"] is None
 
 
 def test_gives_nothing_of_others(her, his, dora, workspace):
@@ -428,7 +480,7 @@ def test_gives_no_hash_and_no_password(her, dora, workspace):
 
 def test_gives_any_number_of_rows(her, dora, workspace, monkeypatch):
     monkeypatch.setattr("runs.subjects.export.PAGE", 2)
-    monkeypatch.setattr("runs.subjects.export.RUNS", 1)
+    monkeypatch.setitem(SIZES, "run", 1)
     for seq in range(100, 105):
         RunEventFactory(run=her["run"], seq=seq)
 
