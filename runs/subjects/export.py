@@ -1,7 +1,7 @@
 """All that there is of a person, as JSON Lines, in constant memory: read a page of rows at a time.
 
-Each line is `{"kind", "data"}`, with a row's columns as its data. Hashes of keys are left out, and the states of checkpoints, whose
-messages stand in the steps.
+Each line is `{"kind", "data"}`, with a row's columns as its data. Hashes of keys are left out, and the states of
+checkpoints, whose messages stand in the steps.
 """
 
 from __future__ import annotations
