@@ -25,11 +25,16 @@ FORGED = (
 )
 
 
+def _nothing(request: HttpRequest) -> HttpResponse:
+    """The view that the check believes to stand before."""
+    return HttpResponse()
+
+
 class _ForgeryCheck(CsrfViewMiddleware):
     """Django's check, which answers why it refuses."""
 
     def __init__(self) -> None:
-        super().__init__(lambda _: HttpResponse())
+        super().__init__(_nothing)
 
     def _reject(self, request: HttpRequest, reason: str) -> Any:
         return reason
@@ -55,5 +60,5 @@ def refuse_forged(request: HttpRequest) -> None:
     probe.META = dict(request.META)
     check = _ForgeryCheck()
     check.process_request(probe)
-    if check.process_view(probe, None, (), {}) is not None:
+    if check.process_view(probe, _nothing, (), {}) is not None:
         raise PermissionDenied(FORGED.format(cookie=settings.CSRF_COOKIE_NAME))

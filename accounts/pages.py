@@ -22,7 +22,7 @@ STRICT = {
 }
 
 
-@method_decorator(csp_replace(STRICT), name="dispatch")  # type: ignore[arg-type] # It takes methods, too.
+@method_decorator(csp_replace(STRICT), name="dispatch")
 class SignInView(views.LoginView):
     """Signs somebody in, and goes on to the page of this site that was asked for."""
 

@@ -42,7 +42,7 @@ MODULES = (
 @require_safe
 @login_required
 @ensure_csrf_cookie
-@csp_replace(STRICT)  # type: ignore[arg-type] # It takes views with arguments, too.
+@csp_replace(STRICT)
 def chat(request: HttpRequest, session_id: UUID | None = None) -> HttpResponse:
     """The page, with an empty conversation or, at `/c/<id>`, with one that the reader may see."""
     memberships = list(
@@ -140,7 +140,7 @@ def prompts_by_tool() -> dict[str, str]:
         "ask_mathematician": _("What is 17 * 23?"),
         "current_time": _("What time is it in Asia/Shanghai?"),
         "unit_convert": _("Convert: 42 km to mi"),
-        "find_suppliers": _("Find suppliers of ceramic mugs in Portugal."),
+        "find_suppliers": _("Which companies sell ceramic tiles in China?"),
         "trade_figures": _("How have imports of coffee into Germany developed?"),
     }
 

@@ -13,6 +13,7 @@ from rest_framework.serializers import BaseSerializer
 
 from accounts.api.base import TenantModelViewSet
 from agentplatform.lib.async_views import validated
+from agentplatform.lib.filtering import PAGING
 from runs import sessions
 from runs.api.filters import SessionFilter
 from runs.api.history_serializers import HistoryQuerySerializer, of_branch
@@ -61,7 +62,7 @@ class SessionViewSet(TenantModelViewSet):
 
         The messages of the branch that is shown, the oldest first, or with `ordering=-created_at` the newest.
         """
-        chosen = validated(HistoryQuerySerializer, _named(request, "branch", "ordering"))
+        chosen = validated(HistoryQuerySerializer, _chosen(request))
         messages = of_branch(Message.objects.filter(session_id=self.get_object().pk), chosen["branch"])
         sign = "-" if chosen["ordering"].startswith("-") else ""
         page = list(self.paginate_queryset(messages.order_by(f"{sign}created_at", f"{sign}id")) or ())
@@ -69,6 +70,6 @@ class SessionViewSet(TenantModelViewSet):
         return self.get_paginated_response(MessageSerializer(page, many=True).data)
 
 
-def _named(request: Request, *names: str) -> dict[str, str]:
-    """Those of the query's parameters, as far as they are there."""
-    return {name: request.query_params[name] for name in names if name in request.query_params}
+def _chosen(request: Request) -> dict[str, str]:
+    """The query's parameters but those of the page."""
+    return {name: value for name, value in request.query_params.items() if name not in PAGING}

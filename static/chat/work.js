@@ -86,7 +86,8 @@ class NamedCall {
 
   show(call) {
     this.view.update(call);
-    if (!call.child || this.#isNamed) return;
+    // The call is told of before its run is there.
+    if (!call.child || this.#isNamed || (call.state === "running" && !call.childStatus)) return;
     this.#isNamed = true;
     this.nameOf(call.child).then((name) => name && this.view.child.prepend(element("strong", "", name), " · "));
   }

@@ -9,7 +9,7 @@ from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 
-from runs.models import Run
+from runs.models import Run, Session
 from tests.platform.operations import Route, other_routes
 
 
@@ -37,6 +37,7 @@ def values_of(name: str, route: Route, rows: list[Model]) -> list[str]:
     values = {
         "object_id": [str(row.pk) for row in own or rows if own or of_any_kind],
         "id": [str(row.pk) for row in own],
+        "session_id": [str(row.pk) for row in rows if isinstance(row, Session)],
         "run_id": [str(row.pk) for row in rows if isinstance(row, Run)],
         "content_type_id": [str(ContentType.objects.get_for_model(Run).pk)] if of_any_kind else [],
         "app_label": [config.label for config in apps.get_app_configs()],
