@@ -11,11 +11,12 @@ from agents.api import examples, representations
 from agents.api.fields import NameField
 from agents.knowledge import documents
 from agents.knowledge.documents import LONGEST_NAME
-from agents.knowledge.search import LONGEST_QUERY, MOST_FOUND, Found
+from agents.knowledge.search import LONGEST_QUERY, Found
 from agents.models import ChatModel, Document, KnowledgeBase
 from agents.models.knowledge import CHUNK_SIZES, MOST_OVERLAP
 
 SNIPPET = 240
+LONGEST_CONTENT = 2_000_000
 
 
 class KnowledgeBaseSerializer(StrictModelSerializer):
@@ -127,7 +128,7 @@ class UploadSerializer(StrictSerializer):
     content = serializers.CharField(
         required=False,
         trim_whitespace=False,
-        max_length=5_000_000,
+        max_length=LONGEST_CONTENT,
         help_text="As JSON, in the place of a file: the text. Its kind is by the name's ending: .md, .html, .csv.",
     )
     example = {"name": "holidays.md", "content": "# Holidays\n\nEverybody has 30 days of leave a year."}
@@ -142,9 +143,6 @@ class UploadSerializer(StrictSerializer):
 
 class SearchQuerySerializer(StrictSerializer):
     q = serializers.CharField(max_length=LONGEST_QUERY, help_text="A question, or words.")
-    limit = serializers.IntegerField(
-        default=10, min_value=1, max_value=MOST_FOUND, help_text=f"1 to {MOST_FOUND}."
-    )
 
 
 class PlaceSerializer(StrictSerializer):

@@ -18,6 +18,11 @@ from rest_framework.serializers import BaseSerializer
 
 from accounts.api.base import TenantModelViewSet, TenantViewSet
 from agentplatform.lib.json import JSONParser
+<<<<<<< HEAD
+=======
+from agentplatform.lib.pagination import whole_number
+from agentplatform.lib.uploads import upload_paths
+>>>>>>> knowledge
 from agents.api import filters, representations
 from agents.api.knowledge_serializers import (
     DocumentSerializer,
@@ -28,10 +33,17 @@ from agents.api.knowledge_serializers import (
 )
 from agents.api.views import ORDERING
 from agents.knowledge import documents
-from agents.knowledge.search import search
+from agents.knowledge.search import MOST_FOUND, search
 from agents.metering import Payer
 from agents.models import Document, KnowledgeBase
 
+<<<<<<< HEAD
+=======
+upload_paths[re.compile(r"/api/v1/knowledge-bases/[^/]+/documents")] = "DOCUMENT_MAX_SIZE"
+
+FOUND = 10
+LIMIT = OpenApiParameter("limit", int, description=f"1 to {MOST_FOUND}. Default: {FOUND}.")
+>>>>>>> knowledge
 READ, WRITE, DELETE = "read:knowledge", "write:knowledge", "delete:knowledge"
 BASE = OpenApiParameter("id", OpenApiTypes.STR, OpenApiParameter.PATH, description="Id or name.")
 DOCUMENT = OpenApiParameter(
@@ -76,19 +88,22 @@ class KnowledgeBaseViewSet(TenantModelViewSet):
     def perform_destroy(self, instance: KnowledgeBase) -> None:
         documents.delete_base(instance)
 
-    @extend_schema(parameters=[SearchQuerySerializer], responses=FoundPassagesSerializer, filters=False)
+    @extend_schema(
+        parameters=[SearchQuerySerializer, LIMIT], responses=FoundPassagesSerializer, filters=False
+    )
     @action(detail=True, filter_backends=[], pagination_class=None)
     def search(self, request: Request, **kwargs: Any) -> Response:
         """Search a knowledge base
 
         The best passages first: by words, and by meaning where the base has an embedding model.
         """
-        chosen = SearchQuerySerializer(data=request.query_params.dict())
+        limit = whole_number(request, "limit", FOUND, 1, MOST_FOUND)
+        given = {name: value for name, value in request.query_params.items() if name != "limit"}
+        chosen = SearchQuerySerializer(data=given)
         chosen.is_valid(raise_exception=True)
         base, actor = self.get_object(), self.actor
         payer = Payer(actor.user_id, actor.username, actor.api_key_id, actor.api_key_name)
-        values = chosen.validated_data
-        found = search(base.workspace_id, [base.pk], values["q"], values["limit"], payer)
+        found = search(base.workspace_id, [base.pk], chosen.validated_data["q"], limit, payer)
         return Response(FoundPassagesSerializer(found).data)
 
     @extend_schema(request=None, responses={202: KnowledgeBaseSerializer})
