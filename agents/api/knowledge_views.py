@@ -18,11 +18,9 @@ from rest_framework.serializers import BaseSerializer
 
 from accounts.api.base import TenantModelViewSet, TenantViewSet
 from agentplatform.lib.json import JSONParser
-<<<<<<< HEAD
-=======
-from agentplatform.lib.pagination import whole_number
-from agentplatform.lib.uploads import upload_paths
->>>>>>> knowledge
+
+FOUND = 10
+LIMIT = OpenApiParameter("limit", int, description=f"1 to {MOST_FOUND}. Default: {FOUND}.")
 from agents.api import filters, representations
 from agents.api.knowledge_serializers import (
     DocumentSerializer,
@@ -37,13 +35,8 @@ from agents.knowledge.search import MOST_FOUND, search
 from agents.metering import Payer
 from agents.models import Document, KnowledgeBase
 
-<<<<<<< HEAD
-=======
-upload_paths[re.compile(r"/api/v1/knowledge-bases/[^/]+/documents")] = "DOCUMENT_MAX_SIZE"
-
 FOUND = 10
 LIMIT = OpenApiParameter("limit", int, description=f"1 to {MOST_FOUND}. Default: {FOUND}.")
->>>>>>> knowledge
 READ, WRITE, DELETE = "read:knowledge", "write:knowledge", "delete:knowledge"
 BASE = OpenApiParameter("id", OpenApiTypes.STR, OpenApiParameter.PATH, description="Id or name.")
 DOCUMENT = OpenApiParameter(
