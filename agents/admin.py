@@ -158,7 +158,17 @@ class AgentAdmin(ConfigurationAdmin):
         ),
         (
             _("Limits"),
-            {"fields": ["max_steps", "temperature", "max_tokens", "timeout", "retries", "cache_ttl"]},
+            {
+                "fields": [
+                    "max_steps",
+                    "temperature",
+                    "max_tokens",
+                    "timeout",
+                    "retries",
+                    "cache_ttl",
+                    "naming",
+                ]
+            },
         ),
         (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
     ]

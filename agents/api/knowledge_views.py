@@ -18,9 +18,7 @@ from rest_framework.serializers import BaseSerializer
 
 from accounts.api.base import TenantModelViewSet, TenantViewSet
 from agentplatform.lib.json import JSONParser
-
-FOUND = 10
-LIMIT = OpenApiParameter("limit", int, description=f"1 to {MOST_FOUND}. Default: {FOUND}.")
+from agentplatform.lib.pagination import whole_number
 from agents.api import filters, representations
 from agents.api.knowledge_serializers import (
     DocumentSerializer,
