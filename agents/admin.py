@@ -140,7 +140,17 @@ class AgentAdmin(ConfigurationAdmin):
         (_("Behaviour"), {"fields": ["model", "system_prompt", "tools", "memory_window"]}),
         (
             _("Limits"),
-            {"fields": ["max_steps", "temperature", "max_tokens", "timeout", "retries", "cache_ttl"]},
+            {
+                "fields": [
+                    "max_steps",
+                    "temperature",
+                    "max_tokens",
+                    "timeout",
+                    "retries",
+                    "cache_ttl",
+                    "naming",
+                ]
+            },
         ),
         (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
     ]

@@ -25,6 +25,7 @@ from agentplatform.lib.errors import Invalid
 from agents import tool_rules, validation
 from agents.models import Agent, ChatModel, Configuration, Input, Tool
 from agents.providers.base import registry
+from agents.specification import MODEL, RULE
 from agents.tools import functions
 
 Cleaned = dict[str, Any]
@@ -252,6 +253,12 @@ class AgentForm(ConfigurationForm):
         widget=UnfoldAdminIntegerFieldWidget,
         help_text="Seconds for which an answer is given again to the same question. Empty: never.",
     )
+    naming = forms.ChoiceField(
+        required=False,
+        choices=[(RULE, gettext_lazy("After the first message")), (MODEL, gettext_lazy("By the model"))],
+        label=gettext_lazy("Names of conversations"),
+        widget=UnfoldAdminSelectWidget,
+    )
     memory_window = forms.IntegerField(
         required=False,
         widget=UnfoldAdminIntegerFieldWidget,
@@ -281,6 +288,8 @@ class AgentForm(ConfigurationForm):
         cleaned = super().clean()
         limits = {name: cleaned.get(name) for name in validation.BOUNDS if name != "memory_window"}
         self.instance.config = {name: value for name, value in limits.items() if value is not None}
+        if cleaned.get("naming") == MODEL:
+            self.instance.config["naming"] = MODEL
         window = cleaned.get("memory_window")
         self.instance.memory = {"window": window} if window else {}
         return cleaned

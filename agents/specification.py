@@ -19,6 +19,7 @@ from agents.models import Kind, Secret, Tool, Version
 from agents.tools import functions
 
 DEFAULT_MAX_STEPS = 25
+RULE, MODEL = "rule", "model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class AgentConfig:
     """Further attempts of one model call after a fault that may pass."""
     cache_ttl: int = 0
     """Seconds for which an answer may be given again to the same question; 0: never."""
+    naming: str = RULE
+    """Who names conversations: `rule`, after the first message, or the `model`, after the first answer."""
 
     @property
     def model_parameters(self) -> dict[str, Any]:
@@ -227,6 +230,7 @@ def parse_config(data: Mapping[str, Any]) -> AgentConfig:
         cache_ttl=min(data.get("cache_ttl") or 0, settings.AGENT_CACHE_TTL)
         if settings.AGENT_ENABLE_CACHE
         else 0,
+        naming=data.get("naming") or RULE,
     )
 
 

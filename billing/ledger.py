@@ -136,11 +136,12 @@ def settle_open(run_ids: Iterable[uuid.UUID], at: datetime, keep_attempts: Mappi
 
 
 def settle_forgotten(at: datetime) -> int:
-    """Settles as `unknown` the calls of no run that a process which ended left open, up to BATCH; returns how many.
+    """Settles as `unknown` the calls of no attempt that a process which ended left open, up to BATCH; returns how many.
 
     What a run's dead attempts left open is settled with the run; see `settle_open`.
     """
-    calls = UsageRecord.objects.filter(run_id=None, timestamp__lt=at - LONGEST_CALL).open_calls()
+    of_no_attempt = Q(run_id=None) | Q(attempt=0)
+    calls = UsageRecord.objects.filter(of_no_attempt, timestamp__lt=at - LONGEST_CALL).open_calls()
     forgotten = list(calls[:BATCH])
     append([_unknown(record, at) for record in forgotten])
     return len(forgotten)

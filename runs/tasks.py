@@ -13,7 +13,7 @@ from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.housekeeping import chore, remove
 from agentplatform.lib.ids import first_uuid7_at
 from runs import lifecycle, live
-from runs.conversations import attachments
+from runs.conversations import attachments, naming
 from runs.history import retention
 from runs.models import IdempotencyKey, WebhookDelivery
 from runs.queueing import turns
@@ -52,6 +52,12 @@ def _hand_on(session_id: uuid.UUID) -> None:
 async def send_webhook(delivery_id: str, webhook_id: str, attempts: int) -> None:
     """Makes an attempt to deliver a message to a webhook."""
     await sending.send(uuid.UUID(delivery_id), uuid.UUID(webhook_id), attempts)
+
+
+@queue.task(name=naming.NAME, queue=QUEUE)
+async def name_session(run_id: str) -> None:
+    """Asks a conversation's model for its name."""
+    await naming.name(uuid.UUID(run_id))
 
 
 @queue.task(name=attachments.DELETE_FILES, queue=QUEUE)

@@ -8,6 +8,7 @@ from rest_framework import serializers
 
 from agentplatform.lib.serializers import StrictSerializer
 from agents.models import name_validator
+from agents.specification import MODEL, RULE
 from agents.validation import BOUNDS
 
 
@@ -61,6 +62,12 @@ class AgentConfigSerializer(StrictSerializer):
     cache_ttl = serializers.IntegerField(
         **bounds("cache_ttl"),
         help_text="Seconds for which the model's answer to the same question is given again, at no cost. Default: 0.",
+    )
+    naming = serializers.ChoiceField(
+        choices=[RULE, MODEL],
+        required=False,
+        help_text="Names of conversations: after the first message (rule, the default), or by the model, which costs a "
+        "short call.",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
@@ -14,15 +15,17 @@ from agentplatform.lib import bulk
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.ids import uuid7
 from agentplatform.lib.text import storable
+from agents.specification import MODEL
 from agents.workflows import state as workflow_state
 from agents.workflows.document import Document
 from runs import lifecycle
+from runs.conversations.naming import name_later
 from runs.engine.checkpointer import CheckpointSaver
 from runs.engine.graphs import Compiled, CompiledWorkflow
 from runs.engine.messages import from_json, text_of, thought_of
 from runs.engine.recall import left_open, texts_of_branch
 from runs.engine.recorder import Recorder
-from runs.lifecycle import Transition
+from runs.lifecycle import RunState, Transition
 from runs.models import Message, Run
 
 Outcome = tuple[Transition, list[bulk.Row]]
@@ -45,7 +48,21 @@ def outcome(recorder: Recorder, state: dict[str, Any]) -> Outcome:
         "thought": recorder.thought or thought_of(answer),
         "models_usage": dict(answer.usage_metadata) if answer.usage_metadata else None,
     }
-    return lifecycle.finish(text_of(answer)), _message_rows(recorder.run, said)
+    return _finish(recorder, text_of(answer)), _message_rows(recorder.run, said)
+
+
+def _finish(recorder: Recorder, text: str) -> Transition:
+    """The end of an agent's run; of the first of a conversation that its model names, also the job that does it."""
+    finish, run = lifecycle.finish(text), recorder.run
+    is_named = recorder.agent.specification.config.naming == MODEL
+    if not is_named or run.session_id is None or run.previous_id is not None:
+        return finish
+
+    def apply(state: RunState, now: datetime) -> None:
+        finish(state, now)
+        name_later(run.id)
+
+    return apply
 
 
 # --- workflows ---
