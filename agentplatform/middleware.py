@@ -28,7 +28,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.locale import LocaleMiddleware
 
 from agentplatform.lib import paths
-from agentplatform.lib.body_limit import largest_body
+from agentplatform.lib.body_limit import limit_of
 from agentplatform.lib.error_format import as_platform_error, error_response
 from agentplatform.lib.errors import MalformedRequest, PlatformError
 from agentplatform.lib.ids import uuid7
@@ -119,9 +119,9 @@ def request_id(request: HttpRequest) -> str:
 
 def refusal(request: HttpRequest) -> HttpResponseBase | None:
     """The answer to a request that need not be read further."""
-    maximum = largest_body(str(request.method), request.path_info)
+    maximum, setting = limit_of(str(request.method), request.path_info)
     if int(request.META.get("CONTENT_LENGTH") or 0) > maximum:
-        return error_response(request, too_large(maximum))
+        return error_response(request, too_large(maximum, setting))
     if not paths.is_api(request.path_info):
         return None
     if not has_allowed_host(request):

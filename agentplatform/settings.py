@@ -249,8 +249,8 @@ MAX_REQUEST_BYTES = env.int("MAX_REQUEST_BYTES", default=2_500_000)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_REQUEST_BYTES
 ATTACHMENT_MAX_SIZE = env.int("ATTACHMENT_MAX_SIZE", default=10_000_000)
 ATTACHMENT_SESSION_SIZE = env.int("ATTACHMENT_SESSION_SIZE", default=100_000_000)
-# Routes whose bodies may be larger: a file, and what its form adds.
-LARGER_BODIES = {r"POST /api/v1/sessions/[^/]+/attachments": ATTACHMENT_MAX_SIZE + 65_536}
+# Routes whose bodies may be larger: the setting that says how large a file may be, to which its form adds a little.
+LARGER_BODIES = {r"POST /api/v1/sessions/[^/]+/attachments": "ATTACHMENT_MAX_SIZE"}
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 
 # Browsers

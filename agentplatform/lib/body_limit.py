@@ -16,17 +16,27 @@ from django.conf import settings
 
 from agentplatform.lib import paths
 
+# What a form adds to its file.
+FORM_BYTES = 65_536
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
-def largest_body(method: str, path: str) -> int:
-    """How many bytes the body of a request may have: `MAX_REQUEST_BYTES`, but on routes of `LARGER_BODIES`."""
+def limit_of(method: str, path: str) -> tuple[int, str]:
+    """How many bytes the body of a request may have, and which setting says so: on most routes MAX_REQUEST_BYTES."""
     route = f"{method} {paths.canonical(path)}"
-    larger = (size for pattern, size in settings.LARGER_BODIES.items() if re.fullmatch(pattern, route))
-    return max(settings.MAX_REQUEST_BYTES, next(larger, 0))
+    for pattern, setting in settings.LARGER_BODIES.items():
+        if re.fullmatch(pattern, route):
+            return max(settings.MAX_REQUEST_BYTES, getattr(settings, setting) + FORM_BYTES), setting
+    return settings.MAX_REQUEST_BYTES, "MAX_REQUEST_BYTES"
+
+
+def largest_body(method: str, path: str) -> int:
+    """The number alone."""
+    return limit_of(method, path)[0]
 
 
 class BodyLimit:

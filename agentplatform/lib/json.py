@@ -121,8 +121,7 @@ def read_limited(stream: IO[bytes], maximum: int) -> bytes:
     return body
 
 
-def too_large(maximum: int) -> PayloadTooLarge:
-    setting = "MAX_REQUEST_BYTES" if maximum == settings.MAX_REQUEST_BYTES else "the limit of its files"
+def too_large(maximum: int, setting: str = "MAX_REQUEST_BYTES") -> PayloadTooLarge:
     return PayloadTooLarge(f"The body is larger than {maximum} bytes; send less, or raise {setting}.")
 
 
