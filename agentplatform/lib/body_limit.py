@@ -17,29 +17,26 @@ from django.conf import settings
 
 from agentplatform.lib import paths
 
+# What a form adds to its file.
+FORM_BYTES = 65_536
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 
-AROUND_A_FILE = 65_536
-"""Bytes that a form adds to its file."""
-
-
 def limit_of(method: str, path: str) -> tuple[int, str]:
-    """How many bytes the body of a request may have, and the setting that says it.
-
-    `MAX_REQUEST_BYTES`, but on routes of `LARGER_BODIES` what their setting allows a file.
-    """
+    """How many bytes the body of a request may have, and which setting says so: on most routes MAX_REQUEST_BYTES."""
     route = f"{method} {paths.canonical(path)}"
-    names = (name for pattern, name in settings.LARGER_BODIES.items() if re.fullmatch(pattern, route))
-    files = [(getattr(settings, name) + AROUND_A_FILE, name) for name in names]
-    return max([(settings.MAX_REQUEST_BYTES, "MAX_REQUEST_BYTES"), *files])
+    for pattern, setting in settings.LARGER_BODIES.items():
+        if re.fullmatch(pattern, route):
+            return max(settings.MAX_REQUEST_BYTES, getattr(settings, setting) + FORM_BYTES), setting
+    return settings.MAX_REQUEST_BYTES, "MAX_REQUEST_BYTES"
 
 
 def largest_body(method: str, path: str) -> int:
-    """The bytes alone."""
+    """The number alone."""
     return limit_of(method, path)[0]
 
 

@@ -16,12 +16,11 @@ from accounts.api.base import TenantViewSet
 from agentplatform.lib.errors import Invalid
 from agentplatform.lib.schema import failures
 from runs.api.chat import SESSION_ID
-from runs.api.message_chat import session_key
 from runs.api.representations import attachment_json
 from runs.api.session_serializers import AttachmentSerializer, UploadSerializer
 from runs.conversations import attachments
 from runs.conversations.file_types import IMAGES
-from runs.models import Attachment
+from runs.models import Attachment, Session
 
 
 class AttachmentViewSet(mixins.RetrieveModelMixin, mixins.DestroyModelMixin, TenantViewSet):
@@ -52,10 +51,11 @@ class AttachmentViewSet(mixins.RetrieveModelMixin, mixins.DestroyModelMixin, Ten
         As a form with the field `file`. What it is, is found from its bytes; name and type that say otherwise are
         refused. Send its id with a message of the session within a day.
         """
+        session = Session.objects.named(self.actor, pk)
         file = request.FILES.get("file")
         if file is None or len(request.FILES.getlist("file")) > 1:
             raise Invalid({"file": "Send one file, as the field 'file' of a form (multipart/form-data)."})
-        made = attachments.upload(self.actor, session_key(pk), file)
+        made = attachments.upload(self.actor, session.pk, file)
         return Response(attachment_json(made), status=201)
 
     @extend_schema(

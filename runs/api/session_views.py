@@ -72,4 +72,4 @@ class SessionViewSet(TenantModelViewSet):
 
 def _chosen(request: Request) -> dict[str, str]:
     """The query's parameters but those of the page."""
-    return {name: value for name, value in request.query_params.dict().items() if name not in PAGING}
+    return {name: request.query_params[name] for name in request.query_params if name not in PAGING}

@@ -14,6 +14,7 @@ const api = new Api(page);
 // Other tabs of this browser hear at once what happens here; those of others look for themselves.
 const tabs = new BroadcastChannel("chat");
 let making = null;
+let visits = 0;
 
 const sidebar = new Sidebar(page, api, (id, messageId) => go(id, messageId));
 const conversation = new Conversation(page, api, { changed: showState, opens: openBranch, tell, told });
@@ -45,6 +46,8 @@ async function readName(id) {
 
 async function go(id, messageId = null, { push = true } = {}) {
   closeSidebar();
+  visits += 1;
+  making = null;
   if (push) history.pushState({}, "", id ? `/c/${id}${messageId ? `#${messageId}` : ""}` : "/");
   tell("");
   sidebar.mark(id);
@@ -77,21 +80,28 @@ async function sessionId() {
 
 async function makeSession() {
   const agent = part("agent").value;
+  const visit = visits;
   const session = await api.post("/sessions", agent ? { agent } : {});
+  sidebar.put(session);
+  // Somebody may have opened another one meanwhile.
+  if (visit !== visits) return session;
   history.pushState({}, "", `/c/${session.id}`);
   conversation.session = session;
   composer.rename(session.id);
   part("welcome").hidden = true;
-  sidebar.put(session);
   sidebar.mark(session.id);
   showState();
   return session;
 }
 
 async function send(content, attachments) {
-  await sessionId();
-  await conversation.send(content, attachments);
-  sidebar.put(conversation.session);
+  const id = await sessionId();
+  if (conversation.session?.id === id) {
+    await conversation.send(content, attachments);
+  } else {
+    await api.post(`/sessions/${id}/chat`, { content, attachments: attachments.map((one) => one.id) });
+  }
+  sidebar.refresh();
 }
 
 function openBranch(session) {

@@ -1,14 +1,16 @@
 // Where a message is written: text and files, sent by Enter; what is typed is kept until it has been sent.
 
 import { element, filled } from "../runs/elements.js";
+import { ApiError } from "./api.js";
 import { faultText, icon, iconButton, part, size } from "./parts.js";
 
 const KEPT = "draft:";
 
 export class Composer {
-  #key = "new";
+  // The conversation that is written for; another object for each that is opened, so that what is sent stays with its own.
+  #place = { id: null };
   #files = [];
-  #isSending = false;
+  #before = Promise.resolve();
 
   /** `hooks`: `send(content, attachments)`, `stop()`, and `session()`: the id of the conversation, made where there is none. */
   constructor(page, api, hooks) {
@@ -30,9 +32,9 @@ export class Composer {
 
   /** Another conversation, with what was typed for it before. */
   open(id) {
-    this.#key = id ?? "new";
+    this.#place = { id };
     this.#files = [];
-    this.text.value = stored(KEPT + this.#key);
+    this.text.value = stored(this.#place);
     this.tell("");
     this.#showFiles();
     this.#grow();
@@ -41,9 +43,9 @@ export class Composer {
 
   /** A conversation that has been made for what is being written here. */
   rename(id) {
-    store(KEPT + this.#key, "");
-    this.#key = id;
-    store(KEPT + id, this.text.value);
+    store(this.#place, "");
+    this.#place.id = id;
+    store(this.#place, this.text.value);
   }
 
   fill(text) {
@@ -67,7 +69,7 @@ export class Composer {
   }
 
   #typed() {
-    store(KEPT + this.#key, this.text.value);
+    store(this.#place, this.text.value);
     this.#grow();
     this.#offer();
   }
@@ -79,7 +81,7 @@ export class Composer {
 
   #offer() {
     const isReady = this.text.value.trim() !== "" && this.#files.every(({ sent }) => sent);
-    part("send").disabled = !isReady || this.#isSending;
+    part("send").disabled = !isReady;
   }
 
   #pressed(event) {
@@ -93,23 +95,34 @@ export class Composer {
     if (part("send").disabled) return;
     const content = this.text.value;
     const files = this.#files;
-    this.#isSending = true;
+    const place = this.#place;
     this.#empty();
     this.tell("");
+    // What is sent while another message is on its way goes after it.
+    const sending = this.#before.then(() => this.#send(place, content, files.map(({ sent }) => sent)));
+    this.#before = sending.catch(() => {});
     try {
-      await this.hooks.send(content, files.map(({ sent }) => sent));
-      store(KEPT + this.#key, this.text.value);
+      await sending;
+      if (this.#place === place) store(place, this.text.value);
     } catch (error) {
+      if (this.#place !== place) {
+        store(place, content);
+        return;
+      }
       // Nothing that was typed is lost, what was typed meanwhile included.
       this.text.value = this.text.value ? `${content}\n${this.text.value}` : content;
       this.#files = [...files, ...this.#files];
       this.#showFiles();
       this.#typed();
       this.tell(faultText(error, this.page.texts));
-    } finally {
-      this.#isSending = false;
-      this.#offer();
     }
+  }
+
+  /** Somebody may have opened another conversation meanwhile. */
+  #send(place, content, attachments) {
+    if (this.#place === place) return this.hooks.send(content, attachments);
+    if (place.id === null) throw new ApiError(0);
+    return this.api.post(`/sessions/${place.id}/chat`, { content, attachments: attachments.map(({ id }) => id) });
   }
 
   #empty() {
@@ -199,15 +212,16 @@ export class Composer {
   }
 }
 
-function stored(key) {
+function stored({ id }) {
   try {
-    return sessionStorage.getItem(key) ?? "";
+    return sessionStorage.getItem(KEPT + (id ?? "new")) ?? "";
   } catch {
     return "";
   }
 }
 
-function store(key, text) {
+function store({ id }, text) {
+  const key = KEPT + (id ?? "new");
   try {
     if (text) sessionStorage.setItem(key, text);
     else sessionStorage.removeItem(key);

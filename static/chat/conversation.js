@@ -199,7 +199,9 @@ export class Conversation {
     found.focus({ preventScroll: true });
   }
 
+  /** Of a conversation that is not open any more nothing is shown. */
   #take({ session, message, run_id: id }) {
+    if (session.id !== this.session?.id) return;
     this.session = session;
     if (message && !this.#messages.some((one) => one.id === message.id)) this.#messages.push(message);
     this.#runs.set(id, this.#runs.get(id) ?? { id, status: "queued", agent: session.agent });

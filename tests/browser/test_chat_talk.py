@@ -263,3 +263,24 @@ def test_speaks_chinese(page_of, olivia, agent):
     expect(chat.page.get_by_role("heading", name="有什么可以帮您？")).to_be_visible()
     chat.ask("17 * 23 等于多少？", "391")
     expect(chat.page.locator(".call .state")).to_have_text("完成")
+
+
+def test_a_message_stays_with_its_conversation_when_another_is_opened(page_of, olivia, workspace, agent):
+    """Also while the request that makes the conversation is still on its way."""
+    other = SessionFactory(workspace=workspace, user=olivia, agent=agent, title="Another")
+    chat = Chat(page_of(olivia))
+    expect(chat.page.get_by_role("link", name="Another")).to_be_visible()
+    held = []
+    chat.page.route("**/api/v1/sessions", lambda route: held.append(route))
+    chat.field.fill("Mine")
+    with chat.page.expect_request(lambda request: request.method == "POST"):
+        chat.field.press("Enter")
+    chat.page.get_by_role("link", name="Another").click()
+    expect(chat.page).to_have_url(re.compile(str(other.pk)))
+    with chat.page.expect_response(lambda answer: answer.url.endswith("/chat")):
+        for route in held:
+            route.continue_()
+    message = Message.objects.get(source="user")
+    assert (message.content, message.session_id == other.pk) == ("Mine", False)
+    expect(chat.questions).to_have_count(0)
+    expect(chat.page.get_by_role("heading", name="Another")).to_be_visible()

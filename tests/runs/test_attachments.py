@@ -163,6 +163,7 @@ def test_reads_no_body_that_is_larger_still(http, alice, session):
     )
 
     assert (answer.status_code, answer.json()["error"]["type"]) == (413, "PayloadTooLarge")
+    assert "ATTACHMENT_MAX_SIZE" in answer.text
 
 
 def test_counts_what_a_session_has_in_all(upload, settings, stored):

@@ -262,13 +262,17 @@ def test_tells_those_who_follow_why(http, alice, say, answering):
 def test_keeps_what_was_interrupted_in_the_conversation(say, ended, answering, session):
     ended(say("And now?", "interrupt"))
 
-    assert conversation(session)[:2] == ["Count to a million", "And now?"]
+    question, so_far, following = conversation(session)[:3]
+    assert (question, following) == ("Count to a million", "And now?")
+    assert so_far.startswith("word0 ")
 
 
 def test_shows_the_model_what_was_interrupted(say, ended, answering, model_endpoint):
     ended(say("And now?", "interrupt"))
 
-    assert shown(model_endpoint) == ["Count to a million", "And now?"]
+    question, so_far, following = shown(model_endpoint)
+    assert (question, following) == ("Count to a million", "And now?")
+    assert so_far.startswith("word0 ")
 
 
 def test_takes_the_message_back(say, ended, answering, session):
