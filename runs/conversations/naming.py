@@ -55,7 +55,8 @@ class Wanted:
     run: Run
     model: ModelSpecification
     key: str
-    prompt: str
+    said: str
+    """The first question and its answer."""
 
 
 def name_later(run_id: uuid.UUID) -> None:
@@ -91,7 +92,7 @@ def _prepare(run_id: uuid.UUID) -> Wanted | None:
     secrets = secret_values(run.workspace_id, [model.secret] if model.secret else [])
     key = secrets.get(model.secret, "") if model.secret else find(model.provider).own_key(model.base_url)
     said = f"User: {run.input_query[:SHOWN]}\n\nAssistant: {run.response_content[:SHOWN]}"
-    return Wanted(run, model, key, f"{INSTRUCTION}\n\n{said}")
+    return Wanted(run, model, key, said)
 
 
 def _is_open(run: Run) -> bool:
@@ -112,14 +113,14 @@ async def _ask(wanted: Wanted) -> str:
     """What the model says; nothing where it fails, takes too long, or cannot be asked."""
     run, call_id = wanted.run, uuid7()
     context = _context(wanted)
-    estimate = ledger.Tokens(input=ledger.estimate_tokens(len(wanted.prompt)))
+    estimate = ledger.Tokens(input=ledger.estimate_tokens(len(INSTRUCTION) + len(wanted.said)))
     await ledger.prefetch(context.workspace_id, context.provider, context.model)
     await in_thread(ledger.append, [ledger.opened(context, call_id, estimate, timezone.now())])
     outcome, tokens, text = Outcome.CANCELLED, ledger.Tokens(), ""
     try:
         chat = await asyncio.to_thread(_client, wanted)
         async with asyncio.timeout(SECONDS):
-            answer = await chat.ainvoke(wanted.prompt)
+            answer = await chat.ainvoke([("system", INSTRUCTION), ("user", wanted.said)])
         text, outcome = answer.text, Outcome.OK
         said = dict(answer.usage_metadata) if answer.usage_metadata else None
         written = ledger.estimate_tokens(len(text))
