@@ -90,7 +90,7 @@ class TenantAccess:
         """
         if obj is None:
             return reach(request).may(permission)
-        row = obj if isinstance(obj, Model) else self.get_queryset(request).filter(pk=obj).first()  # type: ignore[attr-defined]
+        row = obj if isinstance(obj, Model) else self.get_object(request, obj)  # type: ignore[attr-defined]
         workspace_id = getattr(row, "workspace_id", getattr(row, "pk", None))
         return workspace_id is not None and reach(request).may(permission, workspace_id)
 

@@ -139,7 +139,7 @@ class KnowledgeBaseAdmin(TenantModelAdmin):
     @method_decorator(require_http_methods(["GET", "HEAD", "POST"]))
     def contents_view(self, request: HttpRequest, object_id: Any) -> HttpResponse:
         """The documents with their states; a search; and for those who may, to upload, index again and delete."""
-        base: Any = self.get_queryset(request).filter(pk=object_id).first()
+        base: Any = self.get_object(request, object_id)
         if base is None:
             raise Http404
         if request.method == "POST":

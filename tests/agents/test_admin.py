@@ -16,6 +16,7 @@ MODEL = {
     "name": "fast",
     "enabled": "on",
     "provider": "openai",
+    "purpose": "chat",
     "model": "gpt-x",
     "parameters": "{}",
     **NO_FALLBACKS,

@@ -17,9 +17,11 @@ from tests.factories import (
     ApiKeyFactory,
     ApprovalFactory,
     ChatModelFactory,
+    DocumentFactory,
     HttpToolFactory,
     McpToolFactory,
     MembershipFactory,
+    MemoryFactory,
     MessageFactory,
     PriceFactory,
     RunEventFactory,
@@ -50,11 +52,15 @@ makers = {
     "agents.chatmodel": lambda workspace: ChatModelFactory(workspace=workspace),
     "agents.tool": lambda workspace: HttpToolFactory(workspace=workspace),
     "agents.mcpserver": lambda workspace: McpToolFactory(workspace=workspace).mcp_server,
+    "agents.knowledgebase": lambda workspace: (
+        DocumentFactory(knowledge_base__workspace=workspace).knowledge_base
+    ),
     "agents.agent": lambda workspace: AgentFactory(workspace=workspace),
     "agents.workflow": lambda workspace: WorkflowFactory(workspace=workspace),
     "agents.version": lambda workspace: Version.objects.get(object_id=AgentFactory(workspace=workspace).pk),
     "billing.usagerecord": lambda workspace: UsageRecordFactory(workspace=workspace),
     "billing.price": lambda workspace: PriceFactory(workspace=workspace),
+    "runs.memory": lambda workspace: MemoryFactory(workspace=workspace),
     "runs.session": lambda workspace: MessageFactory(session=SessionFactory(workspace=workspace)).session,
     "runs.run": make_run,
     "runs.approval": lambda workspace: ApprovalFactory(

@@ -124,8 +124,8 @@ def test_documents_no_workspace_header_where_nobody_signs_in(operation):
     assert "parameters" not in operation("open", "post")
 
 
-def test_takes_a_token_or_a_key(operation):
-    assert operation("tools", "get")["security"] == [{"token": []}, {"apiKey": []}]
+def test_takes_a_token_a_key_or_the_session_of_a_page(operation):
+    assert operation("tools", "get")["security"] == [{"token": []}, {"apiKey": []}, {"session": []}]
 
 
 @pytest.mark.parametrize(
