@@ -10,7 +10,7 @@ RUNTIME := $(VENV)/.installed-runtime
 DEVELOPMENT := $(VENV)/.installed-development
 EMBEDDINGS := $(VENV)/.installed-embeddings
 # For example: make test PYTEST_ARGS="-k lifecycle -x"
-PYTEST_ARGS ?= -n auto
+PYTEST_ARGS ?= -n auto --dist worksteal
 BENCH_ARGS ?=
 CRASH_ARGS ?=
 

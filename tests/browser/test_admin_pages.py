@@ -74,7 +74,7 @@ makers = {
 UNADDABLE = (
     *("agents.version", "billing.usagerecord", "runs.run", "runs.approval", "runs.worker"),
     # The API makes them.
-    *("runs.schedule", "runs.webhook"),
+    *("runs.schedule", "runs.webhook", "runs.memory"),
 )
 registered = sorted(model._meta.label_lower for model in admin.site._registry)
 
