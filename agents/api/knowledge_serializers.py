@@ -111,7 +111,7 @@ class DocumentSerializer(StrictModelSerializer):
         return representations.document_json(instance)
 
 
-class UploadSerializer(StrictSerializer):
+class DocumentUploadSerializer(StrictSerializer):
     """A file, or a text as it is."""
 
     file = serializers.FileField(

@@ -22,10 +22,10 @@ from agentplatform.lib.pagination import whole_number
 from agents.api import filters, representations
 from agents.api.knowledge_serializers import (
     DocumentSerializer,
+    DocumentUploadSerializer,
     FoundPassagesSerializer,
     KnowledgeBaseSerializer,
     SearchQuerySerializer,
-    UploadSerializer,
 )
 from agents.api.views import ORDERING
 from agents.knowledge import documents
@@ -146,7 +146,10 @@ class DocumentViewSet(mixins.ListModelMixin, TenantViewSet):
     @extend_schema(
         operation_id="knowledge_documents_create",
         parameters=[BASE],
-        request={"multipart/form-data": UploadSerializer, "application/json": UploadSerializer},
+        request={
+            "multipart/form-data": DocumentUploadSerializer,
+            "application/json": DocumentUploadSerializer,
+        },
         responses={202: DocumentSerializer},
     )
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -156,7 +159,7 @@ class DocumentViewSet(mixins.ListModelMixin, TenantViewSet):
         document of the same name is replaced, and found until the new one is ready.
         """
         base = self._base()
-        sent = self.body_of(UploadSerializer)
+        sent = self.body_of(DocumentUploadSerializer)
         file: File[bytes] = sent["file"] if "file" in sent else ContentFile(sent["content"].encode())
         name = sent.get("name") or file.name or ""
         document = documents.add(base, name, file, self.actor)

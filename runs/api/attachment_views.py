@@ -17,7 +17,7 @@ from agentplatform.lib.errors import Invalid
 from agentplatform.lib.schema import failures
 from runs.api.chat import SESSION_ID
 from runs.api.representations import attachment_json
-from runs.api.session_serializers import AttachmentSerializer, UploadSerializer
+from runs.api.session_serializers import AttachmentSerializer, AttachmentUploadSerializer
 from runs.conversations import attachments
 from runs.conversations.file_types import IMAGES
 from runs.models import Attachment, Session
@@ -42,7 +42,7 @@ class AttachmentViewSet(mixins.RetrieveModelMixin, mixins.DestroyModelMixin, Ten
     @extend_schema(
         operation_id="sessions_attachment_upload",
         parameters=[SESSION_ID],
-        request={"multipart/form-data": UploadSerializer},
+        request={"multipart/form-data": AttachmentUploadSerializer},
         responses={201: AttachmentSerializer, **failures(404, 413, 422)},
     )
     def upload(self, request: Request, pk: str) -> Response:

@@ -58,7 +58,7 @@ class AttachmentSerializer(StrictModelSerializer):
         return attachment_json(instance)
 
 
-class UploadSerializer(StrictSerializer):
+class AttachmentUploadSerializer(StrictSerializer):
     """A form with one file."""
 
     file = serializers.FileField(help_text="PNG, JPEG, WebP, GIF, PDF, text, Markdown, CSV or JSON.")
