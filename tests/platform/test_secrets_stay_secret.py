@@ -405,7 +405,7 @@ def test_keeps_secrets_in_the_admins_forms(client, model, tool, endpoint, watch,
 
     no_fallbacks = {"fallback_rows-TOTAL_FORMS": 0, "fallback_rows-INITIAL_FORMS": 0}
     form = no_fallbacks | {name: model[name] for name in ("provider", "model", "base_url", "api_key")}
-    form |= {"workspace": workspace.pk, "enabled": "on", "parameters": "{}"}
+    form |= {"workspace": workspace.pk, "enabled": "on", "purpose": "chat", "parameters": "{}"}
     post("agents_chatmodel_add", **form, name="made")
     assert ChatModel.objects.get(name="made").secret.value == model["api_key"]
     post("agents_chatmodel_add", **form, name="made")
