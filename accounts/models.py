@@ -14,6 +14,7 @@ from accounts.actor import Actor
 from accounts.roles import Role
 from accounts.tenancy import TenantModel, TenantQuerySet
 from agentplatform.lib.ids import uuid7
+from agentplatform.lib.time_zones import validate_time_zone
 
 currency_validator = RegexValidator(
     r"^[A-Z]{3}\Z", "Use an ISO 4217 code: three capital letters, such as USD."
@@ -46,6 +47,14 @@ class Workspace(models.Model):
         default="USD",
         validators=[currency_validator],
         db_comment="ISO 4217 code that costs are shown in",
+    )
+    time_zone = models.CharField(
+        _("time zone"),
+        max_length=64,
+        default="UTC",
+        db_default="UTC",
+        validators=[validate_time_zone],
+        db_comment="Name as in the IANA database; in which days and months of budgets and reports begin",
     )
     max_concurrent_runs = models.PositiveIntegerField(
         _("runs at once"),

@@ -48,6 +48,7 @@ IDS = (
     "run_id",
     "session_id",
     "agent_id",
+    "workflow_id",
     "user_id",
     "api_key_id",
     "attempt",
@@ -55,7 +56,7 @@ IDS = (
     "currency",
 )
 # What distinguishes the settlement from the entry that it settles.
-OF_ONE_ENTRY = frozenset({"id", "timestamp", "entry", "status"})
+OF_ONE_ENTRY = frozenset({"id", "timestamp", "recorded_at", "entry", "status"})
 NEVER = float("inf")
 
 
@@ -80,6 +81,8 @@ class CallContext:
     api_key: str
     provider: str
     model: str
+    workflow_id: uuid.UUID | None = None
+    tags: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,7 @@ def _entry(
     return UsageRecord(
         **{name: getattr(context, name) for name in IDS},
         **{name: _storable(getattr(context, name), limit) for name, limit in LENGTHS.items()},
+        tags=list(context.tags),
         call_id=call_id,
         timestamp=at,
         entry=entry,

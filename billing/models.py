@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, OuterRef
+from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import Workspace
 from accounts.tenancy import TenantModel
+from agentplatform.lib.hash_chain import Seal, Unsealed
 from billing.append_only import AppendOnlyModel, AppendOnlyQuerySet
 
 
@@ -107,8 +111,11 @@ class UsageRecord(AppendOnlyModel):
     by id and by the name they had then, without foreign keys, so that the ledger outlives them. People and keys
     stand in it by id; `user`, `end_user` and `api_key` are what a new entry is given, and empty once it is
     written: a trigger puts the names into LedgerName, where they can be erased, and sets `user_name` and its like.
-    `input_tokens` include cached ones, `output_tokens` include reasoning ones.
-    A correction (`correction_of`) holds differences, so counts may be negative there.
+    `input_tokens` include cached ones, audio and images, `output_tokens` include reasoning and audio.
+
+    Repricing appends two entries per call, as an accountant would book it: a reversal, which negates the entry named in
+    `correction_of`, and a replacement with the new prices. Both have the `timestamp` and `call_id` of what they correct
+    and the next `revision`, so that sums over any period are right whatever they are taken over.
     """
 
     resource = "UsageRecord"
@@ -121,7 +128,13 @@ class UsageRecord(AppendOnlyModel):
         db_index=False,
         verbose_name=_("workspace"),
     )
-    timestamp = models.DateTimeField(_("timestamp"), db_comment="When this entry was written")
+    timestamp = models.DateTimeField(
+        _("timestamp"),
+        db_comment="When the call was opened or settled; of a correction that of what it corrects",
+    )
+    recorded_at = models.DateTimeField(
+        _("recorded at"), default=timezone.now, db_default=Now(), db_comment="When this entry was written"
+    )
     entry = models.CharField(max_length=8, choices=Entry.choices)
     status = models.CharField(_("status"), max_length=16, choices=Outcome.choices)
     call_id = models.UUIDField(db_comment="The model call; shared by its opened and its settled entry")
@@ -131,7 +144,9 @@ class UsageRecord(AppendOnlyModel):
     session_id = models.UUIDField(null=True)
     agent_id = models.UUIDField(null=True)
     agent = models.CharField(_("agent"), max_length=100, blank=True)
+    workflow_id = models.UUIDField(null=True)
     workflow = models.CharField(max_length=100, blank=True)
+    tags = ArrayField(models.CharField(max_length=50), default=list, db_default=[], db_comment="Of the run")
     user_id = models.UUIDField(null=True)
     user = models.CharField(
         max_length=150, blank=True, editable=False, db_comment="Empty once written: see user_name"
@@ -153,6 +168,10 @@ class UsageRecord(AppendOnlyModel):
     cache_write_tokens = models.BigIntegerField(default=0)
     output_tokens = models.BigIntegerField(_("output tokens"), default=0)
     reasoning_tokens = models.BigIntegerField(default=0)
+    input_audio_tokens = models.BigIntegerField(default=0, db_default=0)
+    output_audio_tokens = models.BigIntegerField(default=0, db_default=0)
+    input_image_tokens = models.BigIntegerField(default=0, db_default=0)
+    output_image_tokens = models.BigIntegerField(default=0, db_default=0)
     requests = models.IntegerField(default=1)
     input_price = models.DecimalField(
         max_digits=24,
@@ -166,6 +185,11 @@ class UsageRecord(AppendOnlyModel):
         null=True,
         db_comment="Per token, as priced then; null: no price known",
     )
+    prices = models.JSONField(
+        default=dict,
+        db_default={},
+        db_comment='Other prices of this call by what they are of, as decimal strings: {"cached": "0.000000075"}',
+    )
     cost = models.DecimalField(
         _("cost"), max_digits=24, decimal_places=12, null=True, db_comment="Null: no price known"
     )
@@ -173,8 +197,12 @@ class UsageRecord(AppendOnlyModel):
     price_version = models.CharField(
         max_length=64, blank=True, db_comment="Which price list priced this entry"
     )
-    correction_of = models.UUIDField(
-        null=True, db_comment="The entry that this one corrects, by the difference"
+    correction_of = models.UUIDField(null=True, db_comment="The entry that this one reverses or replaces")
+    revision = models.PositiveSmallIntegerField(
+        default=1, db_default=1, db_comment="Of the call's price: 1 as settled, one more with each repricing"
+    )
+    is_reversal = models.BooleanField(
+        default=False, db_default=False, db_comment="Negates `correction_of`: counts and cost are negative"
     )
 
     class Meta:
@@ -187,6 +215,12 @@ class UsageRecord(AppendOnlyModel):
                 fields=["call_id", "entry"],
                 condition=models.Q(correction_of=None),
                 name="usage_entry_once_per_call",
+            ),
+            # Makes repricing a period twice at once, or again after it broke off, harmless.
+            models.UniqueConstraint(
+                fields=["call_id", "revision", "is_reversal"],
+                condition=models.Q(correction_of__isnull=False),
+                name="usage_revision_once",
             ),
         ]
         indexes = [
@@ -203,6 +237,25 @@ class UsageRecord(AppendOnlyModel):
 
     def __str__(self) -> str:
         return f"{self.entry} {self.model} {self.input_tokens}+{self.output_tokens}"
+
+
+class LedgerSeal(Seal):
+    """The place of an entry in the hash chain of its workspace's ledger; see `billing.sealing`."""
+
+    pk = models.CompositePrimaryKey("workspace_id", "position")
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, related_name="+", db_index=False, verbose_name=_("workspace")
+    )
+
+    class Meta:
+        db_table_comment = "Hash chain over the ledger; never updated, never deleted"
+
+
+class UnsealedUsage(Unsealed):
+    """An entry of the ledger that is committed and not sealed yet, nor part of what follows the seals."""
+
+    class Meta:
+        db_table_comment = "Entries of the ledger that wait for their place in the chain"
 
 
 class Price(TenantModel):

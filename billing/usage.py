@@ -6,15 +6,14 @@ come from the same filters as the export's, so the sum over any export equals th
 
 from __future__ import annotations
 
-import zoneinfo
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 from django.db.models import DateTimeField, F, Func, QuerySet, Value
 from django.utils import timezone
 
+from agentplatform.lib import time_zones
 from agentplatform.lib.errors import Invalid
 from agentplatform.lib.ids import first_uuid7_at
 from billing.ledger import LONGEST_CALL
@@ -143,10 +142,5 @@ def _require_bounded(period: Period, granularity: str) -> None:
 
 
 def _require_time_zone(time_zone: str) -> None:
-    if time_zone not in _time_zones():
-        raise Invalid({"tz": f"There is no time zone {time_zone!r}; use a name like Europe/Berlin or UTC."})
-
-
-@lru_cache(maxsize=1)
-def _time_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    if time_zone not in time_zones.known():
+        raise Invalid({"tz": time_zones.unknown(time_zone)})

@@ -19,12 +19,14 @@ from accounts.authentication import actor_from_session
 from accounts.models import ApiKey, User, Workspace
 from accounts.roles import Role
 from accounts.tokens import AccessToken
-from agentplatform.lib import concurrency
+from agentplatform.lib import concurrency, outboxes
 from tests import emptying
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory
 from tests.one_thread import TestThread
 
 emptying.install()
+# A worker in this process would work off the outboxes between two statements of a test; its own tests say when.
+outboxes.PERIOD_SECONDS = 3600.0
 
 
 @pytest.fixture(autouse=True)

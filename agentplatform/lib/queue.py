@@ -24,6 +24,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from agentplatform.lib.housekeeping import keep_house
+from agentplatform.lib.outboxes import follow_outboxes
 
 # Safety nets below LISTEN/NOTIFY, which does the real waking: a lost notification costs this many seconds.
 FETCH_SECONDS = 0.5
@@ -92,15 +93,19 @@ async def work(
 ) -> None:
     """Takes jobs of `queues` until cancelled; then waits `drain_seconds` for those in hand and aborts the rest.
 
-    Does the chores meanwhile, which are no jobs: a job now and then would have to be put into the queue by somebody.
+    Does the chores and works off the outboxes meanwhile, which are no jobs: somebody would have to put them into the
+    queue now and then.
     Raises whatever ended it early, for example a lost database connection.
     """
     connector = _worker_connector()
     app: App = queue_app.with_connector(connector)
-    chores = asyncio.create_task(keep_house(), name="chores")
+    beside = [
+        asyncio.create_task(keep_house(), name="chores"),
+        asyncio.create_task(follow_outboxes(), name="outboxes"),
+    ]
     try:
         async with app.open_async():
-            if (task := asyncio.current_task()) and task.cancelling():
+            if (current := asyncio.current_task()) and current.cancelling():
                 # Cancelled while it opened: opening a pool may swallow that, and it would work for ever.
                 raise asyncio.CancelledError
             ready()
@@ -118,10 +123,11 @@ async def work(
                 install_signal_handlers=False,
             )
     finally:
-        chores.cancel()
+        for task in beside:
+            task.cancel()
         # Cancelled while it opened, the pool is still there, and its tasks ignore being cancelled.
         await connector.close_async()
-        await asyncio.gather(chores, return_exceptions=True)
+        await asyncio.gather(*beside, return_exceptions=True)
 
 
 Task = Callable[..., Awaitable[None]]

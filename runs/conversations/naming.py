@@ -167,4 +167,5 @@ def _context(wanted: Wanted) -> ledger.CallContext:
         api_key=run.api_key_name,
         provider=wanted.model.provider,
         model=wanted.model.model,
+        tags=run.tags,
     )

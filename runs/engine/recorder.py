@@ -280,6 +280,8 @@ class Recorder:
             api_key=run.api_key_name,
             provider=model.provider,
             model=model.model,
+            workflow_id=run.workflow_id,
+            tags=run.tags,
         )
 
     async def open_usage(self, step: Step, record: UsageRecord) -> None:

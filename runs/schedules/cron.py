@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from itertools import takewhile
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from agentplatform.lib import time_zones
 from agentplatform.lib.errors import Invalid
 
 FIELDS = 5
@@ -23,8 +23,8 @@ FIELDS = 5
 
 def check(expression: str, zone: str) -> None:
     """Raises Invalid, naming `cron` or `timezone`, for what never comes or cannot be read."""
-    if zone not in _zones():
-        raise Invalid({"timezone": f"There is no time zone {zone!r}; use a name like Europe/Berlin or UTC."})
+    if zone not in time_zones.known():
+        raise Invalid({"timezone": time_zones.unknown(zone)})
     if fault := _fault(expression):
         raise Invalid({"cron": f"{fault} Write minute, hour, day, month and weekday, as in '30 7 * * 1-5'."})
 
@@ -68,8 +68,3 @@ def _fault(expression: str) -> str:
     except StopIteration:
         return "It names no moment."
     return ""
-
-
-@cache
-def _zones() -> frozenset[str]:
-    return frozenset(available_timezones())

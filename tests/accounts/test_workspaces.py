@@ -52,6 +52,16 @@ def test_is_not_made_with_a_key_that_lacks_the_scope(api, alice, workspace):
     assert api(key).post("/workspaces", NEW).status_code == 403
 
 
+def test_has_a_time_zone_of_its_own(api, alice):
+    answer = api(alice).patch("/workspaces/acme", {"time_zone": "Asia/Shanghai"})
+    assert answer.json()["time_zone"] == "Asia/Shanghai"
+
+
+def test_refuses_a_time_zone_that_there_is_not(api, alice):
+    answer = api(alice).patch("/workspaces/acme", {"time_zone": "Mars/Olympus"})
+    assert (answer.status_code, answer.json()["error"]["details"][0]["field"]) == (422, "time_zone")
+
+
 @pytest.mark.parametrize("slug", ["Acme", "a b", "a--b", "-a", "ä", "x" * 64, ""])
 def test_refuses_a_slug_that_does_not_fit_a_header(api, alice, slug):
     assert api(alice).post("/workspaces", {"slug": slug, "name": "X"}).status_code == 422

@@ -40,6 +40,7 @@ def enter(alice, workspace):
         form = {
             "name": "Acme Ltd",
             "currency": currency,
+            "time_zone": "UTC",
             "memberships-TOTAL_FORMS": "0",
             "memberships-INITIAL_FORMS": "0",
         }

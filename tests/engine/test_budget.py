@@ -68,7 +68,8 @@ async def test_takes_tokens_for_a_limit_where_the_price_is_unknown(worker, tool_
 
 async def test_pauses_in_the_middle_of_a_model_call_when_its_time_is_over(worker, agent_on, alice):
     agent = await in_thread(agent_on, "slow-100-100")
-    run = await at_rest(await start(alice, agent, limits={"timeout": 0.5}))
+    # Far less than the answer takes, and long enough for a busy machine to be past the beginning of the call.
+    run = await at_rest(await start(alice, agent, limits={"timeout": 3}))
 
     assert (await last_event(run, "run_paused"))["limit"] == "timeout"
     assert await entries_of(run) == [("opened", "pending"), ("settled", "cancelled")]
