@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agentplatform.lib.hash_chain import Chain
+from agentplatform.lib.hash_chain import Chain, register
 from billing.models import LedgerSeal, UnsealedUsage, UsageRecord
 
 # Names can be erased, so the chain covers which name an entry refers to, not the name.
@@ -15,4 +15,6 @@ FORMAT_1 = (
     "correction_of", "revision", "is_reversal",
 )  # fmt: skip
 
-LEDGER = Chain(records=UsageRecord, seals=LedgerSeal, unsealed=UnsealedUsage, formats={1: FORMAT_1})
+LEDGER = register(
+    "ledger", Chain(records=UsageRecord, seals=LedgerSeal, unsealed=UnsealedUsage, formats={1: FORMAT_1})
+)

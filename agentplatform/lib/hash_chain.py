@@ -24,7 +24,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, models, transaction
-from django.db.models import Max, QuerySet
+from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
 
 GENESIS = bytes(32)
@@ -85,6 +85,15 @@ class Chain:
         return self.seals._default_manager.filter(workspace_id=workspace_id)
 
 
+chains: dict[str, Chain] = {}
+
+
+def register(name: str, chain: Chain) -> Chain:
+    """Makes a chain one of those that `manage.py verify_ledger` looks at."""
+    chains[name] = chain
+    return chain
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """The end of a workspace's chain; position 0 where nothing is sealed yet."""
@@ -99,7 +108,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The first row that is not as it was sealed. `problem`: changed, removed, inserted, unsigned or cut off."""
+    """The first row that is not as it was sealed. `problem`: changed, removed, inserted or unsigned."""
 
     problem: str
     position: int | None
@@ -129,13 +138,13 @@ def seal_next(chain: Chain) -> bool:
         if not cursor.fetchone()[0]:
             return False
         cursor.execute(_waiting_sql(chain), [BATCH])
-        waiting = cursor.fetchall()
-        if not waiting:
+        rows = cursor.fetchall()
+        if not rows:
             return False
         seals = [
             seal
-            for workspace_id, rows in groupby(waiting, key=itemgetter(0))
-            for seal in _linked(chain, workspace_id, rows)
+            for workspace_id, of_workspace in groupby(rows, key=itemgetter(0))
+            for seal in _linked(chain, workspace_id, of_workspace)
         ]
         chain.seals._default_manager.bulk_create(seals)
         ids = [seal.record_id for seal in seals]
@@ -143,16 +152,19 @@ def seal_next(chain: Chain) -> bool:
             follow(ids)
         cursor.execute(
             f"DELETE FROM {_table(chain.unsealed)} WHERE record_id = ANY(%s)",  # noqa: S608
-            [[row[1] for row in waiting]],
+            [ids],
         )
-    return len(waiting) == BATCH
+    return len(rows) == BATCH
 
 
 def head(chain: Chain, workspace_id: uuid.UUID) -> Head:
     """The end of a workspace's chain."""
-    last = chain.seals_of(workspace_id).order_by("-position").values_list("position", "hash", "signature")
-    found = last.first()
-    return Head(found[0], bytes(found[1]), found[2] and bytes(found[2])) if found else Head()
+    return _head_of(chain.seals_of(workspace_id).order_by("-position"))
+
+
+def waiting(chain: Chain, workspace_id: uuid.UUID) -> int:
+    """How many committed rows of a workspace have no place in its chain yet."""
+    return chain.unsealed._default_manager.filter(workspace_id=workspace_id).count()
 
 
 def verify(
@@ -163,9 +175,11 @@ def verify(
     `after` also proves that nothing was removed up to a head that was noted down earlier: where the chain has
     another hash at its position, or has not come as far, the fault says so.
     """
-    known = after or Head()
-    if known.position and (fault := _differs(chain, workspace_id, known)):
-        return Verdict(Head(), fault)
+    known = Head()
+    if after and after.position:
+        known = _at(chain, workspace_id, after.position)
+        if known.hash != after.hash:
+            return Verdict(Head(), _differs(chain, workspace_id, after))
     checked = 0
     while limit is None or checked < limit:
         size = BATCH if limit is None else min(BATCH, limit - checked)
@@ -256,12 +270,23 @@ def _fault_at_the_end(chain: Chain, workspace_id: uuid.UUID, last: Head) -> Faul
     return Fault("inserted", None, stray) if stray else None
 
 
-def _differs(chain: Chain, workspace_id: uuid.UUID, noted: Head) -> Fault | None:
-    found = chain.seals_of(workspace_id).filter(position=noted.position).values_list("record_id", "hash")
-    if not (row := found.first()):
-        last = chain.seals_of(workspace_id).aggregate(last=Max("position"))["last"] or 0
-        return Fault("removed", min(last + 1, noted.position), None)
-    return None if bytes(row[1]) == noted.hash else Fault("changed", noted.position, row[0])
+def _at(chain: Chain, workspace_id: uuid.UUID, position: int) -> Head:
+    """The chain up to a position; its beginning where it has not come as far."""
+    return _head_of(chain.seals_of(workspace_id).filter(position=position))
+
+
+def _head_of(seals: QuerySet[Any]) -> Head:
+    found = seals.values_list("position", "hash", "signature").first()
+    return Head(found[0], bytes(found[1]), found[2] and bytes(found[2])) if found else Head()
+
+
+def _differs(chain: Chain, workspace_id: uuid.UUID, noted: Head) -> Fault:
+    """What is wrong where the chain is not, at a noted position, what it was."""
+    here = chain.seals_of(workspace_id).filter(position=noted.position).values_list("record_id", flat=True)
+    if record_id := here.first():
+        return Fault("changed", noted.position, record_id)
+    last = head(chain, workspace_id).position
+    return Fault("removed", min(last + 1, noted.position), None)
 
 
 def _stray(chain: Chain, workspace_id: uuid.UUID) -> uuid.UUID | None:

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from billing.api.ledger_views import LedgerViewSet
 from billing.api.views import PriceViewSet, UsageExportViewSet, UsageViewSet
 
 urlpatterns = [
@@ -9,6 +10,12 @@ urlpatterns = [
     path("billing/agent-breakdown", UsageViewSet.as_view({"get": "agent_breakdown"}), name="usage-by-agent"),
     path("billing/usage/history", UsageViewSet.as_view({"get": "history"}), name="usage-history"),
     path("billing/usage/export", UsageExportViewSet.as_view({"get": "export"}), name="usage-export"),
+    path("billing/ledger/head", LedgerViewSet.as_view({"get": "read_head"}), name="ledger-head"),
+    path(
+        "billing/ledger/verification",
+        LedgerViewSet.as_view({"get": "verify_rows"}),
+        name="ledger-verification",
+    ),
     path("billing/prices", PriceViewSet.as_view({"get": "list", "post": "create"}), name="prices"),
     path(
         "billing/prices/<str:pk>",

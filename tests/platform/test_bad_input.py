@@ -405,6 +405,7 @@ async def in_pieces(method: str, path: str) -> tuple[int, str, int]:
 
 NONSENSE = {
     "integer": ["nonsense", "-1", "1.5", "", "９", "9" * 30, "0x10"],
+    "int64": ["nonsense", "-1", "1.5", "", "９", "9" * 30, "0x10"],
     "boolean": ["nonsense", "2"],
     "uuid": ["nonsense", "9" * 33],
     "date-time": ["nonsense", "2026-13-01", "0", "2026-01-01T99:00:00Z", "99999-01-01T00:00:00Z"],
@@ -417,6 +418,7 @@ PICKY = {
     "ordering": ["nonsense", "-", ",", "id,nonsense", "workspace__name", "user__password", "?"],
     "tz": ["nonsense", "../../etc/passwd", "/etc/passwd", "x" * 5000],
     "ticket": ["nonsense", "x" * 5000],
+    "hash": ["nonsense", "0" * 63, "ü" * 64, "x" * 5000],
 }
 
 

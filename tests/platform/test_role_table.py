@@ -132,6 +132,8 @@ ROLES = {
     "GET /billing/agent-breakdown": READ_MONEY,
     "GET /billing/usage/history": READ_MONEY,
     "GET /billing/usage/export": EXPORT_MONEY,
+    "GET /billing/ledger/head": EXPORT_MONEY,
+    "GET /billing/ledger/verification": EXPORT_MONEY,
     "GET /billing/prices": READ_MONEY,
     "POST /billing/prices": ADMIN,
     "GET /billing/prices/{pk}": READ_MONEY,
