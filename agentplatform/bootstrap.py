@@ -27,6 +27,7 @@ from django.conf import settings
 from agentplatform.database import use_embedded
 from agentplatform.embedded.home import create_data_dir
 from agentplatform.lib.files import create_private
+from agentplatform.lib.process import without_collecting
 
 PROJECT = Path(__file__).resolve().parent.parent
 RUN_COMMAND = "run_platform"
@@ -61,7 +62,8 @@ def database() -> Iterator[None]:
         # Django needs about as long to import what it is made of.
         with ThreadPoolExecutor(max_workers=1) as pool:
             starting = pool.submit(leases.enter_context, use_embedded(data_dir))
-            django.setup()
+            with without_collecting():
+                django.setup()
             os.environ["DATABASE_URL"] = starting.result()
         try:
             yield

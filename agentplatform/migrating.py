@@ -5,6 +5,9 @@ from __future__ import annotations
 from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
+from django.db.models.signals import pre_migrate
+
+from agentplatform.batching import batch_operations
 
 
 def missing_migrations() -> list[str]:
@@ -18,5 +21,6 @@ def migrate_if_needed() -> int:
     """Apply what is missing; the number of migrations applied. `migrate` in vain would cost far more."""
     missing = missing_migrations()
     if missing:
+        pre_migrate.connect(batch_operations)
         call_command("migrate", interactive=False, verbosity=0)
     return len(missing)

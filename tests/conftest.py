@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.core.cache import cache
+from django.db.models.signals import pre_migrate
 from django.utils import translation
 from rest_framework.test import APIClient
 
@@ -19,6 +20,7 @@ from accounts.authentication import actor_from_session
 from accounts.models import ApiKey, User, Workspace
 from accounts.roles import Role
 from accounts.tokens import AccessToken
+from agentplatform.batching import batch_operations
 from agentplatform.lib import concurrency, outboxes
 from tests import emptying
 from tests.factories import MembershipFactory, UserFactory, WorkspaceFactory
@@ -27,6 +29,8 @@ from tests.one_thread import TestThread
 emptying.install()
 # A worker in this process would work off the outboxes between two statements of a test; its own tests say when.
 outboxes.PERIOD_SECONDS = 3600.0
+# As the platform's own commands make their databases.
+pre_migrate.connect(batch_operations)
 
 
 @pytest.fixture(autouse=True)

@@ -2,15 +2,19 @@
 
 Without DATABASE_URL the suite starts an embedded PostgreSQL of its own in `var/test`, shared by all processes
 of pytest-xdist, and stops it in the end. Keys of real model providers never reach a test.
+
+That server need not survive a power cut, and the garbage collector need not look at modules.
 """
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from agentplatform.database import use_embedded
@@ -24,9 +28,23 @@ DEFAULTS = {
     "AGENTPLATFORM_DATA_DIR": str(PROJECT / "var" / "test"),
     "REDIS_URL": "",
 }
+# What PostgreSQL writes is with the operating system at once, and survives its own death, but not the machine's.
+LESS_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+PROCESSORS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 PROVIDER_KEYS = ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY")
 
 _leases = ExitStack()
+
+
+def _write_less_durably(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as server:
+        for name, value in LESS_DURABLE.items():
+            server.execute(f"ALTER SYSTEM SET {name} = {value}")
+        server.execute("SELECT pg_reload_conf()")
+
+
+# Until all is imported; see pytest_collection_finish.
+gc.disable()
 
 # A suite that runs in the background is told to ignore Ctrl-C, and so would every process that it starts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -39,6 +57,22 @@ for name in PROVIDER_KEYS:
 if not os.environ.get("DATABASE_URL"):
     data_dir = Path(os.environ["AGENTPLATFORM_DATA_DIR"])
     os.environ["DATABASE_URL"] = _leases.enter_context(use_embedded(data_dir))
+    _write_less_durably(os.environ["DATABASE_URL"])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """More than there are processors: tests wait for the database, processes and browsers for half of their time."""
+    return max(2, PROCESSORS * 3 // 2)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """What has been imported lives as long as the process."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 ARENAS = 2
 _M_ARENA_MAX = -8
@@ -20,6 +22,16 @@ def tune_process() -> None:
     sys.setswitchinterval(0.002)
     if (set_option := _of_c_library("mallopt")) is not None:
         set_option(_M_ARENA_MAX, ARENAS)
+
+
+@contextmanager
+def without_collecting() -> Iterator[None]:
+    """For work that makes much that lasts, as importing does: looking for garbage in it again and again is in vain."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def settle_process() -> None:

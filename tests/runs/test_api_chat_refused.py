@@ -165,13 +165,13 @@ def test_does_not_take_a_token_in_the_url(api, agent):
 
 
 def test_slows_an_address_down(say, settings):
-    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"chat": "1/minute"}}
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"chat": "1/day"}}
 
     assert [say().status_code for _ in range(2)] == [202, 429]
 
 
 def test_says_how_long_to_wait(say, settings):
-    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"chat": "1/minute"}}
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"chat": "1/day"}}
     say()
 
-    assert 0 < int(say()["Retry-After"]) <= 60
+    assert 0 < int(say()["Retry-After"]) <= 86_400

@@ -136,7 +136,7 @@ async def test_keeps_callers_apart_that_ask_at_once(mcp_client, agent, alice, ch
 
 
 def test_limits_the_rate_of_calls_and_not_of_the_list(mcp_post, agent, alice, settings):
-    rates = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"chat": "1/hour"}}
+    rates = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": {"chat": "1/day"}}
     settings.REST_FRAMEWORK = rates
     call = {"name": "agent_assistant", "arguments": {"message": "Hello"}}
     statuses = [mcp_post(alice, "tools/call", call).status_code for _ in range(2)]

@@ -19,6 +19,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
+from agentplatform.lib.process import without_collecting
 from agentplatform.migrating import migrate_if_needed
 
 # How long requests in hand may take after Ctrl-C; streams end by themselves before.
@@ -63,9 +64,10 @@ class Command(BaseCommand):
                 threading.Thread(
                     target=importlib.import_module, args=["runs.engine.worker"], daemon=True
                 ).start()
-            migrate_if_needed()
-            if not no_demo:
-                call_command("create_demo", stdout=self.stdout)
+            with without_collecting():
+                migrate_if_needed()
+                if not no_demo:
+                    call_command("create_demo", stdout=self.stdout)
             connections.close_all()
             self._serve(listener)
 
