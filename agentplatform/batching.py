@@ -50,7 +50,7 @@ class Batch(Operation):
             operation.state_forwards(app_label, state)
         if rendered is not None:
             state.__dict__["apps"] = rendered
-            changed = {(app_label, _model(one)) for one in self.operations}
+            changed = [(app_label, model) for model in sorted({*map(_model, self.operations)})]
             state.reload_models(changed, delay=not self._changes_relations())
 
     def database_forwards(
@@ -72,10 +72,10 @@ class Batch(Operation):
         return "; ".join(operation.describe() for operation in self.operations)
 
     def _changes_relations(self) -> bool:
-        return any(
-            isinstance(one, CreateModel)
-            or (isinstance(one, FieldOperation) and (one.field is None or one.field.is_relation))
-            for one in self.operations
+        """Or what relations may point to."""
+        fields = [getattr(one, "field", None) for one in self.operations]
+        return any(isinstance(one, CreateModel) for one in self.operations) or any(
+            field.is_relation or field.unique for field in fields if field
         )
 
 
@@ -83,7 +83,7 @@ def batch_operations(plan: Sequence[tuple[Migration, bool]], **_: Any) -> None:
     """Batches what is about to be applied: a receiver of `pre_migrate`."""
     for migration, is_backwards in plan:
         if not is_backwards:
-            migration.operations = list(_batched(migration.operations))
+            migration.operations[:] = list(_batched(migration.operations))
 
 
 def _batched(operations: Sequence[Operation]) -> Iterator[Operation]:
@@ -111,7 +111,8 @@ def _one(batch: list[Operation]) -> Operation:
 
 
 def _model(operation: Operation) -> str:
-    return operation.name_lower if isinstance(operation, ModelOperation) else operation.model_name_lower
+    named: Any = operation
+    return named.name_lower if isinstance(operation, ModelOperation) else named.model_name_lower
 
 
 def _field(operation: Operation) -> tuple[str, str] | None:

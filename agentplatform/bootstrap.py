@@ -55,6 +55,8 @@ def database() -> Iterator[None]:
     """
     data_dir: Path = settings.DATA_DIR
     if os.environ.get("DATABASE_URL"):
+        with without_collecting():
+            django.setup()
         yield
         return
     signal.signal(signal.SIGTERM, _leave)

@@ -3,7 +3,7 @@
 Without DATABASE_URL the suite starts an embedded PostgreSQL of its own in `var/test`, shared by all processes
 of pytest-xdist, and stops it in the end. Keys of real model providers never reach a test.
 
-That server need not survive a power cut, and the garbage collector need not look at modules.
+That server need not survive a power cut.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -43,9 +45,6 @@ def _write_less_durably(url: str) -> None:
         server.execute("SELECT pg_reload_conf()")
 
 
-# Until all is imported; see pytest_collection_finish.
-gc.disable()
-
 # A suite that runs in the background is told to ignore Ctrl-C, and so would every process that it starts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -66,13 +65,17 @@ def pytest_xdist_auto_num_workers() -> int:
     return max(2, PROCESSORS * 3 // 2)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_finish() -> None:
-    """What has been imported lives as long as the process."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-    gc.enable()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """What collecting imports lives as long as the process: nobody need look for garbage in it, now or later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(20_000, 20, 20)
+        gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

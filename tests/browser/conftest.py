@@ -64,9 +64,9 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """One browser per file. Playwright's event loop runs in this thread meanwhile, and ends with the file."""
+    """One browser for this folder. Playwright's event loop runs in this thread meanwhile, and ends with it."""
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         # Django takes that loop for a sign of asynchronous code; these tests are not.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import importlib
 import signal
 import socket
 import sys
-import threading
 from argparse import ArgumentParser
 from contextlib import closing
 from types import FrameType
@@ -59,11 +57,6 @@ class Command(BaseCommand):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _end)
         with closing(_bind(settings.HOST, settings.PORT)) as listener:
-            if settings.EMBEDDED_WORKER:
-                # The database's work leaves the processor free for half of the time.
-                threading.Thread(
-                    target=importlib.import_module, args=["runs.engine.worker"], daemon=True
-                ).start()
             with without_collecting():
                 migrate_if_needed()
                 if not no_demo:
