@@ -7,7 +7,7 @@ time. The database comes out the same.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations import (
@@ -83,7 +83,8 @@ def batch_operations(plan: Sequence[tuple[Migration, bool]], **_: Any) -> None:
     """Batches what is about to be applied: a receiver of `pre_migrate`."""
     for migration, is_backwards in plan:
         if not is_backwards:
-            migration.operations[:] = list(_batched(migration.operations))
+            operations = cast(list[Operation], migration.operations)
+            operations[:] = list(_batched(operations))
 
 
 def _batched(operations: Sequence[Operation]) -> Iterator[Operation]:
