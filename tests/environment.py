@@ -59,7 +59,7 @@ if not os.environ.get("DATABASE_URL"):
     _write_less_durably(os.environ["DATABASE_URL"])
 
 
-@pytest.hookimpl(optionalhook=True)
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
 def pytest_xdist_auto_num_workers() -> int:
     """More than there are processors: tests wait for the database, processes and browsers for half of their time."""
     return max(2, PROCESSORS * 3 // 2)
