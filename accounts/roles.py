@@ -18,13 +18,15 @@ class Role(models.TextChoices):
 
 # `<verb>:<resource>`. `read:all-*` widens `read:*` from the caller's own objects to the whole workspace's.
 CONFIGURATION = ("agent", "model", "tool", "workflow", "mcp-server", "knowledge")
-READ_CONFIGURATION = frozenset(f"read:{resource}" for resource in CONFIGURATION)
+READ_CONFIGURATION = frozenset(f"read:{resource}" for resource in CONFIGURATION) | {
+    "read:configuration"
+}
 WRITE_CONFIGURATION = frozenset(
     f"{verb}:{resource}"
     for verb in ("write", "delete", "test")
     for resource in CONFIGURATION
     if (verb, resource) not in {("test", "agent"), ("test", "workflow"), ("test", "knowledge")}
-) | {"publish:workflow"}
+) | {"publish:workflow", "write:configuration"}
 OWN_WORK = frozenset(
     {
         *("read:session", "write:session", "delete:session"),

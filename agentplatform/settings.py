@@ -264,6 +264,8 @@ CORS_ALLOW_HEADERS = [
     "authorization",
     "content-type",
     "idempotency-key",
+    "if-match",
+    "if-none-match",
     "last-event-id",
     "x-api-key",
     "x-workspace",
@@ -280,6 +282,7 @@ CORS_EXPOSE_HEADERS = [
     "X-Run-ID",
     "X-Should-Retry",
     "Retry-After",
+    "ETag",
     "Mcp-Session-Id",
 ]
 CONTENT_SECURITY_POLICY = {
@@ -350,6 +353,10 @@ GOOGLE_API_KEY = env.str("GOOGLE_API_KEY", default="")
 OUTBOUND_ALLOWED_HOSTS = env.list("OUTBOUND_ALLOWED_HOSTS", default=[])
 MCP_ALLOWED_COMMANDS = env.list("MCP_ALLOWED_COMMANDS", default=[])
 MCP_IDLE_SECONDS = env.int("MCP_IDLE_SECONDS", default=300)
+
+# Configuration that is loaded at start
+CONFIG_DIR = env.str("CONFIG_DIR", default="")
+CONFIG_WORKSPACE = env.str("CONFIG_WORKSPACE", default="")
 
 # Knowledge bases: what a document may be, and what reading one may take
 DOCUMENT_MAX_SIZE = env.int("DOCUMENT_MAX_SIZE", default=20_000_000)

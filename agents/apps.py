@@ -10,3 +10,5 @@ class AgentsConfig(AppConfig):
         # Registers the functions of the examples.
         import_module("agents.examples.trade.tools")
         import_module("agents.examples.shop")
+        # Registers the sections of a configuration that this room has.
+        import_module("agents.configuration.kinds")

@@ -78,6 +78,8 @@ class PlatformExceptionHandler(ExceptionHandler):
             response.status_code = 422
         if response.status_code in (429, 503) and response.headers.get("Retry-After", "0") == "0":
             response["Retry-After"] = "1"
+        if etag := getattr(exc, "etag", ""):
+            response["ETag"] = etag
         return response
 
 

@@ -7,9 +7,11 @@
     ├── PermissionDenied          403 PermissionDenied
     ├── NotFound                  404 <Resource>NotFound
     ├── Conflict                  409 Conflict
+    ├── PreconditionFailed        412 PreconditionFailed, with the present ETag
     ├── PayloadTooLarge           413 PayloadTooLarge
     ├── Invalid                   422 ValidationError, one entry per field
     │   └── InvalidConfig         422 InvalidConfig
+    ├── PreconditionRequired      428 PreconditionRequired, with the present ETag
     ├── RateLimited               429 RateLimited, with Retry-After
     └── ServiceUnavailable        503 ServiceUnavailable, with Retry-After
 
@@ -33,9 +35,11 @@ type_by_status: dict[int, str] = {
     405: "MethodNotAllowed",
     406: "NotAcceptable",
     409: "Conflict",
+    412: "PreconditionFailed",
     413: "PayloadTooLarge",
     415: "UnsupportedMediaType",
     422: "ValidationError",
+    428: "PreconditionRequired",
     429: "RateLimited",
     500: "InternalServerError",
     503: "ServiceUnavailable",
@@ -101,6 +105,24 @@ class Conflict(PlatformError):
     status_code = 409
     error_type = "Conflict"
     default_detail = "The object's present state does not allow this."
+
+
+class PreconditionFailed(PlatformError):
+    """`etag` is that of the object as it is; empty where there is none."""
+
+    status_code = 412
+    error_type = "PreconditionFailed"
+    default_detail = "The object is not the one that you have read."
+
+    def __init__(self, message: str | None = None, *, etag: str = "") -> None:
+        super().__init__(message, details={"etag": etag or None})
+        self.etag = etag
+
+
+class PreconditionRequired(PreconditionFailed):
+    status_code = 428
+    error_type = "PreconditionRequired"
+    default_detail = "Say which state of the object you change, in the header If-Match."
 
 
 class PayloadTooLarge(PlatformError):

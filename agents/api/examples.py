@@ -181,3 +181,33 @@ FOUND_PASSAGES = {
     "total": 1,
     "warning": None,
 }
+
+CONFIG = {
+    "type": "model",
+    "name": "fast",
+    "description": "For short answers",
+    "enabled": True,
+    "provider": "openai",
+    "model": "gpt-5-mini",
+    "purpose": "chat",
+    "base_url": "",
+    "parameters": {"temperature": 0.2},
+    "inputs": ["image"],
+    "fallbacks": ["thorough"],
+    "api_key": "${secret:model/fast/api_key}",
+}
+
+CONFIG_CHANGES = {"parameters.temperature": {"old": 0.7, "new": 0.2}}
+
+CONFIGURATION_TEXT = """\
+format: 1
+default_agent: shop-assistant
+models:
+  fast:
+    provider: openai
+    model: gpt-5-mini
+    api_key: ${secret:model/fast/api_key}
+agents:
+  shop-assistant:
+    model: fast
+"""

@@ -36,11 +36,12 @@ class YamlParser(BaseParser):
     """A body that is the definition itself."""
 
     media_type = "application/yaml"
+    field = "definition"
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
         body = stream.read(4 * LONGEST_TEXT + 1)
         try:
-            return {"definition": body.decode()}
+            return {self.field: body.decode()}
         except UnicodeDecodeError as error:
             raise Invalid({text.FIELD: "Send it in UTF-8."}) from error
 

@@ -47,9 +47,9 @@ def _whole_faults(data: Any) -> Iterator[Fault]:
     if is_deeper(data, MOST_LEVELS):
         yield Fault((), f"The document is nested more than {MOST_LEVELS} levels deep.")
         return
-    formless = list(_formless((), data))
-    yield from formless
-    if not formless and len(json.dumps(data)) > LONGEST_DOCUMENT:
+    found = list(formless((), data))
+    yield from found
+    if not found and len(json.dumps(data)) > LONGEST_DOCUMENT:
         yield Fault((), f"The document is longer than {LONGEST_DOCUMENT:,} characters.")
 
 
@@ -59,7 +59,7 @@ def number_fault(value: Any) -> str | None:
     while pending:
         match pending.pop():
             case int() | float() as number:
-                if fault := next(_formless((), number), None):
+                if fault := next(formless((), number), None):
                     return fault.message
             case Mapping() as mapping:
                 pending.extend(mapping.values())
@@ -68,7 +68,7 @@ def number_fault(value: Any) -> str | None:
     return None
 
 
-def _formless(place: Place, value: Any) -> Iterator[Fault]:
+def formless(place: Place, value: Any) -> Iterator[Fault]:
     """What JSON, or the database, has no form for."""
     match value:
         case str():
@@ -83,12 +83,12 @@ def _formless(place: Place, value: Any) -> Iterator[Fault]:
         case Mapping():
             for name, item in value.items():
                 if isinstance(name, str) and storable(name) == name:
-                    yield from _formless((*place, name), item)
+                    yield from formless((*place, name), item)
                 else:
                     yield Fault(place, "Names are texts, without NUL characters and broken surrogates.")
         case list():
             for index, item in enumerate(value):
-                yield from _formless((*place, index), item)
+                yield from formless((*place, index), item)
         case _:
             yield Fault(place, f"JSON has no form for a {type(value).__name__}.")
 

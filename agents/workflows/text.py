@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -89,14 +89,19 @@ _Dumper.add_representer(str, _represent_text)
 
 def read(text: str) -> dict[str, Any]:
     """The document that a text holds. Raises TextFault, which is Invalid and says where the text is wrong."""
-    if len(text) > LONGEST_TEXT:
-        raise TextFault(f"The text is longer than {LONGEST_TEXT:,} characters.")
-    if storable(text) != text:
-        raise TextFault("Remove the NUL characters and broken surrogates.")
-    data = _from_json(text) or _from_yaml(text)
+    data = load(text)
     if not isinstance(data, dict):
         raise TextFault(_NOT_AN_OBJECT)
     return data
+
+
+def load(text: str, longest: int = LONGEST_TEXT, levels: int = MOST_LEVELS) -> Any:
+    """The value of any text in YAML or JSON. Raises TextFault."""
+    if len(text) > longest:
+        raise TextFault(f"The text is longer than {longest:,} characters.")
+    if storable(text) != text:
+        raise TextFault("Remove the NUL characters and broken surrogates.")
+    return _from_json(text) or _from_yaml(text, levels)
 
 
 def _from_json(text: str) -> Any:
@@ -124,9 +129,9 @@ def _no_number(name: str) -> Any:
     raise ValueError(f"{name} is no number")
 
 
-def _from_yaml(text: str) -> Any:
+def _from_yaml(text: str, levels: int) -> Any:
     try:
-        _refuse_what_grows(text)
+        _refuse_what_grows(text, levels)
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader of ours
     except yaml.MarkedYAMLError as error:
         raise _text_fault(error) from error
@@ -134,7 +139,7 @@ def _from_yaml(text: str) -> Any:
         raise TextFault(f"This is neither YAML nor JSON: {str(error)[:200]}") from error
 
 
-def _refuse_what_grows(text: str) -> None:
+def _refuse_what_grows(text: str, levels: int) -> None:
     """Aliases, and levels without end: both take far longer to read than to write. And tags, which JSON has not."""
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
@@ -145,23 +150,33 @@ def _refuse_what_grows(text: str) -> None:
             raise yaml.MarkedYAMLError(problem=f"tags like {tag} are not supported", problem_mark=mark)
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > MOST_LEVELS:
-            problem = f"it is nested more than {MOST_LEVELS} levels deep"
+        if depth > levels:
+            problem = f"it is nested more than {levels} levels deep"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def write(data: Mapping[str, Any]) -> str:
     """A document as YAML, its fields in the schema's order."""
-    return yaml.dump(_ordered(data), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return dump(ordered(data))
+
+
+def dump(data: Mapping[str, Any]) -> str:
+    """Any object as YAML, its fields as they stand."""
+    return yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def lines(text: str, faults: list[Fault]) -> list[int | None]:
     """The line of each fault, from 1; None where the text does not tell."""
+    return places(text, [fault.place for fault in faults])
+
+
+def places(text: str, found: Sequence[Place]) -> list[int | None]:
+    """The line of each place in a text, from 1; None where the text does not tell."""
     try:
         root = yaml.compose(text, Loader=_Loader)
     except (yaml.YAMLError, RecursionError):
-        return [None for _ in faults]
-    return [_line(root, fault.place) for fault in faults]
+        return [None for _ in found]
+    return [_line(root, place) for place in found]
 
 
 def _line(node: Any, place: Place) -> int | None:
@@ -191,7 +206,8 @@ def _text_fault(error: yaml.MarkedYAMLError) -> TextFault:
     return TextFault(said, mark.line + 1 if mark else None)
 
 
-def _ordered(data: Mapping[str, Any]) -> dict[str, Any]:
+def ordered(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A checked document with its fields in the schema's order."""
     ordered = _by_schema(data, FRAME["properties"])
     ordered["nodes"] = [_by_schema(node, NODE_SCHEMAS[node["kind"]]["properties"]) for node in data["nodes"]]
     ordered["edges"] = [_by_schema(edge, ("from", "to", "case")) for edge in data["edges"]]
