@@ -78,10 +78,21 @@ def _model(document: Json, data: Mapping[str, Any]) -> Json:
 
 
 def _tool(document: Json, data: Mapping[str, Any]) -> Json:
-    document["request"] = document["request"] or None
     return document | {
-        "secret_headers": _secrets(data.get("secret_headers"), f"tool/{data['name']}/secret_headers")
+        "request": request_of(document["request"]),
+        "secret_headers": _secrets(data.get("secret_headers"), f"tool/{data['name']}/secret_headers"),
     }
+
+
+def request_of(stored: Any) -> Any:
+    """A tool's request without what is empty in it; None: it has none."""
+    if not isinstance(stored, Mapping):
+        return stored
+    return (
+        {"method": "GET", **{name: value for name, value in stored.items() if value not in ({}, None)}}
+        if stored
+        else None
+    )
 
 
 def _mcp_server(document: Json, data: Mapping[str, Any]) -> Json:

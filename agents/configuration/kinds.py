@@ -16,7 +16,7 @@ from agents.api.mcp_serializers import McpServerSerializer
 from agents.api.tool_serializers import ToolSerializer
 from agents.api.workflow_serializers import WorkflowSerializer
 from agents.configuration import documents
-from agents.configuration.documents import DEFAULTS, KEPT, REQUIRED, TYPES, document_of
+from agents.configuration.documents import DEFAULTS, KEPT, REQUIRED, TYPES, document_of, request_of
 from agents.configuration.rows import RowSection, many, one
 from agents.configuration.secrets import KEEP, resolved, resolved_names
 from agents.configuration.sections import Json, Lookup, Reference, register
@@ -60,6 +60,8 @@ class KindSection(RowSection):
 
     def settled(self, document: Mapping[str, Any], current: Json, secrets: Lookup) -> Json:
         values = dict(document)
+        if "request" in values:
+            values["request"] = request_of(values["request"])
         if (endpoint := ENDPOINT.get(self.kind)) is None:
             return values
         moved = any(values.get(name) != current.get(name) for name in endpoint)

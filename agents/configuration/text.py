@@ -18,7 +18,7 @@ A text may also be one component, as `PUT /config/{name}` takes it: `type`, `nam
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -144,14 +144,12 @@ def field_of(place: Iterable[str | int]) -> str:
     return ".".join(map(str, place))
 
 
-def refusal(faults: Mapping[Place, str], written: str | None = None) -> Invalid:
-    """One error for all of them, with the lines of the text that they stand in."""
-    error = Invalid({field_of(place): message for place, message in faults.items()})
-    lines = lines_of(written, list(faults)) if written is not None else [None] * len(faults)
-    for entry, line in zip(error.details, lines, strict=True):
-        entry["line"] = line
+def refusal(faults: Mapping[Place, str], written: str) -> Invalid:
+    """One error for all of them, in the order of the lines of the text that they stand in."""
+    lines = dict(zip(faults, text.places(written, list(faults)), strict=True))
+    ordered = sorted(faults, key=lambda place: lines[place] or 0)
+    error = Invalid({field_of(place): faults[place] for place in ordered})
+    error.details = [
+        {"field": field_of(place), "message": faults[place], "line": lines[place]} for place in ordered
+    ]
     return error
-
-
-def lines_of(written: str, found: Sequence[Place]) -> list[int | None]:
-    return text.places(written, found)
