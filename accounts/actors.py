@@ -90,6 +90,18 @@ def superuser_actor(user: User, workspace: Workspace, address: str = "") -> Acto
     )
 
 
+def platform_actor(workspace: Workspace, name: str) -> Actor:
+    """The platform itself, in an operator's hands: an admin whom no user stands for. `name` says what it acts by."""
+    return Actor(
+        user_id=UUID(int=0),
+        username=name,
+        workspace_id=workspace.pk,
+        workspace_slug=workspace.slug,
+        role=Role.ADMIN,
+        permissions=permissions_by_role[Role.ADMIN],
+    )
+
+
 def actor_in(user_id: UUID, workspace_id: UUID, address: str = "", *, may_be_superuser: bool) -> Actor | None:
     """What an active user is in a workspace today; None where it is nothing."""
     found = members().filter(user_id=user_id, workspace_id=workspace_id, user__is_active=True).first()

@@ -18,9 +18,7 @@ class Role(models.TextChoices):
 
 # `<verb>:<resource>`. `read:all-*` widens `read:*` from the caller's own objects to the whole workspace's.
 CONFIGURATION = ("agent", "model", "tool", "workflow", "mcp-server", "knowledge")
-READ_CONFIGURATION = frozenset(f"read:{resource}" for resource in CONFIGURATION) | {
-    "read:configuration"
-}
+READ_CONFIGURATION = frozenset(f"read:{resource}" for resource in CONFIGURATION) | {"read:configuration"}
 WRITE_CONFIGURATION = frozenset(
     f"{verb}:{resource}"
     for verb in ("write", "delete", "test")

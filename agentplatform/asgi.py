@@ -15,6 +15,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "agentplatform.settings")
 django_application = get_asgi_application()
 
 import structlog  # noqa: E402 (Django has to be set up before anything that uses models)
+from asgiref.sync import sync_to_async  # noqa: E402
 from channels.routing import URLRouter  # noqa: E402
 from django.conf import settings  # noqa: E402
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
@@ -22,6 +23,7 @@ from django.urls import re_path  # noqa: E402
 
 from agentplatform.lib.body_limit import Application, BodyLimit, Receive, Send, largest_body  # noqa: E402
 from agentplatform.lib.process import settle_process, tune_process  # noqa: E402
+from agents.configuration.folder import load_configured  # noqa: E402
 from agents.mcp import pool as mcp_sessions  # noqa: E402
 from runs.consumers import refuse_unknown_socket  # noqa: E402
 from runs.live import hub  # noqa: E402
@@ -46,6 +48,8 @@ class Process:
         tune_process()
         # The URL map, and with it every view, is imported before the first request has to wait for it.
         await asyncio.to_thread(importlib.import_module, settings.ROOT_URLCONF)
+        if settings.CONFIG_DIR:
+            await sync_to_async(load_configured)()
         self._drain_on_signal()
         if settings.EMBEDDED_WORKER:
             self._warming = asyncio.create_task(self._start_worker())

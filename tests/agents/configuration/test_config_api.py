@@ -254,7 +254,12 @@ def test_removes_secret_headers_that_are_not_sent(client, workspace):
     HttpToolFactory(workspace=workspace, name="lookup")
     shown = client.get("/config/lookup").json()
     put(client, "lookup", {**shown, "secret_headers": {"X-One": "1", "X-Two": "2"}}, "*")
-    put(client, "lookup", {**shown, "secret_headers": {"X-Two": "${secret:tool/lookup/secret_headers/X-Two}"}}, "*")
+    put(
+        client,
+        "lookup",
+        {**shown, "secret_headers": {"X-Two": "${secret:tool/lookup/secret_headers/X-Two}"}},
+        "*",
+    )
     assert list(client.get("/config/lookup").json()["secret_headers"]) == ["X-Two"]
 
 
@@ -264,7 +269,10 @@ def test_does_not_send_a_kept_secret_elsewhere(client, workspace):
     put(client, "lookup", {**shown, "secret_headers": {"X-One": "1"}}, "*")
     moved = {**client.get("/config/lookup").json(), "request": {"url": "https://evil.example.com/{number}"}}
     answer = put(client, "lookup", moved, "*")
-    assert (answer.status_code, answer.json()["error"]["details"][0]["field"]) == (422, "config.secret_headers")
+    assert (answer.status_code, answer.json()["error"]["details"][0]["field"]) == (
+        422,
+        "config.secret_headers",
+    )
 
 
 # --- locking ---
@@ -273,14 +281,22 @@ def test_does_not_send_a_kept_secret_elsewhere(client, workspace):
 def test_asks_which_state_is_changed(client):
     etag = put(client, "fast", MODEL)["ETag"]
     answer = put(client, "fast", {**MODEL, "description": "new"})
-    assert (answer.status_code, answer.json()["error"]["type"], answer["ETag"]) == (428, "PreconditionRequired", etag)
+    assert (answer.status_code, answer.json()["error"]["type"], answer["ETag"]) == (
+        428,
+        "PreconditionRequired",
+        etag,
+    )
 
 
 @pytest.mark.parametrize("tag", ['"1-nonsense"', 'W/"1"', "nonsense", '"'])
 def test_refuses_another_state(client, tag):
     etag = put(client, "fast", MODEL)["ETag"]
     answer = put(client, "fast", {**MODEL, "description": "new"}, tag)
-    assert (answer.status_code, answer.json()["error"]["type"], answer["ETag"]) == (412, "PreconditionFailed", etag)
+    assert (answer.status_code, answer.json()["error"]["type"], answer["ETag"]) == (
+        412,
+        "PreconditionFailed",
+        etag,
+    )
 
 
 def test_refuses_a_weak_tag_of_the_present_state(client):
@@ -305,7 +321,9 @@ def test_creates_only_where_nothing_is(client):
 
 def test_deletes_with_if_match_only(client):
     etag = put(client, "fast", MODEL)["ETag"]
-    codes = [client.delete("/config/fast", headers=headers).status_code for headers in ({}, {"If-Match": etag})]
+    codes = [
+        client.delete("/config/fast", headers=headers).status_code for headers in ({}, {"If-Match": etag})
+    ]
     assert codes == [428, 204]
 
 
@@ -393,7 +411,11 @@ def test_shows_the_configuration_before_and_after(client, changed):
 
 def test_shows_the_one_before_across_pages(client, changed):
     page = client.get("/config/fast/history?limit=1").json()
-    assert (page["total"], page["has_more"], page["history"][0]["old_config"]["description"]) == (3, True, "second")
+    assert (page["total"], page["has_more"], page["history"][0]["old_config"]["description"]) == (
+        3,
+        True,
+        "second",
+    )
 
 
 def test_has_nothing_before_the_first(client, changed):

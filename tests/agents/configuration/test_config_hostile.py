@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import pairwise
 
 import pytest
 
@@ -10,7 +11,9 @@ from agents.models import Version
 
 pytestmark = pytest.mark.django_db
 
-BOMB = "a: &a [x, x, x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in zip("abcdefgh", "bcdefghi"))
+BOMB = "a: &a [x, x, x, x]\n" + "".join(
+    f"{b}: &{b} [*{a}, *{a}, *{a}, *{a}]\n" for a, b in pairwise("abcdefghi")
+)
 HOSTILE = {
     "an object of Python": "models: !!python/object/apply:os.system ['true']\n",
     "a tag": "models: !anything {}\n",
@@ -39,7 +42,8 @@ HOSTILE = {
     "another workspace's secret": "models:\n  a: {provider: demo, model: x, api_key: '${secret:model/b/api_key}'}\n",
     "a variable of the environment": "models:\n  a: {provider: demo, model: x, api_key: '${secret:SECRET_KEY}'}\n",
     "an address of the network": "models:\n  a: {provider: openai, model: x, base_url: 'http://169.254.169.254/'}\n",
-    "too many components": "models:\n" + "".join(f"  m{n}: {{provider: demo, model: x}}\n" for n in range(5001)),
+    "too many components": "models:\n"
+    + "".join(f"  m{n}: {{provider: demo, model: x}}\n" for n in range(5001)),
     "a default that is no name": "default_agent: {a: b}\n",
     "a default that there is not": "default_agent: gone\nagents: {}\n",
 }
@@ -53,7 +57,11 @@ def client(api, alice):
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=list(HOSTILE))
 def test_is_refused(client, text):
     answer = client.post("/config/import", {"configuration": text})
-    assert (answer.status_code, bool(answer.json()["error"]["details"]), Version.objects.count()) == (422, True, 0)
+    assert (answer.status_code, bool(answer.json()["error"]["details"]), Version.objects.count()) == (
+        422,
+        True,
+        0,
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=list(HOSTILE))

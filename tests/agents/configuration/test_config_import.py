@@ -53,7 +53,9 @@ def shop(workspace):
     model = ChatModelFactory(workspace=workspace, name="main", secret=key, fallbacks=[spare])
     KnowledgeBaseFactory(workspace=workspace, name="handbook", description="What we know")
     McpServerFactory(workspace=workspace, name="docs", url="https://docs.example.com/mcp")
-    clerk = AgentFactory(workspace=workspace, name="clerk", model=model, knowledge=["handbook"], is_default=True)
+    clerk = AgentFactory(
+        workspace=workspace, name="clerk", model=model, knowledge=["handbook"], is_default=True
+    )
     boss = AgentFactory(
         workspace=workspace,
         name="boss",
@@ -96,7 +98,16 @@ def test_is_yaml_for_a_file(client, shop):
 
 def test_has_all_sections_in_their_order(client, shop):
     assert list(yaml.safe_load(exported(client))) == [
-        *("format", "default_agent", "models", "mcp_servers", "knowledge_bases", "tools", "agents", "workflows"),
+        *(
+            "format",
+            "default_agent",
+            "models",
+            "mcp_servers",
+            "knowledge_bases",
+            "tools",
+            "agents",
+            "workflows",
+        ),
         *("schedules", "webhooks"),
     ]
 
@@ -181,7 +192,10 @@ def test_keeps_the_comments_of_a_workflow_that_stays(client, workspace):
     WorkflowFactory(workspace=workspace, name="triage")
     source = "# why\n" + client.get("/workflows/triage").json()["source"]
     client.patch("/workflows/triage", {"source": source})
-    load(client, exported(client).replace("workflows:\n  triage:\n", "workflows:\n  triage:\n    enabled: false\n"))
+    load(
+        client,
+        exported(client).replace("workflows:\n  triage:\n", "workflows:\n  triage:\n    enabled: false\n"),
+    )
     workflow = client.get("/workflows/triage").json()
     assert (workflow["enabled"], workflow["source"]) == (False, source)
 
@@ -200,7 +214,9 @@ def test_leaves_the_default_agent_where_none_is_named(client, shop):
 
 
 def test_creates_in_the_order_of_references(client):
-    answer = load(client, "agents:\n  shop: {model: fast}\nmodels:\n  fast: {provider: demo, model: scripted}\n")
+    answer = load(
+        client, "agents:\n  shop: {model: fast}\nmodels:\n  fast: {provider: demo, model: scripted}\n"
+    )
     assert answer.json()["summary"] == {"created": 2, "updated": 0, "deleted": 0, "unchanged": 0}
 
 
@@ -221,7 +237,12 @@ def test_takes_a_single_component(client):
 def test_shows_what_would_change_and_changes_nothing(client, workspace):
     ChatModelFactory(workspace=workspace, name="fast", description="old", parameters={})
     answer = load(client, SMALL, "?dry_run=true").json()
-    assert (answer["dry_run"], answer["changes"][0], Agent.objects.count(), ChatModel.objects.get().description) == (
+    assert (
+        answer["dry_run"],
+        answer["changes"][0],
+        Agent.objects.count(),
+        ChatModel.objects.get().description,
+    ) == (
         True,
         {
             "type": "model",
@@ -276,7 +297,9 @@ def test_names_component_field_and_line(client):
 
 
 def test_names_everything_that_is_wrong(client):
-    answer = load(client, "models:\n  one: {provider: demo}\n  two: {provider: x, model: y}\nmodles: {}\nformat: 2\n")
+    answer = load(
+        client, "models:\n  one: {provider: demo}\n  two: {provider: x, model: y}\nmodles: {}\nformat: 2\n"
+    )
     assert errors(answer) == [("models.one.model", 2), ("modles", 4), ("format", 5)]
 
 
@@ -292,7 +315,8 @@ def test_says_where_in_a_workflow_it_is_wrong(client):
 
 def test_says_where_a_circle_of_workflows_is(client):
     node = "{id: w, kind: workflow, workflow: %s, output: x}"
-    body = "document: {nodes: [{id: s, kind: start}, %s, {id: e, kind: end}], edges: [{from: s, to: w}, {from: w, to: e}]}"
+    edges = "[{from: s, to: w}, {from: w, to: e}]"
+    body = f"document: {{nodes: [{{id: s, kind: start}}, %s, {{id: e, kind: end}}], edges: {edges}}}"
     texts = [f"  {one}: {{{body % (node % other)}}}\n" for one, other in (("one", "two"), ("two", "one"))]
     answer = load(client, "workflows:\n" + "".join(texts))
     assert answer.status_code == 422

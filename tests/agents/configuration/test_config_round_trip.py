@@ -22,11 +22,33 @@ pytestmark = pytest.mark.django_db
 NAMES = st.sampled_from(["a", "b-1", "no", "null", "1e3", "0x1F", "2026-11-27", "x.y", "Z_9", "true", "007"])
 TEXTS = st.one_of(
     st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\x00"), max_size=40),
-    st.sampled_from(["yes", "", " a", "a\n\nb\n", "a: b", "# no comment", "- x", "\t", "'", '"', "…", "🙂\r\n", "${secret:x}"]),
+    st.sampled_from(
+        [
+            "yes",
+            "",
+            " a",
+            "a\n\nb\n",
+            "a: b",
+            "# no comment",
+            "- x",
+            "\t",
+            "'",
+            '"',
+            "…",
+            "🙂\r\n",
+            "${secret:x}",
+        ]
+    ),
 )
 PLAIN = TEXTS.map(lambda text: text.strip())
 VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**53), 2**53), st.floats(allow_nan=False, allow_infinity=False), TEXTS),
+    st.one_of(
+        st.none(),
+        st.booleans(),
+        st.integers(-(2**53), 2**53),
+        st.floats(allow_nan=False, allow_infinity=False),
+        TEXTS,
+    ),
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(PLAIN, inner, max_size=3)),
     max_leaves=6,
 )
@@ -34,7 +56,7 @@ VALUES = st.recursive(
 
 @st.composite
 def configurations(draw):
-    """Models with fallbacks, agents and tools that refer to one another at will, MCP servers, and bodies of requests."""
+    """Models with fallbacks, agents and tools that refer to one another at will, servers, and bodies of requests."""
     models, agents, tools, servers = (draw(st.lists(NAMES, unique=True, max_size=3)) for _ in range(4))
     tools = [name for name in tools if "." not in name]
     common = st.fixed_dictionaries({}, optional={"description": PLAIN, "enabled": st.booleans()})
@@ -45,7 +67,11 @@ def configurations(draw):
     made = {
         "models": {
             name: draw(common)
-            | {"provider": "demo", "model": "scripted", "fallbacks": [one for one in some(models) if one != name]}
+            | {
+                "provider": "demo",
+                "model": "scripted",
+                "fallbacks": [one for one in some(models) if one != name],
+            }
             for name in models
         },
         "mcp_servers": {
@@ -80,14 +106,21 @@ def configurations(draw):
 
 
 def _request(body):
-    return {"kind": "http", "request": {"method": "POST", "url": "https://api.example.com/", "body": {"value": body}}}
+    return {
+        "kind": "http",
+        "request": {"method": "POST", "url": "https://api.example.com/", "body": {"value": body}},
+    }
 
 
 def actor() -> object:
     return superuser_actor(User.objects.first() or UserFactory(), WorkspaceFactory())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(wanted=configurations())
 def test_comes_out_as_it_went_in(db, wanted):
     with transaction.atomic():
