@@ -149,6 +149,7 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/auth/api-keys/{pk}": lambda tenant: tenant.api_key,
     "/billing/prices/{pk}": lambda tenant: tenant.price,
     "/checkpoints/{pk}": lambda tenant: tenant.checkpoint,
+    "/config/{name}": lambda tenant: tenant.model,
     "/history/sessions/{pk}": lambda tenant: tenant.session,
     "/knowledge-bases/{pk}": lambda tenant: tenant.knowledge_base,
     "/knowledge-bases/{pk}/documents/{document}": lambda tenant: tenant.document,
@@ -208,6 +209,10 @@ def nothing(tenant: Tenant) -> None:
 def a_file(tenant: Tenant) -> Form:
     """A form with a file in it."""
     return Form("file", "fresh.txt", b"Hello")
+
+
+def config_body(tenant: Tenant) -> Json:
+    return {"type": "model", "provider": "demo", "model": "scripted", "fallbacks": [tenant.fallback.name]}
 
 
 def model_body(tenant: Tenant) -> Json:
@@ -365,6 +370,12 @@ def refresh_body(tenant: Tenant) -> Json:
 
 
 # What each writing operation is sent.
+# What goes in headers, without which an operation does nothing.
+HEADERS: dict[str, dict[str, str]] = {
+    "PUT /config/{name}": {"If-Match": "*"},
+    "DELETE /config/{name}": {"If-Match": "*"},
+    "POST /config/{name}/restore": {"If-Match": "*"},
+}
 BODIES: dict[str, Callable[[Tenant], Json | Form | None]] = {
     "POST /auth/login": lambda tenant: {"username": tenant.admin.username, "password": PASSWORD},
     "POST /auth/refresh": refresh_body,
@@ -374,6 +385,13 @@ BODIES: dict[str, Callable[[Tenant], Json | Form | None]] = {
     "POST /auth/ticket": nothing,
     "POST /auth/api-keys": lambda tenant: {"name": "fresh", "expires_at": "2100-01-01T00:00:00Z"},
     "DELETE /auth/api-keys/{pk}": nothing,
+    "PUT /config/{name}": lambda tenant: {"config": config_body(tenant), "validate_only": False},
+    "DELETE /config/{name}": nothing,
+    "POST /config/{name}/restore": lambda tenant: {"version": 1},
+    "POST /config/import": lambda tenant: {
+        "configuration": "models:\n  fresh: {provider: demo, model: scripted}\n",
+        "secrets": {"fresh": "a secret"},
+    },
     "POST /workspaces": lambda tenant: {"slug": "fresh", "name": "Fresh", "currency": "EUR"},
     "PATCH /workspaces/{workspace}": lambda tenant: {
         "name": "Renamed",
@@ -543,7 +561,8 @@ def send(client: Any, operation: Operation, path: str, body: Any = None, **query
     if operation.method == "GET":
         response = client.get(path, query)
     else:
-        response = client.generic(operation.method, path, **encoded(body))
+        headers = HEADERS.get(str(operation), {})
+        response = client.generic(operation.method, path, headers=headers, **encoded(body))
     if response.streaming and response.is_async:
         close_unread(response)
     return response
