@@ -12,6 +12,8 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from accounts.admin_base import reach
+
 Item = dict[str, Any]
 
 title_by_room = {
@@ -56,7 +58,11 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 
 def _items(request: HttpRequest, room: str) -> list[Item]:
     own = [one for one in admin.site._registry.values() if one.opts.app_label == room]
-    return [_item(one) for one in sorted(own, key=_place) if one.has_view_permission(request)]
+    items = [_item(one) for one in sorted(own, key=_place) if one.has_view_permission(request)]
+    if room == "agents" and reach(request).may("read:configuration"):
+        link = reverse("admin:agents_configuration")
+        items.append({"title": _("Configuration"), "icon": "data_object", "link": link})
+    return items
 
 
 def _place(model_admin: ModelAdmin[Any]) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -16,6 +17,7 @@ from accounts.admin_base import TenantInline, TenantModelAdmin
 from agentplatform.lib.errors import PlatformError
 from agents import editing, trials, versions
 from agents.admin_base import ConfigurationAdmin
+from agents.admin_configuration import urls_of
 from agents.admin_forms import AgentForm, ChatModelForm, ToolForm
 from agents.admin_knowledge import KnowledgeBaseAdmin
 from agents.admin_mcp import McpServerAdmin
@@ -211,6 +213,9 @@ class VersionAdmin(TenantModelAdmin):
     ]
     readonly_fields = fields
     actions = ["restore"]
+
+    def get_urls(self) -> list[URLPattern]:
+        return [*urls_of(self.admin_site), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         queryset = super().get_queryset(request)

@@ -13,10 +13,11 @@ from django.utils.translation import gettext_lazy as _
 from accounts.admin_base import TenantModelAdmin
 from agents import editing, trials, versions
 from agents.admin_forms import ConfigurationForm
+from agents.admin_versions import VersionsAdmin
 from agents.models import Configuration
 
 
-class ConfigurationAdmin(TenantModelAdmin):
+class ConfigurationAdmin(VersionsAdmin, TenantModelAdmin):
     """Saves record a version; deletes are refused while something uses the object."""
 
     form = ConfigurationForm

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from typing import Any
 
@@ -10,7 +9,6 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.decorators import method_decorator
 from django.utils.html import format_html
@@ -26,12 +24,10 @@ from agentplatform.lib.ids import as_uuid
 from agentplatform.lib.javascript import scripts
 from agents.admin_base import ConfigurationAdmin
 from agents.admin_workflow_forms import PublishForm, RollbackForm, WorkflowForm
-from agents.models import Agent, ChatModel, Configuration, Tool, Version, Workflow
-from agents.versions import compare, history
+from agents.models import Agent, ChatModel, Configuration, Tool, Workflow
 from agents.workflows import drafts, editor, publishing
 
 MOST_NAMES = 1_000
-MOST_VERSIONS = 200
 _MODELS: dict[str, type[Configuration]] = {
     "agent": Agent,
     "model": ChatModel,
@@ -105,7 +101,6 @@ class WorkflowAdmin(ConfigurationAdmin):
         return [
             path("check/", view(self.check_view), name="agents_workflow_check"),
             path("vocabulary/", view(self.vocabulary_view), name="agents_workflow_vocabulary"),
-            path("<uuid:object_id>/versions/", view(self.versions_view), name="agents_workflow_versions"),
             *super().get_urls(),
         ]
 
@@ -195,7 +190,7 @@ class WorkflowAdmin(ConfigurationAdmin):
 
     @action(description=gettext_lazy("Versions"), url_path="all-versions", icon="history")
     def versions_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return HttpResponseRedirect(self._page("versions", self.row(request, object_id)))
+        return HttpResponseRedirect(self._page("history", self.row(request, object_id)))
 
     @action(description=gettext_lazy("Export"), url_path="export", icon="download")
     def export_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -204,31 +199,6 @@ class WorkflowAdmin(ConfigurationAdmin):
         return HttpResponse(
             drafts.export(workflow), content_type="application/yaml; charset=utf-8", headers=named
         )
-
-    def versions_view(self, request: HttpRequest, object_id: uuid.UUID) -> HttpResponse:
-        """All versions, and what differs between `?old=` and `?new=`."""
-        workflow = self.row(request, str(object_id))
-        versions = list(history(workflow.kind, workflow).defer("data")[:MOST_VERSIONS])
-        old, new = (self._numbered(workflow, request.GET.get(name, "")) for name in ("old", "new"))
-        differences = compare(_document(old), _document(new)) if old and new else {}
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": _("Versions of %(name)s") % {"name": workflow.name},
-            "original": workflow,
-            "versions": versions,
-            "old": old,
-            "new": new,
-            "differences": [
-                (path, _written(one["old"]), _written(one["new"])) for path, one in differences.items()
-            ],
-        }
-        return TemplateResponse(request, "admin/workflows/versions.html", context)
-
-    def _numbered(self, workflow: Workflow, number: str) -> Version | None:
-        if not number.isdecimal() or len(number) > 9:
-            return None
-        return history(workflow.kind, workflow).filter(number=number).first()
 
     def row(self, request: HttpRequest, object_id: str) -> Workflow:
         """The workflow, if the user may see it. Raises Http404."""
@@ -246,20 +216,3 @@ def leading_to(request: HttpRequest, page: str) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return HttpResponse(headers={"HX-Redirect": page})
     return HttpResponseRedirect(page)
-
-
-def _document(version: Version) -> dict[str, Any]:
-    """By the nodes' ids, so that a node that has only moved does not differ."""
-    document = version.data["document"]
-    nodes = {node["id"]: node for node in document["nodes"]}
-    edges = sorted(
-        f"{edge['from']} → {edge['to']} {edge.get('case', '')}".rstrip() for edge in document["edges"]
-    )
-    others = {name: value for name, value in version.data.items() if name not in ("document", "source")}
-    return {**others, **document, "nodes": nodes, "edges": dict.fromkeys(edges, "✓")}
-
-
-def _written(value: Any) -> str:
-    if value is None:
-        return "—"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)

@@ -81,7 +81,7 @@ def test_a_user_publishes_nothing(bob, workflow):
 
 def test_shows_what_differs_between_two_versions(olivia, workflow):
     drafts.save(workflow, None, {"description": "Quite another one"})
-    answer = signed_in(olivia).get(page("versions", workflow.pk), {"old": 1, "new": 2})
+    answer = signed_in(olivia).get(page("history", workflow.pk), {"old": 1, "new": 2})
     assert "Quite another one" in answer.content.decode()
 
 
