@@ -8,11 +8,12 @@ from agentplatform.lib.serializers import StrictSerializer
 from agents.api import examples
 from agents.api.workflow_serializers import VersionNumberField
 from agents.configuration.kinds import COMPONENTS
-from agents.configuration.text import LONGEST
 
 CHANGES_HELP = (
     "Dotted path → `{old, new}`; null stands for absent too. Of a secret that differs: how the values end."
 )
+LONGEST_BODY = 2_000_000
+"""Characters; a command takes more (`agents.configuration.text.LONGEST`)."""
 CHANGES = ("created", "updated", "deleted", "unchanged")
 
 
@@ -156,7 +157,7 @@ class ConfigImportSerializer(StrictSerializer):
     """A configuration as text, and values for the secrets that it names."""
 
     configuration = serializers.CharField(
-        max_length=LONGEST, trim_whitespace=False, help_text="YAML or JSON as a text."
+        max_length=LONGEST_BODY, trim_whitespace=False, help_text="YAML or JSON as a text."
     )
     secrets = serializers.DictField(
         child=serializers.CharField(max_length=4000, trim_whitespace=False),

@@ -376,6 +376,8 @@ HEADERS: dict[str, dict[str, str]] = {
     "DELETE /config/{name}": {"If-Match": "*"},
     "POST /config/{name}/restore": {"If-Match": "*"},
 }
+# What would create something of one's own where nothing is, and its answer to `If-Match` then.
+CREATES = {"PUT /config/{name}": {412}}
 BODIES: dict[str, Callable[[Tenant], Json | Form | None]] = {
     "POST /auth/login": lambda tenant: {"username": tenant.admin.username, "password": PASSWORD},
     "POST /auth/refresh": refresh_body,

@@ -22,6 +22,7 @@ from agentplatform.asgi import application
 from agentplatform.lib.body_limit import limit_of
 from agentplatform.lib.json import dumps
 from tests.platform.operations import (
+    CREATES,
     WRITES,
     Operation,
     body_of,
@@ -568,7 +569,9 @@ def test_finds_nothing_by_a_malformed_id(api, acme, good):
     def fault(wish):
         operation, path, status = wish
         return fault_of(
-            send(client, operation, path, good.get(str(operation))), Wish(operation, b""), {status}
+            send(client, operation, path, good.get(str(operation))),
+            Wish(operation, b""),
+            {status} | CREATES.get(str(operation), set()),
         )
 
     wishes = [

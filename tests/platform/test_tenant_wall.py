@@ -27,6 +27,7 @@ from accounts.tokens import AccessToken
 from runs.routing import websocket_urlpatterns
 from tests.factories import MembershipFactory
 from tests.platform.operations import (
+    CREATES,
     METHODS,
     api_routes,
     body_of,
@@ -50,8 +51,6 @@ READS = [operation for operation in ALL if operation.method == "GET" and "{" not
 WRITING = [operation for operation in ALL if operation.takes_body]
 CLOSED = [operation for operation in ALL if needs_signing_in(operation)]
 WALLED = {403, 404}
-# Where nothing is, this would create something of one's own.
-CREATES = {"PUT /config/{name}": {412}}
 OPEN = {
     "POST /auth/login",
     "POST /auth/refresh",
