@@ -9,6 +9,7 @@ import pytest
 # What a path names besides the resource itself.
 FURTHER = {
     "{message_id}",
+    "{name}",
     "{delivery_id}",
     "{document}",
     "{number}",
