@@ -18,6 +18,8 @@ class Actor:
     ends (sockets end with it); None means that it does not end by itself. `membership_id` is None for a
     superuser who looks at a workspace from the admin without being its member. `fingerprint` tells
     whether the password that the credential was issued under is still the user's; empty for API keys.
+
+    `audits_reads` is the workspace's wish that reads are recorded too.
     """
 
     user_id: uuid.UUID
@@ -32,6 +34,8 @@ class Actor:
     expires_at: datetime | None = field(default=None, compare=False)
     membership_id: uuid.UUID | None = None
     fingerprint: str = field(default="", compare=False, repr=False)
+    api_key_prefix: str = ""
+    audits_reads: bool = False
 
     def may(self, permission: str) -> bool:
         return permission in self.permissions

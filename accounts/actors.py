@@ -8,6 +8,7 @@ from uuid import UUID
 
 import structlog
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.hot_query import first_row
 from accounts.models import Membership, User, Workspace
@@ -19,6 +20,7 @@ MEMBER_FIELDS = (
     "role",
     "workspace_id",
     "workspace__slug",
+    "workspace__audits_reads",
     "user_id",
     "user__username",
     "user__is_active",
@@ -54,6 +56,7 @@ def member_actor(found: dict[str, Any], address: str = "", expires_at: datetime 
         expires_at=expires_at,
         membership_id=found["id"],
         fingerprint=fingerprint_of(found["user__password"]),
+        audits_reads=found["workspace__audits_reads"],
     )
 
 
@@ -73,6 +76,8 @@ def key_actor(found: dict[str, Any], address: str = "") -> Actor:
         address=address,
         expires_at=found["expires_at"],
         membership_id=found["workspace__memberships__id"],
+        api_key_prefix=found["prefix"],
+        audits_reads=found["workspace__audits_reads"],
     )
 
 
@@ -87,6 +92,7 @@ def superuser_actor(user: User, workspace: Workspace, address: str = "") -> Acto
         permissions=permissions_by_role[Role.ADMIN],
         address=address,
         fingerprint=fingerprint_of(user.password),
+        audits_reads=workspace.audits_reads,
     )
 
 
@@ -123,6 +129,7 @@ def user_of_row(found: dict[str, Any]) -> User:
 
 
 def bind_to_logs(actor: Actor) -> Actor:
-    """Puts the actor on every log line that follows in this request or socket."""
+    """Puts the actor on every log line and audit entry that follows in this request or socket."""
+    audit.current().actor = actor
     structlog.contextvars.bind_contextvars(user_id=str(actor.user_id), workspace=actor.workspace_slug)
     return actor

@@ -18,14 +18,20 @@ from unfold.decorators import action
 from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChangeForm, UserCreationForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
+from accounts import audit
 from accounts.admin_base import SaysErrors, TenantAccess, TenantForm, TenantInline, TenantModelAdmin, reach
 from accounts.api_keys import create_key, revoke_keys
+from accounts.audit import Action
+from accounts.audit.admin import AuditEntryAdmin
 from accounts.members import keeping_an_admin, remove_member, workspaces_led_by
 from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.roles import PERMISSIONS, Role
 from accounts.sign_in import SlowedDown
 from accounts.workspaces import keep_currency
 from agentplatform.lib.errors import Conflict, Invalid
+
+# The audit log's own page registers itself.
+__all__ = ["AuditEntryAdmin"]
 
 # Groups grant nothing here, and tokens are nobody's to look at.
 for model in (Group, OutstandingToken, BlacklistedToken):
@@ -73,6 +79,13 @@ class UserAdmin(SaysErrors, DjangoUserAdmin, ModelAdmin):
         (_("Access"), {"fields": ["is_active", "is_staff", "is_superuser"]}),
         (_("Times"), {"fields": ["last_login", "date_joined"]}),
     )
+
+    def audit_thing(self, obj: Any) -> audit.Thing:
+        return audit.account(obj)
+
+    def audit_change(self, action: Action, obj: Any, before: Any, after: Any) -> None:
+        """In each of the user's workspaces."""
+        audit.record_of_account(action, obj, is_by_user=False, before=before, after=after)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return request.user.is_active and request.user.is_superuser
@@ -181,17 +194,25 @@ class WorkspaceAdmin(TenantAccess, SaysErrors, ModelAdmin):
         limit = [] if reach(request).is_superuser else ["max_concurrent_runs"]
         return [*self.readonly_fields, *fixed, *limit]
 
+    def audit_thing(self, obj: Any) -> audit.Thing:
+        return audit.thing(obj)._replace(workspace_id=obj.pk)
+
     def save_model(self, request: HttpRequest, obj: Workspace, form: forms.ModelForm, change: bool) -> None:
         obj.save()
         if not change:
             owner: Any = request.user
-            Membership.objects.create(workspace=obj, user=owner, role=Role.ADMIN)
+            own = Membership.objects.create(workspace=obj, user=owner, role=Role.ADMIN)
+            audit.record(Action.CREATED, audit.member(own), after={"role": own.role})
 
     def save_formset(self, request: HttpRequest, form: forms.ModelForm, formset: Any, change: bool) -> None:
         with keeping_an_admin(form.instance.pk):
             formset.save(commit=False)
+            roles = dict(Membership.objects.filter(workspace=form.instance.pk).values_list("pk", "role"))
             for membership in [*formset.new_objects, *(row for row, _ in formset.changed_objects)]:
+                before = {"role": roles[membership.pk]} if membership.pk in roles else None
                 membership.save()
+                action = Action.UPDATED if before else Action.CREATED
+                audit.record(action, audit.member(membership), before=before, after={"role": membership.role})
             for membership in formset.deleted_objects:
                 remove_member(membership)
 
@@ -226,6 +247,9 @@ class ApiKeyAdmin(TenantModelAdmin):
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
+
+    def audit_thing(self, obj: Any) -> audit.Thing:
+        return audit.key(obj)
 
     def has_revoke_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.may(request, "write:api-key", obj)

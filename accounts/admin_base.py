@@ -36,8 +36,10 @@ from django.forms.models import InlineForeignKeyField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from unfold.admin import ModelAdmin
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.admin_reach import Reach, reach
+from accounts.audit.pages import Audited
 from accounts.models import User, Workspace
 from accounts.tenancy import TenantModel
 from agentplatform.lib.errors import PlatformError
@@ -139,8 +141,10 @@ class WithinTheWall(RelatedFieldListFilter):
         return field.get_choices(include_blank=False, limit_choices_to=limit)
 
 
-class SaysErrors:
-    """Mixin: what the domain refuses in a form or an action is said to the user, and nothing is saved."""
+class SaysErrors(Audited):
+    """Mixin: what the domain refuses in a form or an action is said to the user, and nothing is saved; what is saved is
+    in the audit log.
+    """
 
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self._said(request, super().changeform_view, *args, **kwargs)  # type: ignore[misc]
@@ -159,6 +163,7 @@ class SaysErrors:
         except PlatformError as error:
             if request.method != "POST":
                 raise
+            audit.current().is_refused = True
             messages.error(request, error.message)
             return HttpResponseRedirect(request.get_full_path())
 

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from accounts.hot_query import first_row
 from accounts.models import ApiKey
 from agentplatform.lib.errors import Invalid
@@ -22,6 +25,7 @@ USE_IS_NOTED_EVERY = timedelta(minutes=1)
 FOUND_FIELDS = (
     "id",
     "name",
+    "prefix",
     "hash",
     "scopes",
     "expires_at",
@@ -33,6 +37,7 @@ FOUND_FIELDS = (
     "user__is_superuser",
     "workspace_id",
     "workspace__slug",
+    "workspace__audits_reads",
     "workspace__memberships__id",
     "workspace__memberships__role",
 )
@@ -64,13 +69,20 @@ def create_key(
 def store_key(**fields: Any) -> tuple[ApiKey, str]:
     """A new key with these fields, and its text."""
     text = new_token(PREFIX)
-    key = ApiKey.objects.create(prefix=text[:VISIBLE_CHARACTERS], hash=token_hash(text), **fields)
+    with transaction.atomic():
+        key = ApiKey.objects.create(prefix=text[:VISIBLE_CHARACTERS], hash=token_hash(text), **fields)
+        audit.created(key, audit.key(key))
     return key, text
 
 
 def revoke_keys(keys: Any) -> int:
     """Ends the keys of a query set; says how many were not ended before."""
-    return int(keys.filter(revoked_at=None).update(revoked_at=timezone.now()))
+    with transaction.atomic():
+        ended = list(keys.filter(revoked_at=None).select_for_update(of=("self",)))
+        ApiKey.objects.filter(pk__in=[key.pk for key in ended]).update(revoked_at=timezone.now())
+        for key in ended:
+            audit.record(Action.REVOKED, audit.key(key))
+    return len(ended)
 
 
 def find_key(text: str, now: datetime) -> dict[str, Any] | None:

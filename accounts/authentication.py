@@ -20,7 +20,7 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import api_keys, browser, tickets, tokens
+from accounts import api_keys, audit, browser, tickets, tokens
 from accounts.actor import Actor
 from accounts.actors import (
     actor_in,
@@ -75,6 +75,7 @@ def identify_request(
         return None
     if has_effect or request.method not in SAFE_METHODS:
         browser.refuse_forged(request)
+    audit.current().via = audit.Via.BROWSER
     if identity.actor is not None:
         bind_to_logs(identity.actor)
     return identity

@@ -12,7 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.crypto import get_random_string
 
+from accounts import audit
 from accounts.api_keys import revoke_keys
+from accounts.audit import Action
 from accounts.models import ApiKey, Membership, Ticket, User, Workspace
 from accounts.roles import Role
 from agentplatform.lib.errors import Conflict, Invalid, NotFound
@@ -34,7 +36,10 @@ def create_workspace(owner: User, **fields: Any) -> Workspace:
     """A new workspace with `owner` as its admin."""
     with transaction.atomic():
         workspace = Workspace.objects.create(**fields)
-        Membership.objects.create(workspace=workspace, user=owner, role=Role.ADMIN)
+        created = Membership.objects.create(workspace=workspace, user=owner, role=Role.ADMIN)
+        what = audit.thing(workspace)._replace(workspace_id=workspace.pk)
+        audit.created(workspace, what)
+        audit.record(Action.CREATED, audit.member(created), after={"role": created.role})
     return workspace
 
 
@@ -65,6 +70,9 @@ def add_member(workspace_id: UUID, username: str, role: Role, *, create_user: bo
         )
         if not is_new:
             raise Conflict(f"{username!r} is a member already; change the role with PATCH.")
+        if password:
+            audit.record(Action.CREATED, audit.account(user, workspace_id))
+        audit.record(Action.CREATED, audit.member(membership), after={"role": role})
     return Added(membership, password)
 
 
@@ -72,6 +80,8 @@ def change_role(membership: Membership, role: Role) -> Membership:
     """Gives a member another role. Raises Conflict for the last admin."""
     with keeping_an_admin(membership.workspace_id):
         Membership.objects.filter(pk=membership.pk).update(role=role)
+        what = audit.member(membership)
+        audit.record(Action.UPDATED, what, before={"role": membership.role}, after={"role": role})
     membership.role = role
     return membership
 
@@ -82,6 +92,7 @@ def remove_member(membership: Membership) -> None:
         revoke_keys(ApiKey.objects.filter(workspace_id=membership.workspace_id, user_id=membership.user_id))
         Ticket.objects.filter(membership=membership).delete()
         Membership.objects.filter(pk=membership.pk).delete()
+        audit.record(Action.DELETED, audit.member(membership), before={"role": membership.role})
 
 
 @contextmanager

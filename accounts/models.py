@@ -10,6 +10,7 @@ from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from accounts import audit as audit  # Its models are this app's.
 from accounts.actor import Actor
 from accounts.roles import Role
 from accounts.tenancy import TenantModel, TenantQuerySet
@@ -35,6 +36,8 @@ class User(AbstractUser):
 
 class Workspace(models.Model):
     """A tenant. Every other resource belongs to exactly one."""
+
+    audited = ("slug", "name", "currency")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.CharField(
@@ -68,6 +71,12 @@ class Workspace(models.Model):
         blank=True,
         validators=[MinValueValidator(1)],
         db_comment="Of each run the newest, besides those that somebody tagged or forked; empty: all",
+    )
+    audits_reads = models.BooleanField(
+        _("reads are audited"),
+        default=False,
+        db_default=False,
+        db_comment="Whether reads through the API and the admin are in the audit log too",
     )
     members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)
@@ -122,6 +131,7 @@ class ApiKey(TenantModel):
     """A program's credential. Shown once, stored as a hash; `prefix` is what people recognise it by."""
 
     resource = "ApiKey"
+    audited = ("prefix", "scopes")
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys", verbose_name=_("user"))
     name = models.CharField(_("name"), max_length=100)

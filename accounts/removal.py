@@ -9,6 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import transaction
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
+from accounts import audit
 from accounts.members import keeping_an_admin, remove_member, workspaces_led_by
 from accounts.models import Membership, User
 from agentplatform.lib.errors import Conflict
@@ -50,4 +51,5 @@ def delete_account(user: User) -> None:
         OutstandingToken.objects.filter(user=user).delete()
         own = ContentType.objects.get_for_model(User)
         LogEntry.objects.filter(content_type=own, object_id=str(user.pk)).delete()
+        audit.erase_names(user.pk)
         user.delete()

@@ -46,17 +46,19 @@ WEBHOOKS = frozenset({"read:webhook", "write:webhook", "delete:webhook"})
 QUEUE = frozenset({"read:worker", "read:queue", "control:queue"})
 MONEY = frozenset({"read:usage", "export:usage", "read:price"})
 PROOFS = frozenset({"verify:ledger"})
+AUDIT = frozenset({"read:audit", "export:audit"})
 
 permissions_by_role: dict[Role, frozenset[str]] = {
     Role.ADMIN: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS | MEMBERS
     | MEMORIES_OF_ALL
-    | QUEUE | WEBHOOKS | MONEY | PROOFS | {"write:price", "write:workspace", "write:mcp-command", "read:history"},
+    | QUEUE | WEBHOOKS | MONEY | PROOFS | AUDIT
+    | {"write:price", "write:workspace", "write:mcp-command", "read:history"},
     Role.OPERATOR: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS
     | QUEUE | WEBHOOKS | {"read:member", "read:usage", "read:price", "read:history"},
     Role.USER: frozenset({"read:agent", "read:workflow", "read:knowledge"}) | OWN_WORK | OWN_KEYS,
     Role.VIEWER: READ_CONFIGURATION | READ_OF_ALL_USERS | OWN_KEYS
     | {"read:run", "read:session", "read:approval", "read:queue"},
-    Role.AUDITOR: MONEY | PROOFS | OWN_KEYS | {"read:history"},
+    Role.AUDITOR: MONEY | PROOFS | AUDIT | OWN_KEYS | {"read:history"},
 }  # fmt: skip
 
 PERMISSIONS: frozenset[str] = frozenset().union(*permissions_by_role.values())

@@ -8,10 +8,19 @@ from django.contrib.auth import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from accounts import audit
+from accounts.audit import Action
+from accounts.models import User
 from accounts.throttling import LoginGuard, client_address
 from agentplatform.lib.errors import RateLimited
 
 TOO_MANY = _("Too many failed attempts to sign in; wait %(seconds)d seconds before the next.")
+
+
+def note_failure(username: str) -> None:
+    """Tells the audit log of a wrong password, by whomever."""
+    user = User.objects.filter(username=username).first()
+    audit.record_of_account(Action.SIGN_IN_FAILED, user, is_proved=False)
 
 
 class SlowedDown(forms.AuthenticationForm):
@@ -25,10 +34,22 @@ class SlowedDown(forms.AuthenticationForm):
         except RateLimited as error:
             seconds = max(1, round(error.wait))
             raise ValidationError(TOO_MANY, params={"seconds": seconds}) from error
-        cleaned: dict[str, Any] = super().clean()
+        try:
+            cleaned: dict[str, Any] = super().clean()
+        except ValidationError:
+            note_failure(self.cleaned_data.get("username", ""))
+            raise
         guard.succeeded()
+        if (user := self.get_user()) is not None:
+            audit.record_of_account(Action.SIGNED_IN, user)
         return cleaned
 
 
 class SignInForm(SlowedDown):
     """The form of the page that people sign in on."""
+
+
+def note_end(user: User | None, **_: Any) -> None:
+    """Tells the audit log that somebody has signed out of the pages; Django's signal says so for each of them."""
+    if user is not None:
+        audit.record_of_account(Action.SIGNED_OUT, user)

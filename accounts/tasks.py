@@ -1,4 +1,4 @@
-"""The chores of this room: credentials that have ended are removed."""
+"""What this room does beside requests: credentials that have ended are removed, and the audit log is sealed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ from django.contrib.sessions.models import Session
 from django.utils import timezone
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
+from accounts.audit.sealing import AUDIT_LOG
 from accounts.models import Ticket
+from agentplatform.lib.hash_chain import seal_next
 from agentplatform.lib.housekeeping import chore, remove
+from agentplatform.lib.outboxes import outbox
 
 # Clocks of machines differ: a used token that is forgotten must have expired for all of them.
 CLOCKS_DIFFER = timedelta(hours=1)
+
+
+@outbox
+def seal_audit_log() -> bool:
+    """Entries of the audit log, in the order in which they were committed, more or less."""
+    return seal_next(AUDIT_LOG)
 
 
 @chore

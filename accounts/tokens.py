@@ -18,6 +18,8 @@ from rest_framework_simplejwt.exceptions import TokenBackendError, TokenBackendE
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_password
 
+from accounts import audit
+from accounts.audit import Action
 from accounts.models import Ticket, User
 from agentplatform.lib.errors import NotAuthenticated
 from agentplatform.lib.ids import as_uuid
@@ -122,15 +124,21 @@ def rotate(text: str) -> TokenPair:
         is_first = token.end()
         if not is_first:
             raise NotAuthenticated(REFRESH_REFUSED)
-        return issue(user_of(token))
+        user = user_of(token)
+        audit.record_of_account(Action.TOKEN_REFRESHED, user)
+        return issue(user)
 
 
 def revoke(text: str) -> None:
     """Ends a refresh token; one that has ended already stays so."""
     try:
-        _read(RefreshToken, text).end()
+        token = _read(RefreshToken, text)
     except TokenError:
         return
+    with transaction.atomic():
+        token.end()
+        user = User.objects.filter(pk__in=[as_uuid(token.get("user_id"))]).first()
+        audit.record_of_account(Action.SIGNED_OUT, user)
 
 
 def read_access(text: str) -> AccessToken:
@@ -184,4 +192,5 @@ def change_password(user: User, password: str) -> TokenPair:
         user.set_password(password)
         user.save(update_fields=["password"])
         Ticket.objects.filter(membership__user=user).delete()
+        audit.record_of_account(Action.PASSWORD_CHANGED, user)
         return issue(user)

@@ -27,8 +27,10 @@ from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.locale import LocaleMiddleware
 
+from accounts.audit import following, net
 from agentplatform.lib import paths
 from agentplatform.lib.body_limit import limit_of
+from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.error_format import as_platform_error, error_response
 from agentplatform.lib.errors import MalformedRequest, PlatformError
 from agentplatform.lib.ids import uuid7
@@ -151,6 +153,26 @@ def write_log_line(request: HttpRequest, status: int, seconds: float) -> None:
         status_code=status,
         response_time_ms=round(seconds * 1000, 2),
     )
+
+
+class AuditMiddleware(Around):
+    """Lets everything inside know what the audit log tells of the request, and sees that no write is missing in it."""
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self.is_async:
+            return self._call_async(request)
+        with following(net.trail_of(request, cast(TrackedRequest, request).request_id)) as trail:
+            response: HttpResponseBase = self.get_response(request)
+            if net.is_missing(trail, response):
+                net.fill(trail, response)
+        return response
+
+    async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
+        with following(net.trail_of(request, cast(TrackedRequest, request).request_id)) as trail:
+            response: HttpResponseBase = await self.get_response(request)
+            if net.is_missing(trail, response):
+                await in_thread(net.fill, trail, response)
+        return response
 
 
 class SecurityHeadersMiddleware(Around):

@@ -43,6 +43,7 @@ entry_by_model = {
     "accounts.workspace": (gettext_lazy("Workspaces"), "apartment"),
     "accounts.user": (gettext_lazy("Users"), "group"),
     "accounts.apikey": (gettext_lazy("API keys"), "key"),
+    "accounts.auditentry": (gettext_lazy("Audit log"), "policy"),
 }
 
 

@@ -63,6 +63,8 @@ DATA_DIR = Path(env.str("AGENTPLATFORM_DATA_DIR", default=str(BASE_DIR / "var"))
 
 # Applications
 INSTALLED_APPS = [
+    # First, because its commands go before Django's of the same name.
+    "agentplatform",
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -79,7 +81,6 @@ INSTALLED_APPS = [
     "corsheaders",
     "csp",
     "procrastinate.contrib.django",
-    "agentplatform",
     "accounts",
     "agents",
     "billing",
@@ -88,6 +89,7 @@ INSTALLED_APPS = [
 # Short on purpose: each layer costs every request. What only pages need steps aside for the API.
 MIDDLEWARE = [
     "agentplatform.middleware.RequestMiddleware",
+    "agentplatform.middleware.AuditMiddleware",
     "agentplatform.middleware.SecurityHeadersMiddleware",
     "corsheaders.middleware.CorsMiddleware",
     "agentplatform.middleware.OpenAIErrorsMiddleware",

@@ -21,6 +21,7 @@ class ConfigurationAdmin(VersionsAdmin, TenantModelAdmin):
     """Saves record a version; deletes are refused while something uses the object."""
 
     form = ConfigurationForm
+    deletes_by_verb = True
     list_select_related = ["workspace", "version"]
     list_filter = ["enabled", "workspace"]
     list_filter_submit = True

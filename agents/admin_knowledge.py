@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 from unfold.decorators import action
 
+from accounts import audit
 from accounts.admin_base import TenantForm, TenantModelAdmin
 from agentplatform.lib.errors import Invalid, PlatformError
 from agentplatform.lib.ids import as_uuid
@@ -57,6 +58,7 @@ class KnowledgeBaseForm(TenantForm):
 class KnowledgeBaseAdmin(TenantModelAdmin):
     form = KnowledgeBaseForm
     permission_resource = "knowledge"
+    deletes_by_verb = True
     list_display = [
         "name",
         "description",
@@ -146,6 +148,7 @@ class KnowledgeBaseAdmin(TenantModelAdmin):
             try:
                 self._act(request, base)
             except PlatformError as error:
+                audit.current().is_refused = True
                 messages.error(request, error.message)
             return HttpResponseRedirect(self._page(base.pk))
         query = request.GET.get("q", "").strip()[:LONGEST_QUERY]

@@ -16,7 +16,9 @@ from asgiref.sync import async_to_sync
 from django.conf import settings
 from django.db import connection
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.errors import InvalidConfig
 from agents.metering import PaidCall, Payer, Spent, open_call
 from agents.models import ChatModel, Configuration, Tool, Version
@@ -70,6 +72,7 @@ def try_model(model: ChatModel, actor: Actor, prompt: str = PROMPT) -> Trial:
     trial = _timed(attempt)
     result = trial.result or {}
     settle(Spent(trial.ok, result.get("usage", {}), len(result.get("content", ""))))
+    audit.record(Action.TESTED, audit.thing(model), actor=actor, after={"ok": trial.ok})
     return trial
 
 
@@ -77,7 +80,9 @@ def try_tool(tool: Tool, arguments: Mapping[str, Any]) -> Trial:
     """Calls the tool as it is now. The result has `text` and `content`."""
     server = _version(tool.mcp_server) if tool.mcp_server else None
     spec = parse_tool(_version(tool), server)
-    return _timed(_call, spec, secret_values(tool.workspace_id, spec.secret_ids), arguments)
+    trial = _timed(_call, spec, secret_values(tool.workspace_id, spec.secret_ids), arguments)
+    audit.record(Action.TESTED, audit.thing(tool), after={"ok": trial.ok})
+    return trial
 
 
 def _version(instance: Configuration) -> Version:

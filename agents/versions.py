@@ -10,7 +10,9 @@ from typing import Any, TypeVar, cast
 from django.db import transaction
 from django.db.models import QuerySet
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.errors import NotFound
 from agents.models import Agent, ChatModel, Configuration, Kind, McpServer, Tool, Version, Workflow
 from agents.snapshots import apply, definition
@@ -54,8 +56,30 @@ def record(instance: Configuration, actor: Actor | None, change: str) -> Version
             author=actor.username if actor else "",
         )
         type(instance)._default_manager.filter(pk=instance.pk).update(version=version)
+        _tell(version, latest, actor)
     instance.version = version
     return version
+
+
+def _tell(version: Version, latest: Version | None, actor: Actor | None) -> None:
+    """The audit log, of what has changed since the `latest` version; of secrets, only that."""
+    is_deleted = version.change == "deleted"
+    before: dict[str, Any] = {}
+    after: dict[str, Any] = {}
+    changes = compare(latest.data if latest else {}, {} if is_deleted else version.data)
+    for path, values in changes.items():
+        name = path.removesuffix(".secret").removesuffix(".hint")
+        before[name], after[name] = (
+            audit.HIDDEN if value and name != path else value for value in (values["old"], values["new"])
+        )
+    resource = models_by_kind[version.kind].resource
+    audit.record(
+        Action(version.change),
+        audit.Thing(resource, version.object_id, version.name, version.workspace_id),
+        actor=actor,
+        before=before if latest else None,
+        after=None if is_deleted else after,
+    )
 
 
 def lock(instance: Instance) -> Instance:

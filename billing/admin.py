@@ -87,6 +87,7 @@ class PriceForm(TenantForm):
 @admin.register(Price)
 class PriceAdmin(TenantModelAdmin):
     permission_resource = "price"
+    deletes_by_verb = True
     form = PriceForm
     list_select_related = ["workspace"]
     list_display = [

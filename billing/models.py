@@ -11,10 +11,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.append_only import AppendOnlyModel, AppendOnlyQuerySet
 from accounts.models import Workspace
+from accounts.names import name_reference
 from accounts.tenancy import TenantModel
 from agentplatform.lib.hash_chain import Seal, Unsealed
-from billing.append_only import AppendOnlyModel, AppendOnlyQuerySet
 
 
 class Entry(models.TextChoices):
@@ -77,17 +78,8 @@ class LedgerName(TenantModel):
 
 
 def _name_field(label: Any) -> models.ForeignKey[LedgerName | None, LedgerName | None]:
-    """A trigger sets it. Without a constraint: names are never deleted, and checking would cost every entry."""
-    return models.ForeignKey(
-        LedgerName,
-        null=True,
-        on_delete=models.DO_NOTHING,
-        related_name="+",
-        db_index=False,
-        db_constraint=False,
-        editable=False,
-        verbose_name=label,
-    )
+    """A trigger sets it."""
+    return name_reference(LedgerName, label)
 
 
 class UsageQuerySet(AppendOnlyQuerySet[Any]):
@@ -119,6 +111,7 @@ class UsageRecord(AppendOnlyModel):
     """
 
     resource = "UsageRecord"
+    append_only = "The ledger is append-only: append an entry that corrects it by the difference."
     objects: ClassVar[UsageQuerySet] = UsageQuerySet.as_manager()  # type: ignore[assignment]
 
     workspace = models.ForeignKey(
@@ -262,6 +255,7 @@ class Price(TenantModel):
     """A workspace's own price of a model from a moment on; it goes before the built-in price list."""
 
     resource = "Price"
+    audited = ("provider", "model")
 
     workspace = models.ForeignKey(
         Workspace,

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import uuid
 
-from django.utils import timezone
-
-from accounts.pseudonyms import pseudonym
+from accounts.names import put_pseudonym
 from billing.models import LedgerName
 
 
@@ -19,5 +17,4 @@ def erase_names(user_id: uuid.UUID, workspace_id: uuid.UUID) -> int:
 
     What is written for them afterwards gets the pseudonym too.
     """
-    known = LedgerName.objects.filter(workspace_id=workspace_id, user_id=user_id, erased_at=None)
-    return known.update(name=pseudonym(user_id), erased_at=timezone.now())
+    return put_pseudonym(LedgerName.objects.filter(workspace_id=workspace_id), user_id)

@@ -13,6 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from psycopg.errors import UniqueViolation
 
+from accounts import audit
 from agentplatform.lib.errors import Conflict, Invalid
 from billing import overrides
 from billing.models import Price
@@ -36,6 +37,7 @@ def add(price: Price) -> Price:
     try:
         with transaction.atomic():
             price.save(force_insert=True)
+            audit.created(price, _named(price))
     except IntegrityError as error:
         if not isinstance(error.__cause__, UniqueViolation):
             raise
@@ -50,12 +52,18 @@ def withdraw(price: Price) -> None:
         raise Conflict(
             "This price has been in force, so it stays. Add one that takes over from its moment on."
         )
-    price.delete()
+    with transaction.atomic():
+        audit.deleted(price, _named(price))
+        price.delete()
     _announce(price)
 
 
 def is_future(price: Price) -> bool:
     return price.valid_from > timezone.now()
+
+
+def _named(price: Price) -> audit.Thing:
+    return audit.thing(price, f"{price.provider}/{price.model}")
 
 
 def _announce(price: Price) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.errors import Conflict, Invalid, PermissionDenied
 from agentplatform.lib.text import storable
 from agents.specification import ToolSpecification, load
@@ -21,6 +23,8 @@ from agents.workflows.specification import load_workflow
 from runs import lifecycle
 from runs.events import EventType, StoredEvent
 from runs.models import TERMINAL, Approval, Run
+
+decided = {"approve": Action.APPROVED, "reject": Action.REJECTED, "edit": Action.EDITED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,12 @@ def decide(actor: Actor, approval_id: object, decision: Decision) -> tuple[Appro
             return approval, []
         _require_open(approval, change.run)
         _write(approval, decision, change, actor)
+        audit.record(
+            decided[decision.verb],
+            audit.Thing("Approval", approval.pk, approval.tool, actor.workspace_id),
+            actor=actor,
+            after={"run_id": approval.run_id},
+        )
     return approval, change.stored
 
 

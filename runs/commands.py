@@ -14,7 +14,10 @@ import orjson
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
+from agentplatform.lib import bulk
 from agentplatform.lib.errors import Invalid, NotFound, PermissionDenied
 from agentplatform.lib.ids import uuid7
 from agentplatform.lib.locks import lock_name
@@ -96,7 +99,9 @@ def start_run(
         executed = _workflow(actor, request) if request.workflow else _agent(actor, request, session)
         run = _new_run(actor, request, session, run_id or uuid7(), executed)
         others = _make_way(actor, session, request)
-        events = lifecycle.start(run, queued=request.start)
+        events = lifecycle.start(
+            run, queued=request.start, told=[beginning(run, actor, is_queued=request.start)]
+        )
         message = None
         if session is not None:
             multitask.check_place(run, request.multitask_strategy)
@@ -108,14 +113,20 @@ def start_run(
 
 def cancel_run(actor: Actor, run_id: uuid.UUID, reason: str = "") -> list[StoredEvent]:
     """Cancels a run that the actor may control. Raises NotFound, PermissionDenied, Conflict."""
-    controllable(actor, run_id)
-    return lifecycle.cancel(run_id, reason)
+    run = controllable(actor, run_id)
+    with transaction.atomic():
+        events = lifecycle.cancel(run_id, reason)
+        audit.record(Action.RUN_CANCELLED, named(run), actor=actor)
+    return events
 
 
 def pause_run(actor: Actor, run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
     """Pauses a run that the actor may control; its status now. Raises NotFound, PermissionDenied, Conflict."""
-    controllable(actor, run_id)
-    return lifecycle.pause(run_id)
+    run = controllable(actor, run_id)
+    with transaction.atomic():
+        paused = lifecycle.pause(run_id)
+        audit.record(Action.RUN_PAUSED, named(run), actor=actor)
+    return paused
 
 
 def resume_run(
@@ -125,14 +136,22 @@ def resume_run(
 
     Raises as `pause_run` does, Conflict too where the run has used up a limit that is not raised.
     """
-    controllable(actor, run_id)
-    return lifecycle.resume(run_id, limits)
+    run = controllable(actor, run_id)
+    with transaction.atomic():
+        resumed = lifecycle.resume(run_id, limits)
+        audit.record(
+            Action.RUN_RESUMED, named(run), actor=actor, after={"limits": limits} if limits else None
+        )
+    return resumed
 
 
 def enqueue_run(actor: Actor, run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
     """Starts a run that was created with `start: false`; its status now. Raises as `pause_run` does."""
-    controllable(actor, run_id)
-    return lifecycle.enqueue(run_id)
+    run = controllable(actor, run_id)
+    with transaction.atomic():
+        started = lifecycle.enqueue(run_id)
+        audit.record(Action.RUN_STARTED, named(run), actor=actor)
+    return started
 
 
 def retry_run(actor: Actor, run_id: uuid.UUID, idempotency_key: str = "") -> Started:
@@ -145,6 +164,25 @@ def retry_run(actor: Actor, run_id: uuid.UUID, idempotency_key: str = "") -> Sta
     old = controllable(actor, run_id)
     request = replace(again(actor, old), retry_of=old.pk, multitask_strategy=Strategy.ENQUEUE)
     return start_run(actor, request, idempotency_key=idempotency_key)
+
+
+def named(run: Run) -> audit.Thing:
+    """A run as the audit log names it: by its agent or workflow, never by what it was asked."""
+    return audit.Thing("Run", run.pk, run.workflow_name or run.agent_name, run.workspace_id)
+
+
+def beginning(run: Run, actor: Actor, *, is_queued: bool = True) -> bulk.Statement:
+    """What the audit log tells of a new run; it travels with the run's first event.
+
+    Whoever triggers another one's schedule is who has done it, although the run is the owner's.
+    """
+    told = {name: value for name in ("session_id", "parent_id", "relation") if (value := getattr(run, name))}
+    return audit.entry(
+        Action.RUN_STARTED if is_queued else Action.RUN_CREATED,
+        named(run),
+        actor=audit.current().actor or actor,
+        after=told or None,
+    )
 
 
 def again(actor: Actor, run: Run) -> RunRequest:

@@ -22,13 +22,14 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.http.cookie import parse_cookie
 
-from accounts import authentication
+from accounts import audit, authentication
 from accounts.actor import Actor
 from accounts.browser import session_of
+from accounts.throttling import address_behind_proxies
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.error_format import DATABASE_ERRORS, as_platform_error
 from agentplatform.lib.errors import Invalid, NotAuthenticated, NotFound, PermissionDenied, PlatformError
-from agentplatform.lib.ids import as_uuid
+from agentplatform.lib.ids import as_uuid, uuid7
 from agentplatform.lib.json import dumps
 from runs import live
 from runs.follow import Follower
@@ -94,12 +95,21 @@ class RunConsumer(AsyncWebsocketConsumer):
         try:
             command = _command(text_data)
             action = command["action"]
-            told, events = await in_thread(obey, self.actor, self.run_id, command)
+            with audit.following(self._trail()):
+                told, events = await in_thread(obey, self.actor, self.run_id, command)
             live.announce(events)
             answer = {"action": action, "ok": True, **told}
         except REFUSALS as error:
             answer = {"action": action, "ok": False, "error": _told(error)}
         await self.send(dumps(answer).decode())
+
+    def _trail(self) -> audit.Trail:
+        """Where a command comes from, for the audit log."""
+        peer = (self.scope.get("client") or ("",))[0]
+        address = address_behind_proxies(_headers(self.scope), peer)
+        return audit.Trail(
+            audit.Via.WEBSOCKET, address, str(uuid7()), path="/ws/runs/{run_id}/", actor=self.actor
+        )
 
     async def _follow(self, after: int) -> None:
         follower = Follower(self.run_id, after)

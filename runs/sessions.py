@@ -10,7 +10,9 @@ from django.db import transaction
 from django.db.models import CharField, OuterRef, Subquery
 from django.db.models.functions import Cast, JSONObject
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.errors import NotFound
 from agents.models import Agent
 from runs.commands import RunRequest, Started, start_run, writable_session
@@ -33,9 +35,15 @@ def create_session(actor: Actor, **values: Any) -> Session:
     actor.require("write:session")
     if values.get("agent") is None:
         values["agent"] = Agent.objects.visible_to(actor).filter(is_default=True).first()
-    return Session.objects.create(
-        workspace_id=actor.workspace_id, user_id=actor.user_id, named_by_person="title" in values, **values
-    )
+    with transaction.atomic():
+        session = Session.objects.create(
+            workspace_id=actor.workspace_id,
+            user_id=actor.user_id,
+            named_by_person="title" in values,
+            **values,
+        )
+        audit.created(session, actor=actor)
+    return session
 
 
 def latest_session(actor: Actor) -> Session | None:
@@ -49,9 +57,10 @@ def change_session(actor: Actor, session: Session, **values: Any) -> Session:
     _require(actor, session, "write:session", "write:all-sessions")
     if "title" in values:
         values["named_by_person"] = True
-    for name, value in values.items():
-        setattr(session, name, value)
-    session.save(update_fields=[*values, "updated_at"])
+    with audit.updating(session, actor=actor):
+        for name, value in values.items():
+            setattr(session, name, value)
+        session.save(update_fields=[*values, "updated_at"])
     return session
 
 
@@ -67,6 +76,7 @@ def delete_session(actor: Actor, session: Session) -> None:
         if not Session.objects.select_for_update().filter(pk=session.pk).exists():
             raise NotFound("Session", session.pk)
         attachments.delete_files_later(Attachment.objects.filter(session_id=session.pk))
+        audit.record(Action.DELETED, audit.thing(session), actor=actor)
         session.delete()
         for table in (Checkpoint, CheckpointBlob, CheckpointWrite):
             table.objects.filter(thread_id=thread_id).delete()

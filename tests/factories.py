@@ -15,6 +15,7 @@ from django.utils import timezone
 from factory.django import DjangoModelFactory, Password
 
 from accounts.api_keys import PREFIX, VISIBLE_CHARACTERS
+from accounts.audit.models import Action, AuditEntry, Via
 from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.roles import Role
 from agentplatform.lib.ids import first_uuid7_at, uuid7
@@ -96,6 +97,34 @@ class ApiKeyFactory(DjangoModelFactory):
         )
         key.text = text
         return key
+
+
+class AuditEntryFactory(DjangoModelFactory):
+    """Bob's change of the agent `trade-assistant` a moment ago."""
+
+    class Meta:
+        model = AuditEntry
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    timestamp = factory.LazyFunction(timezone.now)
+    action = Action.UPDATED
+    resource_type = "Agent"
+    resource_id = factory.LazyFunction(uuid7)
+    resource_name = "trade-assistant"
+    user_id = factory.LazyFunction(uuid7)
+    user = "bob"
+    via = Via.API
+    address = "203.0.113.7"
+    method = "PATCH"
+    path = "/api/v1/agents/{pk}"
+    before = {"system_prompt": "Be brief."}
+    after = {"system_prompt": "Be kind."}
+
+    @classmethod
+    def _create(cls, model_class: Any, *args: Any, **values: Any) -> Any:
+        """Read back, because triggers take the names out of it."""
+        made = super()._create(model_class, *args, **values)
+        return model_class.objects.get(pk=made.pk)
 
 
 # agents

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from rest_framework import mixins, viewsets
 from rest_framework.serializers import BaseSerializer
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.permissions import acting
 
@@ -62,4 +64,27 @@ class TenantModelViewSet(
     mixins.DestroyModelMixin,
     mixins.ListModelMixin,
 ):
-    """List, create (201), read, replace and change (200), delete (204)."""
+    """List, create (201), read, replace and change (200), delete (204).
+
+    What the domain's verb has not told the audit log is told here, in the same transaction.
+    """
+
+    @transaction.atomic
+    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
+        super().perform_create(serializer)
+        made: Any = serializer.instance
+        if not audit.is_told(audit.thing(made)):
+            audit.created(made)
+
+    @transaction.atomic
+    def perform_update(self, serializer: BaseSerializer[Any]) -> None:
+        changed: Any = serializer.instance
+        before = audit.fingerprint_of(changed)
+        super().perform_update(serializer)
+        if not audit.is_told(audit.thing(changed)):
+            audit.updated(changed, before)
+
+    @transaction.atomic
+    def perform_destroy(self, instance: Any) -> None:
+        audit.deleted(instance)
+        super().perform_destroy(instance)

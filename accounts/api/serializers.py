@@ -209,15 +209,28 @@ class WorkspaceSerializer(StrictModelSerializer):
         "currency": "USD",
         "time_zone": "Europe/Berlin",
         "kept_checkpoints": 20,
+        "audits_reads": False,
         "created_at": "2026-11-20T10:00:00Z",
     }
 
     class Meta:
         model = Workspace
-        fields = ["id", "slug", "name", "currency", "time_zone", "kept_checkpoints", "created_at"]
+        fields = [
+            "id",
+            "slug",
+            "name",
+            "currency",
+            "time_zone",
+            "kept_checkpoints",
+            "audits_reads",
+            "created_at",
+        ]
         read_only_fields = ["id", "created_at"]
         extra_kwargs = {
             "time_zone": {"help_text": "In which days and months of budgets and reports begin."},
+            "audits_reads": {
+                "help_text": "Whether the audit log tells of reads too, besides what changes something."
+            },
             "kept_checkpoints": {
                 "help_text": "Of each run that has ended, the newest; null: all. What people have made or forked stays."
             },

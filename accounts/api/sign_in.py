@@ -6,13 +6,14 @@ from typing import Any
 
 from django.contrib.auth import authenticate
 from django.contrib.auth.models import update_last_login
+from django.db import transaction
 from django.db.models import prefetch_related_objects
 from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import tokens
+from accounts import audit, tokens
 from accounts.api.serializers import (
     LoginSerializer,
     MeSerializer,
@@ -23,8 +24,10 @@ from accounts.api.serializers import (
     TokenPairSerializer,
     VerifySerializer,
 )
+from accounts.audit import Action
 from accounts.models import User
 from accounts.permissions import PUBLIC, SIGNED_IN, acting, actor_of
+from accounts.sign_in import note_failure
 from accounts.throttling import LoginGuard, client_address
 from accounts.tickets import LIFETIME, issue_ticket
 from agentplatform.lib.errors import Invalid, NotAuthenticated, PermissionDenied
@@ -69,10 +72,14 @@ class LoginView(PublicAccountView):
         guard.enter()
         user = authenticate(request._request, username=body["username"], password=body["password"])
         if user is None:
+            note_failure(body["username"])
             raise NotAuthenticated(WRONG)
         guard.succeeded()
-        update_last_login(User, user)
-        return Response(SignedInSerializer(signed_in(user, tokens.issue(user))).data)
+        with transaction.atomic():
+            update_last_login(User, user)
+            audit.record_of_account(Action.SIGNED_IN, user)
+            pair = tokens.issue(user)
+        return Response(SignedInSerializer(signed_in(user, pair)).data)
 
 
 class RefreshView(PublicAccountView):
@@ -102,6 +109,7 @@ class LogoutView(PublicAccountView):
 
 class VerifyView(PublicAccountView):
     serializer_class = VerifySerializer
+    changes_nothing = frozenset({"post"})
 
     @extend_schema(responses={200: VerifySerializer, **failures(401)})
     def post(self, request: Request) -> Response:
@@ -145,6 +153,7 @@ class PasswordView(AccountView):
         guard = LoginGuard(client_address(request._request), user.username)
         guard.enter()
         if not user.check_password(body["current_password"]):
+            note_failure(user.username)
             raise Invalid({"current_password": "This is not the present password."})
         guard.succeeded()
         return Response(TokenPairSerializer(tokens.change_password(user, body["new_password"])).data)

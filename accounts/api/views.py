@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.api.base import TenantViewSet
 from accounts.api.filters import ApiKeyFilter, MemberFilter
@@ -91,7 +92,8 @@ class WorkspaceViewSet(
     def perform_update(self, serializer: BaseSerializer[Any]) -> None:
         workspace: Any = serializer.instance
         keep_currency(workspace, serializer.validated_data.get("currency", workspace.currency))
-        serializer.save()
+        with audit.updating(workspace, audit.thing(workspace)._replace(workspace_id=workspace.pk)):
+            serializer.save()
 
 
 def refuse_unless_may_create(user: User, actor: Actor | None) -> None:

@@ -13,6 +13,8 @@ from rest_framework.parsers import BaseParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import audit
+from accounts.audit import Action
 from agentplatform.lib.errors import Invalid, NotFound
 from agentplatform.lib.json import JSONParser, dumps
 from agentplatform.lib.pagination import whole_number
@@ -70,6 +72,8 @@ class WorkflowViewSet(ConfigurationViewSet):
         diff="read:workflow",
         document_schema="read:workflow",
     )
+
+    changes_nothing = frozenset({"validate", "validate_any"})
 
     def get_queryset(self) -> QuerySet[Any]:
         found = super().get_queryset()
@@ -169,6 +173,7 @@ class WorkflowViewSet(ConfigurationViewSet):
             workflow = drafts.at_version(workflow, self._version(workflow, "version"))
         whole = dumps(drafts.whole_document(workflow)) if name == "json" else drafts.export(workflow).encode()
         response = HttpResponse(whole, content_type=f"{FORMATS[name]}; charset=utf-8")
+        audit.record(Action.EXPORTED, audit.thing(workflow))
         response["Content-Disposition"] = f'attachment; filename="{workflow.name}.{name}"'
         return response
 

@@ -17,7 +17,9 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.errors import Conflict, Invalid, PayloadTooLarge
 from agents import validation
 from agents.knowledge import vectors
@@ -75,6 +77,10 @@ def add(base: KnowledgeBase, name: str, file: File[bytes], actor: Actor | None) 
     return document
 
 
+def _named(document: Document) -> audit.Thing:
+    return audit.thing(document)._replace(workspace_id=document.knowledge_base.workspace_id)
+
+
 def _write(base: KnowledgeBase, name: str, actor: Actor | None, **values: Any) -> tuple[Document, str]:
     """The row, and the stored file that it has had before."""
     row, is_new = Document.objects.select_for_update().get_or_create(
@@ -89,6 +95,13 @@ def _write(base: KnowledgeBase, name: str, actor: Actor | None, **values: Any) -
         row.save()
     connection.check_constraints()
     wake()
+    told = {
+        "knowledge_base_id": base.pk,
+        "size": row.size,
+        "media_type": row.media_type,
+        "sha256": row.sha256,
+    }
+    audit.record(Action.CREATED if is_new else Action.UPDATED, _named(row), actor=actor, after=told)
     return row, replaced
 
 
@@ -118,11 +131,12 @@ def index_again(documents: QuerySet[Document], actor: Actor | None) -> int:
     """Has them indexed anew from their files; answers how many. What is found now is found until then."""
     with transaction.atomic():
         count = 0
-        for document in documents.select_for_update(of=("self",)):
+        for document in documents.select_related("knowledge_base").select_for_update(of=("self",)):
             for field, value in _asked_for(actor).items():
                 setattr(document, field, value)
             document.attempt += 1
             document.save()
+            audit.record(Action.UPDATED, _named(document), actor=actor, after={"status": document.status})
             count += 1
         if count:
             wake()
@@ -135,6 +149,7 @@ def delete(document: Document) -> None:
         row = Document.objects.select_for_update().filter(pk=document.pk).first()
         if row is None:
             return
+        audit.record(Action.DELETED, _named(row), before={"knowledge_base_id": row.knowledge_base_id})
         remove_chunks(Q(document_id=row.pk))
         row.delete()
         transaction.on_commit(lambda: forget_files([row.stored_as]))
@@ -185,12 +200,17 @@ def save_base(base: KnowledgeBase, values: Mapping[str, Any], actor: Actor | Non
     is_new = base._state.adding
     check_base(base, values)
     reshaped = not is_new and any(name in values and getattr(base, name) != values[name] for name in SHAPING)
+    before = audit.fingerprint_of(base)
     for name, value in values.items():
         setattr(base, name, value)
     try:
         with transaction.atomic():
             base.save()
             connection.check_constraints()
+            if is_new:
+                audit.created(base, actor=actor)
+            else:
+                audit.updated(base, before, actor=actor)
             if reshaped:
                 index_again(Document.objects.filter(knowledge_base=base), actor)
     except IntegrityError as error:
@@ -227,6 +247,7 @@ def delete_base(base: KnowledgeBase) -> None:
             raise Conflict(said, details={"used_by": users})
         documents = Document.objects.filter(knowledge_base=base)
         files = list(documents.select_for_update().values_list("stored_as", flat=True))
+        audit.deleted(base)
         remove_chunks(Q(knowledge_base=base))
         vectors.drop_index(base.pk)
         documents._raw_delete(documents.db)

@@ -80,6 +80,7 @@ class Configuration(TenantModel):
 
     kind: Kind
     resource: str
+    audited = ("name",)
 
     name = models.CharField(_("name"), max_length=100, validators=[name_validator])
     description = models.TextField(_("description"), blank=True, max_length=2000)

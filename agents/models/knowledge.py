@@ -23,6 +23,7 @@ class KnowledgeBase(TenantModel):
     """Documents that agents search. It has no versions: an agent's versions name it, and see what is in it now."""
 
     resource = "KnowledgeBase"
+    audited = ("name", "description")
 
     name = models.CharField(_("name"), max_length=100, validators=[name_validator])
     description = models.TextField(_("description"), blank=True, max_length=2000)
@@ -84,6 +85,7 @@ class Document(models.Model):
 
     UNDER_WAY = (Status.PENDING, Status.INDEXING)
     resource = "Document"
+    audited = ("name", "media_type", "sha256")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     knowledge_base = models.ForeignKey(

@@ -7,6 +7,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import audit
+from accounts.audit import Action
 from agentplatform.lib.errors import Conflict, InvalidConfig, NotFound
 from agents.models import Version, Workflow
 from agents.versions import history, lock
@@ -38,6 +40,10 @@ def publish(workflow: Workflow, number: int | None = None, replaces: int | None 
         workflow.published, workflow.published_at = version, timezone.now()
         workflow.references = references_of([workflow.document, version.data["document"]])
         workflow.save(update_fields=["published", "published_at", "references", "updated_at"])
+        before = {"version": current} if current else None
+        audit.record(
+            Action.PUBLISHED, audit.thing(workflow), before=before, after={"version": version.number}
+        )
     return workflow
 
 

@@ -16,10 +16,13 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import audit
 from accounts.api.base import TenantViewSet
+from accounts.audit import Action
 from accounts.models import Workspace
 from agentplatform.lib.csv_stream import csv_response, require_room
 from agentplatform.lib.errors import Invalid
+from agentplatform.lib.ids import as_uuid
 from agentplatform.lib.schema import failures
 from billing import exports, price_list, usage
 from billing.api.filters import CallFilter, PriceFilter, UsageFilter
@@ -134,6 +137,7 @@ class UsageExportViewSet(UsageViewSet):
         validated(ExportQuerySerializer, request)
         require_room()
         chosen, slug = self.chosen(), self.actor.workspace_slug
+        audit.record(Action.EXPORTED, audit.Thing("Usage"), after=filters_of(request))
         stream = exports.usage_csv(chosen.qs, slug, of_one_run=chosen.is_of_one_run)
         return csv_response(stream, exports.filename(slug, chosen.period))
 
@@ -165,6 +169,16 @@ class PriceViewSet(
 
     def perform_destroy(self, instance: Price) -> None:
         price_list.withdraw(instance)
+
+
+def filters_of(request: Request) -> dict[str, str]:
+    """What an export was narrowed to, as the audit log tells it: names of people and keys are not for it."""
+    named = ("user", "api_key")
+    return {
+        name: value
+        for name, value in request.query_params.dict().items()
+        if name not in named or as_uuid(value)
+    }
 
 
 def validated(serializer_class: Any, request: Request) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from django.urls import reverse
 from unfold.dataclasses import ActionDialog, UnfoldAction
 from unfold.forms import BaseDialogForm
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.admin_base import TenantModelAdmin
 from agentplatform.lib.errors import PlatformError
@@ -67,6 +68,7 @@ class Acts(TenantModelAdmin):
         try:
             shown, text = verb(self.actor(request, workspace_id), row_id)
         except PlatformError as error:
+            audit.current().is_refused = True
             messages.error(request, self.refusal % {"id": row_id, "reason": error.message})
             return row_id
         messages.success(request, text)

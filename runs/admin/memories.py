@@ -51,6 +51,7 @@ class UserFilter(ListFilter):
 
 class MemoryAdmin(GrowingTableAdmin):
     permission_resource = "memory"
+    deletes_by_verb = True
     list_display = ["excerpt", "about", "user", "end_user", "agent", "updated_at", "workspace"]
     list_filter = [AgentFilter, UserFilter, SinceFilter, WorkspaceFilter]
     list_select_related = ["user", "agent", "workspace"]

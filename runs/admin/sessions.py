@@ -17,6 +17,7 @@ from runs.models import Session
 
 class SessionAdmin(WithSections, GrowingTableAdmin):
     permission_resource = "session"
+    deletes_by_verb = True
     list_display = ["title", "agent", "user", "end_user", "created_at", "updated_at", "workspace"]
     list_filter = [AgentFilter, SinceFilter, WorkspaceFilter]
     list_select_related = ["agent", "user", "workspace"]

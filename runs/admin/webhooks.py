@@ -50,6 +50,7 @@ def operable(actor: Actor, webhook_id: UUID) -> Webhook:
 
 class WebhookAdmin(WithSections, OperatedAdmin):
     permission_resource = "webhook"
+    deletes_by_verb = True
     refusal = gettext_lazy("Webhook %(id)s: %(reason)s")
     list_display = ["name", "url", "told_of", "agent", "state", "failing_since", "workspace"]
     list_filter = ["enabled", WorkspaceFilter]

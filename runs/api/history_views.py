@@ -12,7 +12,9 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_sche
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import audit
 from accounts.api.base import TenantViewSet
+from accounts.audit import Action
 from agentplatform.lib.pagination import DEFAULT_LIMIT, MAX_LIMIT, offset_of, whole_number
 from agentplatform.lib.schema import failures
 from runs import sessions
@@ -107,6 +109,7 @@ class HistoryViewSet(TenantViewSet):
         chosen = self._query(ExportQuerySerializer)
         session, name = self.get_object(), chosen["format"]
         found = _narrowed(Message.objects.filter(session_id=session.pk), chosen)
+        audit.record(Action.EXPORTED, audit.thing(session), after={"format": name})
         response = StreamingHttpResponse(
             exports.pieces(session, found, name), content_type=exports.formats[name].content_type
         )

@@ -12,6 +12,8 @@ from rest_framework import serializers, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import audit
+from accounts.audit import Action
 from accounts.members import find_member
 from accounts.permissions import acting
 from agentplatform.lib.schema import failures
@@ -64,12 +66,14 @@ class SubjectViewSet(viewsets.GenericViewSet[Any]):
         All that there is of the caller in this workspace, as JSON Lines, streamed however much it is.
         """
         actor = acting(request)
+        audit.record(Action.EXPORTED, audit.account(request.user, actor.workspace_id))
         return _file(Subject(actor.user_id, actor.workspace_id), actor.username)
 
     @extend_schema(operation_id="workspaces_members_export", parameters=MEMBER, responses=FILE)
     def export(self, request: Request, workspace: str, user: str) -> HttpResponseBase:
         """Export a member's data"""
         membership = find_member(acting(request).workspace_id, user)
+        audit.record(Action.EXPORTED, audit.member(membership))
         return _file(Subject(membership.user_id, membership.workspace_id), membership.user.username)
 
     @extend_schema(

@@ -21,7 +21,9 @@ from django.db import transaction
 from django.db.models import QuerySet, Sum
 from django.utils import timezone
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib import queue
 from agentplatform.lib.errors import Conflict, Invalid, NotFound, PayloadTooLarge
 from agentplatform.lib.ids import uuid7
@@ -87,6 +89,7 @@ def _insert(attachment: Attachment) -> None:
                 f"The files of a session may have at most {settings.ATTACHMENT_SESSION_SIZE:,} bytes together."
             )
         attachment.save(force_insert=True)
+        audit.created(attachment)
 
 
 def read(attachment: Attachment) -> bytes:
@@ -106,6 +109,9 @@ def withdraw(actor: Actor, attachment: Attachment) -> None:
             raise NotFound("Attachment", attachment.pk)
         if unsent.message_id is not None:
             raise Conflict("It has been sent with a message. It goes with its session.")
+        audit.record(
+            Action.DELETED, audit.thing(unsent), actor=actor, before={"session_id": unsent.session_id}
+        )
         _delete(unsent)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
 
+from accounts import audit
 from accounts.actor import Actor
 from agentplatform.lib.errors import Conflict, NotFound
 from agentplatform.lib.ids import as_uuid, uuid7
@@ -43,6 +44,7 @@ def branch(actor: Actor, session_id: uuid.UUID, message_id: object, name: str | 
             title=name or source.title,
             named_by_person=name is not None or source.named_by_person,
         )
+        audit.created(made, actor=actor)
         _copy_messages(_up_to(source.pk, path, message), made)
         if state is not None:
             threads.copy_state(state, str(made.pk))

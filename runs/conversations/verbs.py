@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 
 from django.db import transaction
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.errors import Conflict, Invalid, NotFound
 from agentplatform.lib.ids import as_uuid
 from runs.commands import RunRequest, Started, again, start_run, writable_session
@@ -92,6 +94,8 @@ def select(
             tree = Tree.of(session_id)
             show(tree, tree.newest_leaf(said.turn.pk))
             said.message.refresh_from_db()
+            what = audit.Thing("Message", said.message.pk, workspace_id=actor.workspace_id)
+            audit.record(Action.UPDATED, what, actor=actor, after={"session_id": session_id, "active": True})
     return said.message, said.others
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from django.db import transaction
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.errors import Invalid, InvalidConfig, NotFound
 from agentplatform.lib.ids import uuid7
 from agentplatform.lib.text import storable
@@ -22,7 +24,7 @@ from agents.workflows.document import Document, parse
 from agents.workflows.launch import require_workflow_usable
 from agents.workflows.structure import number_fault, value_fault
 from runs import lifecycle
-from runs.commands import Started, last_query
+from runs.commands import Started, beginning, last_query, named
 from runs.control import controllable
 from runs.events import StoredEvent
 from runs.history import checkpoints, threads
@@ -99,8 +101,11 @@ def restore_in_place(actor: Actor, checkpoint_id: object) -> list[StoredEvent]:
     """Sets the run itself back. Raises PermissionDenied, NotFound, and Conflict unless it is paused or waits."""
     checkpoint = checkpoints.find(actor, checkpoint_id)
     assert checkpoint.run_id
-    controllable(actor, checkpoint.run_id)
-    return lifecycle.rewind(checkpoint.run_id, checkpoint)
+    run = controllable(actor, checkpoint.run_id)
+    with transaction.atomic():
+        events = lifecycle.rewind(checkpoint.run_id, checkpoint)
+        audit.record(Action.RESTORED, named(run), actor=actor, after={"checkpoint_id": checkpoint.pk})
+    return events
 
 
 def _require_something_to_do(checkpoint: Checkpoint, modifications: Modifications) -> None:
@@ -132,7 +137,7 @@ def _branch(
         run = _new_run(actor, source, modifications, executed)
         run.relation, run.parent_id, run.source_checkpoint_id = relation, source.pk, checkpoint.pk
         run.description, run.total_steps = storable(description), checkpoint.step_num
-        events = lifecycle.start(run)
+        events = lifecycle.start(run, told=[beginning(run, actor)])
         threads.copy_history(checkpoint, run)
     return Started(run, events)
 

@@ -13,7 +13,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.errors import Conflict
 from agentplatform.lib.text import storable
 from agents import versions
@@ -84,7 +86,10 @@ def keep(actor: Actor, run_id: uuid.UUID, description: str = "", tags: Sequence[
             message = "The run has no checkpoint yet; it has its first one when a worker has begun it."
             raise Conflict(message, details={"status": run.status})
         kept = {"description": storable(description), "tags": storable(list(tags))}
-        return threads.copy_within(head, timezone.now(), manual=True, **kept)
+        copy = threads.copy_within(head, timezone.now(), manual=True, **kept)
+        what = audit.Thing("Checkpoint", copy.pk, workspace_id=run.workspace_id)
+        audit.record(Action.CREATED, what, actor=actor, after={"run_id": run.pk})
+        return copy
 
 
 def read(checkpoint: Checkpoint) -> State:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,18 +26,18 @@ from runs.queueing import turns
 MOST_BELOW = 50
 
 
-def start(run: Run, *, queued: bool = True) -> list[StoredEvent]:
+def start(run: Run, *, queued: bool = True, told: Sequence[bulk.Statement] = ()) -> list[StoredEvent]:
     """Inserts a new run and, when it is `queued` and its session's turn, the job that wakes a worker.
 
     `run` is unsaved and complete but for its state. One that is queued follows its session's last turn, and the caller
-    makes it the last one itself. Answers the events that it wrote.
+    makes it the last one itself. `told` travels along. Answers the events that it wrote.
     """
     with transaction.atomic(savepoint=False):
         if not queued:
-            return _insert(run, timezone.now(), Status.CREATED, None)
+            return _insert(run, timezone.now(), Status.CREATED, None, told)
         place = turns.place(run.id, run.session_id, run.queue, run.priority)
         run.previous_id = place.previous_id
-        return _insert(run, timezone.now(), Status.QUEUED, place.job_id)
+        return _insert(run, timezone.now(), Status.QUEUED, place.job_id, told)
 
 
 def start_child(parent_id: uuid.UUID, attempt: int, run: Run) -> list[StoredEvent] | None:
@@ -58,7 +58,9 @@ def start_child(parent_id: uuid.UUID, attempt: int, run: Run) -> list[StoredEven
         return _insert(run, now, Status.QUEUED, None)
 
 
-def _insert(run: Run, now: datetime, status: Status, job_id: int | None) -> list[StoredEvent]:
+def _insert(
+    run: Run, now: datetime, status: Status, job_id: int | None, told: Sequence[bulk.Statement] = ()
+) -> list[StoredEvent]:
     run.created_at = run.updated_at = now
     run.status, run.job_id = status, job_id
     is_queued = status == Status.QUEUED
@@ -67,7 +69,7 @@ def _insert(run: Run, now: datetime, status: Status, job_id: int | None) -> list
     event = StoredEvent(run.id, 1, 0, 0, "", EventType.RUN_QUEUED, now, f'{{"run_id":"{run.id}"}}')
     events = [event] if is_queued else []
     run.save(force_insert=True)
-    bulk.execute(event_log.insertion(events))
+    bulk.execute([*event_log.insertion(events), *told])
     return events
 
 

@@ -37,6 +37,7 @@ class Schedule(TenantModel):
         ALL = "all", _("A run for each")
 
     resource = "Schedule"
+    audited = ("name", "cron", "timezone", "config", "limits")
 
     name = models.CharField(_("name"), max_length=100)
     user = models.ForeignKey(

@@ -24,6 +24,7 @@ class Webhook(TenantModel):
     """
 
     resource = "Webhook"
+    audited = ("name", "events")
 
     name = models.CharField(_("name"), max_length=100)
     url = models.CharField(_("URL"), max_length=2000)

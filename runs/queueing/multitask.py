@@ -10,7 +10,9 @@ from enum import StrEnum
 
 from django.db import transaction
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.errors import Conflict
 from agentplatform.lib.locks import lock_name
 from runs import lifecycle
@@ -98,7 +100,12 @@ def _end_active(actor: Actor, session_id: uuid.UUID, reason: str) -> dict[uuid.U
     runs = _active(session_id).only("user_id")
     for run in runs:
         require_control(actor, run)
-    return lifecycle.cancel_all([run.pk for run in runs], reason)
+    ended = lifecycle.cancel_all([run.pk for run in runs], reason)
+    for run in runs:
+        audit.record(
+            Action.RUN_CANCELLED, audit.Thing("Run", run.pk), actor=actor, after={"session_id": session_id}
+        )
+    return ended
 
 
 def _refuse_beside(other: Run | None) -> None:

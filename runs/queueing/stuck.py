@@ -13,7 +13,9 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib import queue
 from agentplatform.lib.errors import Invalid
 from runs import lifecycle
@@ -87,6 +89,8 @@ def requeue(actor: Actor, run_ids: Sequence[uuid.UUID] | None = None) -> Outcome
         locked = lifecycle.lock(chosen, skip_locked=True)
         stuck = list(runs.filter(is_stuck(), pk__in=list(locked)).values_list("pk", flat=True))
         events = lifecycle.requeue_lost(stuck) if stuck else {}
+        for run_id in stuck:
+            audit.record(Action.RUN_REQUEUED, audit.Thing("Run", run_id), actor=actor)
         outcome = _told(chosen, locked.keys(), stuck)
     outcome.events = [event for batch in events.values() for event in batch]
     return outcome

@@ -10,6 +10,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import audit
 from accounts.actor import Actor
 from agentplatform.lib.errors import NotFound
 from runs.commands import Started
@@ -54,6 +55,7 @@ def trigger(actor: Actor, schedule_id: uuid.UUID) -> Started:
     Raises what `commands.start_run` does, and Conflict where the owner is gone.
     """
     with _changing(actor, schedule_id) as schedule:
+        audit.current().actor = actor
         started = due.start(schedule, timezone.now())
         schedule.save()
         return started
@@ -79,12 +81,18 @@ def _require(actor: Actor) -> None:
 def _save(actor: Actor, schedule: Schedule, values: Mapping[str, Any]) -> Schedule:
     if session_id := values.get("session_id"):
         Session.objects.named(actor, session_id)
+    is_new, before = schedule._state.adding, audit.fingerprint_of(schedule)
     is_set_anew = any(getattr(schedule, name) != values[name] for name in CLOCK & values.keys())
     for name, value in values.items():
         setattr(schedule, name, value)
-    if is_set_anew or schedule._state.adding:
+    if is_set_anew or is_new:
         _set_clock(schedule)
-    schedule.save()
+    with transaction.atomic():
+        schedule.save()
+        if is_new:
+            audit.created(schedule, actor=actor)
+        else:
+            audit.updated(schedule, before, actor=actor)
     return schedule
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
+from accounts import audit
 from accounts.models import ApiKey, Membership
 from agents.models import Document, Version
 from billing.models import UsageRecord
@@ -124,6 +125,7 @@ def parts(subject: Subject) -> list[Part]:
         Part("decision", decisions(subject)),
         Part("version", versions(subject), ("data",)),
         Part("document", documents(subject)),
+        Part("audit", audit.AuditEntry.objects.filter(**subject.own)),
         # Of tests of models; those of runs come with them.
         Part("usage", UsageRecord.objects.filter(run_id=None, **subject.own)),
         Part("run", runs(subject)),

@@ -15,6 +15,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.utils import timezone
 
+from accounts import audit
 from accounts.pseudonyms import pseudonym
 from agentplatform.lib.errors import Conflict
 from billing import ledger
@@ -73,6 +74,7 @@ def erase_content(subject: Subject) -> Counts:
         payer={"user_id": str(subject.user_id), "user": pseudonym(subject.user_id)}
     )
     done["ledger_names"] += erase_names(subject.user_id, subject.workspace_id)
+    done["audit_names"] += audit.erase_names(subject.user_id, subject.workspace_id)
     return done
 
 

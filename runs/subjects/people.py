@@ -5,8 +5,11 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from accounts.models import Membership, User, Workspace
+from accounts.pseudonyms import pseudonym
 from accounts.removal import check_removable, delete_account, delete_if_alone, leave
 from agentplatform.lib.errors import Conflict, Invalid
 from runs.subjects.content import Subject
@@ -34,6 +37,7 @@ def erase_from(user: User, workspace_id: uuid.UUID) -> Counts:
     """Erases a user from one workspace, and the account where it belongs to no other."""
     workspace = Workspace.objects.get(pk=workspace_id)
     done = _erase(user, workspace)
+    _tell(user, workspace_id, done)
     done["accounts"] += int(delete_if_alone(user.pk))
     return done
 
@@ -43,7 +47,10 @@ def erase_everywhere(user: User) -> Counts:
     check_removable(user)
     done: Counts = Counter()
     for workspace in Workspace.objects.order_by("pk").iterator():
-        done += _erase(user, workspace)
+        erased = _erase(user, workspace)
+        if erased.total():
+            _tell(user, workspace.pk, erased)
+        done += erased
     delete_account(user)
     done["accounts"] += 1
     return done
@@ -55,3 +62,9 @@ def _erase(user: User, workspace: Workspace) -> Counts:
     done["memberships"] += leave(user.pk, workspace.pk)
     # What has begun in the meantime; from now on nothing can.
     return done + erase_content(subject)
+
+
+def _tell(user: User, workspace_id: uuid.UUID, done: Counts) -> None:
+    """The audit log, under the pseudonym: no name is written anew by telling that it is gone."""
+    what = audit.Thing("User", user.pk, "", workspace_id, user.pk, pseudonym(user.pk))
+    audit.record(Action.ERASED, what, after={name: count for name, count in sorted(done.items()) if count})

@@ -9,7 +9,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.addresses import OutboundRefused, check_url
 from agentplatform.lib.errors import Conflict, Invalid, NotFound
 from agentplatform.lib.housekeeping import remove
@@ -23,13 +25,20 @@ OLD_SECRET_VALID = timedelta(hours=24)
 def create(actor: Actor, values: Mapping[str, Any]) -> Webhook:
     """A new webhook with a secret of its own. Raises Invalid (`url`)."""
     webhook = Webhook(workspace_id=actor.workspace_id, secret=signing.new_secret())
-    return _save(webhook, values)
+    with transaction.atomic():
+        _save(webhook, values)
+        audit.created(webhook, actor=actor)
+    return webhook
 
 
 @transaction.atomic
 def change(webhook: Webhook, values: Mapping[str, Any]) -> Webhook:
     """Writes `values`, attributes by name. Whoever enables it gives it another chance. Raises Invalid (`url`)."""
-    return _save(_locked(webhook), values)
+    locked = _locked(webhook)
+    before = audit.fingerprint_of(locked)
+    _save(locked, values)
+    audit.updated(locked, before)
+    return locked
 
 
 def delete(webhook: Webhook) -> None:
@@ -38,7 +47,8 @@ def delete(webhook: Webhook) -> None:
     while remove(webhook.deliveries.all()):
         pass
     with transaction.atomic():
-        Webhook.objects.select_for_update().filter(pk=webhook.pk).first()
+        if (found := Webhook.objects.select_for_update().filter(pk=webhook.pk).first()) is not None:
+            audit.deleted(found)
         webhook.delete()
 
 
@@ -49,6 +59,7 @@ def rotate_secret(webhook: Webhook) -> Webhook:
     webhook.previous_secret, webhook.previous_until = webhook.secret, timezone.now() + OLD_SECRET_VALID
     webhook.secret = signing.new_secret()
     webhook.save(update_fields=["secret", "previous_secret", "previous_until", "updated_at"])
+    audit.record(Action.SECRET_CHANGED, audit.thing(webhook))
     return webhook
 
 
@@ -56,6 +67,7 @@ def rotate_secret(webhook: Webhook) -> Webhook:
 def send_test(webhook: Webhook) -> WebhookDelivery:
     """Sends it a message about nothing. Raises Conflict while it is disabled."""
     _require_enabled(webhook)
+    audit.record(Action.TESTED, audit.thing(webhook))
     return outbox.add(webhook, outbox.TEST, {"message": f"This is a test of the webhook {webhook.name!r}."})
 
 

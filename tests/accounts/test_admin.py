@@ -77,7 +77,9 @@ def test_does_not_open_a_foreign_workspace(alice, other_workspace):
 @pytest.mark.parametrize("who", ["olivia", "vera"])
 def test_lets_no_other_role_change_a_workspace(request, workspace, who):
     client = browser(request.getfixturevalue(who))
-    client.post(url("workspace", "change", workspace.pk), {"name": "Mine", "currency": "USD"})
+    client.post(
+        url("workspace", "change", workspace.pk), {"name": "Mine", "currency": "USD", "time_zone": "UTC"}
+    )
     workspace.refresh_from_db()
     assert workspace.name == "Acme"
 
@@ -106,7 +108,9 @@ def test_lets_its_admin_say_how_many_checkpoints_a_workspace_keeps(workspace, al
 
 
 def test_makes_the_maker_of_a_workspace_its_admin(alice):
-    browser(alice).post(url("workspace", "add"), {"slug": "new-one", "name": "New", "currency": "USD"})
+    browser(alice).post(
+        url("workspace", "add"), {"slug": "new-one", "name": "New", "currency": "USD", "time_zone": "UTC"}
+    )
     assert Membership.objects.get(workspace__slug="new-one").user == alice
 
 
@@ -116,6 +120,7 @@ def members_form(workspace, changes):
     data = {
         "name": workspace.name,
         "currency": workspace.currency,
+        "time_zone": workspace.time_zone,
         "memberships-TOTAL_FORMS": len(members),
         "memberships-INITIAL_FORMS": len(members),
     }

@@ -16,6 +16,7 @@ from tests.factories import (
     AgentFactory,
     ApiKeyFactory,
     ApprovalFactory,
+    AuditEntryFactory,
     ChatModelFactory,
     DocumentFactory,
     HttpToolFactory,
@@ -49,6 +50,7 @@ makers = {
     "accounts.user": lambda workspace: MembershipFactory(workspace=workspace).user,
     "accounts.workspace": lambda workspace: workspace,
     "accounts.apikey": lambda workspace: ApiKeyFactory(workspace=workspace),
+    "accounts.auditentry": lambda workspace: AuditEntryFactory(workspace=workspace),
     "agents.chatmodel": lambda workspace: ChatModelFactory(workspace=workspace),
     "agents.tool": lambda workspace: HttpToolFactory(workspace=workspace),
     "agents.mcpserver": lambda workspace: McpToolFactory(workspace=workspace).mcp_server,
@@ -72,7 +74,14 @@ makers = {
 }
 # What happened is not made by hand.
 UNADDABLE = (
-    *("agents.version", "billing.usagerecord", "runs.run", "runs.approval", "runs.worker"),
+    *(
+        "accounts.auditentry",
+        "agents.version",
+        "billing.usagerecord",
+        "runs.run",
+        "runs.approval",
+        "runs.worker",
+    ),
     # The API makes them.
     *("runs.schedule", "runs.webhook", "runs.memory"),
 )

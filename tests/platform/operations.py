@@ -145,6 +145,7 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/agents/{pk}": lambda tenant: tenant.agent,
     "/agents/{pk}/versions/{number}": lambda tenant: 1,
     "/approvals/{pk}": lambda tenant: tenant.approval,
+    "/audit-log/{pk}": lambda tenant: tenant.audit_entry,
     "/attachments/{pk}": lambda tenant: tenant.attachment,
     "/auth/api-keys/{pk}": lambda tenant: tenant.api_key,
     "/billing/prices/{pk}": lambda tenant: tenant.price,

@@ -66,6 +66,13 @@ def _add_accounts(tenant: Tenant, marker: str) -> None:
     tenant.member = factories.UserFactory(username=f"{tenant.workspace.slug}-member", first_name=marker)
     factories.MembershipFactory(workspace=tenant.workspace, user=tenant.member, role=Role.USER)
     tenant.api_key = factories.ApiKeyFactory(workspace=tenant.workspace, user=tenant.admin, name=marker)
+    tenant.audit_entry = factories.AuditEntryFactory(
+        workspace=tenant.workspace,
+        user_id=tenant.admin.pk,
+        user=marker,
+        resource_name=marker,
+        after={marker: marker},
+    )
 
 
 def _add_configuration(tenant: Tenant, marker: str) -> None:

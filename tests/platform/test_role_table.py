@@ -40,6 +40,7 @@ READ_WORK = "admin operator user viewer"
 WORK = "admin operator user"
 READ_MONEY = "admin operator auditor"
 EXPORT_MONEY = "admin auditor"
+AUDIT = "admin auditor"
 READ_MEMBERS = "admin operator"
 OPERATE = "admin operator"
 ADMIN = "admin"
@@ -52,6 +53,11 @@ ROLES = {
     "GET /auth/api-keys": EVERYBODY,
     "POST /auth/api-keys": EVERYBODY,
     "DELETE /auth/api-keys/{pk}": EVERYBODY,
+    "GET /audit-log": AUDIT,
+    "GET /audit-log/{pk}": AUDIT,
+    "GET /audit-log/export": AUDIT,
+    "GET /audit-log/head": AUDIT,
+    "GET /audit-log/verification": AUDIT,
     "GET /workspaces": EVERYBODY,
     "POST /workspaces": ADMIN,
     "GET /workspaces/{workspace}": EVERYBODY,

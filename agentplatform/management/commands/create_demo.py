@@ -6,15 +6,18 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
+from accounts.audit.commands import Audited
 from agentplatform.demo import Credential, create_demo, credentials_file
 
 
-class Command(BaseCommand):
+class Command(Audited, BaseCommand):
     help = "Create the workspace `demo` with a user for each role and its agents, unless it exists."
     requires_system_checks = ()
 
     def handle(self, *args: object, **options: Any) -> None:
-        if credentials := create_demo():
+        credentials = create_demo()
+        self.has_effect = bool(credentials)
+        if credentials:
             self.stdout.write('The workspace "demo" has these users; their passwords are shown only now:\n\n')
             for line in _table(credentials):
                 self.stdout.write(line)

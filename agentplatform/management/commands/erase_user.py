@@ -6,13 +6,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts.audit.commands import Audited
 from accounts.models import User, Workspace
 from accounts.removal import check_removable
 from agentplatform.lib.errors import PlatformError
 from runs.subjects.people import erase_everywhere, erase_from
 
 
-class Command(BaseCommand):
+class Command(Audited, BaseCommand):
     help = (
         "Erases all that a user has said and done, and the account. The ledger stays, under a pseudonym. Killed on the "
         "way, it goes on where it was when it is repeated. There is no way back but a backup."
@@ -27,6 +28,7 @@ class Command(BaseCommand):
         user = User.objects.filter(username=options["username"]).first()
         if user is None:
             self.stdout.write(f"There is no user {options['username']!r}, so there is nothing to erase.")
+            self.has_effect = False
             return
         workspace = self._workspace(options["workspace"])
         if not options["yes"] and input(f"Type {user.username} to erase it for ever: ") != user.username:

@@ -10,10 +10,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 from psycopg import sql
 
+from accounts.audit.commands import Audited
 from agentplatform.migrating import migrate_if_needed, missing_migrations
 
 
-class Command(BaseCommand):
+class Command(Audited, BaseCommand):
     """`--env FILE` is read before the settings are, in agentplatform/bootstrap.py."""
 
     help = "Create the database where it is missing, and apply the migrations that are."
@@ -41,6 +42,7 @@ class Command(BaseCommand):
         if no_fix and (missing := missing_migrations()):
             raise CommandError(f"{len(missing)} migrations are not applied: {', '.join(missing)}.")
         applied = migrate_if_needed()
+        self.has_effect = applied > 0
         self.stdout.write(f"The database {name!r} is up to date ({applied} migrations applied).")
 
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from accounts.audit.commands import Audited
 from agentplatform.lib.rotation import encrypted_columns, rotate
 
 
-class Command(BaseCommand):
+class Command(Audited, BaseCommand):
     help = "Encrypt all stored secrets with the first key of FIELD_ENCRYPTION_KEYS. Harmless when repeated."
     requires_system_checks = ()
 

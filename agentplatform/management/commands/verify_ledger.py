@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts.audit.models import PLATFORM
 from accounts.models import Workspace
 from agentplatform.lib.hash_chain import Chain, Head, chains, head, verify, waiting
 
@@ -31,6 +32,9 @@ class Command(BaseCommand):
         for workspace in _workspaces(options["workspace"]):
             for name in names:
                 faults += not self._is_right(workspace, name, chains[name], noted)
+        if "audit" in names and not options["workspace"]:
+            platform = Workspace(pk=PLATFORM, slug="(platform)")
+            faults += not self._is_right(platform, "audit", chains["audit"], None)
         if faults:
             raise CommandError(f"{faults} of the chains are not as they were sealed.")
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts.audit.commands import Audited
 from accounts.models import Workspace
 from runs.history.retention import prune
 
 
-class Command(BaseCommand):
+class Command(Audited, BaseCommand):
     help = (
         "Removes checkpoints of runs that have ended: all but the newest, a person's own, and those that another "
         "run goes on from."
@@ -23,6 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         wanted, is_dry_run = options["keep"], options["dry_run"]
+        self.has_effect = not is_dry_run
         if wanted is not None and wanted < 1:
             raise CommandError("Keep at least 1: it is where a run's session goes on.")
         for workspace in self._workspaces(options["workspace"]):

@@ -12,7 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.errors import Conflict, NotFound
 from agentplatform.lib.text import storable
 from runs import lifecycle, live
@@ -49,6 +51,7 @@ def take_back(actor: Actor, origin: Origin) -> None:
     called = own.filter(metadata__contains=origin.metadata()).exclude(status__in=TERMINAL)
     for run_id in called.values_list("pk", flat=True):
         cancel_own(run_id, "Its MCP client has cancelled the call.")
+        audit.record(Action.RUN_CANCELLED, audit.Thing("Run", run_id), actor=actor)
 
 
 def cancel_own(run_id: uuid.UUID, reason: str) -> None:

@@ -1,4 +1,4 @@
-"""Rows that are written once. The database refuses changes too, by the trigger of migration 0002."""
+"""Rows that are written once. The database refuses changes too, by a trigger that the table's migration makes."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from agentplatform.lib.errors import Conflict
 Row = TypeVar("Row", bound=models.Model)
 
 
-def _refuse() -> NoReturn:
-    raise Conflict("The ledger is append-only: append an entry that corrects it by the difference.")
-
-
 class AppendOnlyQuerySet(TenantQuerySet[Row]):
     """Reads and inserts; whatever would change or remove a row raises Conflict."""
 
+    def _refuse(self) -> NoReturn:
+        raise Conflict(getattr(self.model, "append_only", AppendOnlyModel.append_only))
+
     def update(self, **kwargs: Any) -> NoReturn:
-        _refuse()
+        self._refuse()
 
     def delete(self) -> NoReturn:
-        _refuse()
+        self._refuse()
 
     delete.alters_data = True  # type: ignore[attr-defined]
     delete.queryset_only = True  # type: ignore[attr-defined]
 
     def bulk_update(self, *args: Any, **kwargs: Any) -> NoReturn:
-        _refuse()
+        self._refuse()
 
     def update_or_create(self, *args: Any, **kwargs: Any) -> NoReturn:
-        _refuse()
+        self._refuse()
 
     def bulk_create(self, objs: Any, *args: Any, update_conflicts: bool = False, **kwargs: Any) -> list[Row]:
         if update_conflicts:
-            _refuse()
+            self._refuse()
         return super().bulk_create(objs, *args, **kwargs)
 
 
 class AppendOnlyModel(TenantModel):
-    """A tenant's row that can be inserted and read, and nothing else."""
+    """A tenant's row that can be inserted and read, and nothing else. `append_only` says so, with the remedy."""
 
+    append_only: ClassVar[str] = "These rows are append-only: nobody changes or removes one."
     objects: ClassVar[models.Manager[Any]] = AppendOnlyQuerySet.as_manager()
 
     class Meta:
@@ -50,8 +50,8 @@ class AppendOnlyModel(TenantModel):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         if not self._state.adding:
-            _refuse()
+            raise Conflict(self.append_only)
         super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> NoReturn:
-        _refuse()
+        raise Conflict(self.append_only)
