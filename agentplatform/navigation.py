@@ -40,6 +40,7 @@ entry_by_model = {
     "agents.version": (gettext_lazy("Versions"), "history"),
     "billing.usagerecord": (gettext_lazy("Usage"), "receipt_long"),
     "billing.price": (gettext_lazy("Prices"), "sell"),
+    "billing.repricing": (gettext_lazy("Repricings"), "price_change"),
     "accounts.workspace": (gettext_lazy("Workspaces"), "apartment"),
     "accounts.user": (gettext_lazy("Users"), "group"),
     "accounts.apikey": (gettext_lazy("API keys"), "key"),

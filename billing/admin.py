@@ -1,4 +1,4 @@
-"""The ledger, to read; prices, to add and to withdraw before they are in force."""
+"""The ledger, to read; prices, to add and to withdraw before they are in force; periods, to reprice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -15,8 +14,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.admin_base import TenantForm, TenantModelAdmin
 from agentplatform.lib.admin_lists import CappedPaginator
 from agentplatform.lib.errors import Invalid
-from billing import price_list
-from billing.models import Entry, Price, UsageRecord
+from billing import price_list, repricing
+from billing.models import Entry, Price, Repricing, UsageRecord
 
 
 class EntryFilter(admin.SimpleListFilter):
@@ -70,18 +69,20 @@ class PriceForm(TenantForm):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
-        for name in [name for name in cleaned if name.endswith("_per_million")]:
+        for name in [name for name in cleaned if name in (*price_list.FIGURES, "per_request")]:
             if (amount := cleaned[name]) is not None and not 0 <= amount <= price_list.HIGHEST_PRICE:
-                self.add_error(name, f"Use a price from 0 to {price_list.HIGHEST_PRICE} per million tokens.")
+                self.add_error(name, f"Use a price from 0 to {price_list.HIGHEST_PRICE}.")
+        if not self.errors:
+            self._check(cleaned)
         return cleaned
 
-    def clean_valid_from(self) -> Any:
-        valid_from = self.cleaned_data["valid_from"]
+    def _check(self, cleaned: dict[str, Any]) -> None:
         try:
-            price_list.check_start(valid_from)
+            price_list.check(cleaned)
         except Invalid as error:
-            raise ValidationError(error.details[0]["message"]) from error
-        return valid_from
+            for detail in error.details:
+                field = detail["field"].split(".")[0]
+                self.add_error(field if field in self.fields else None, detail["message"])
 
 
 @admin.register(Price)
@@ -91,11 +92,19 @@ class PriceAdmin(TenantModelAdmin):
     form = PriceForm
     list_select_related = ["workspace"]
     list_display = [
-        "provider", "model", "workspace", "input_per_million", "cached_per_million",
-        "cache_write_per_million", "output_per_million", "valid_from",
+        "provider", "model", "workspace", "input_per_million", "cached_per_million", "output_per_million",
+        "valid_from", "valid_until", "version", "source", "in_force",
     ]  # fmt: skip
-    list_filter = ["provider", "workspace"]
+    list_filter = ["provider", "is_imported", "workspace"]
     search_fields = ["model"]
+    readonly_fields = ["version", "source", "created_at"]
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        return super().get_queryset(request).with_superseded()
+
+    @admin.display(boolean=True, description=_("in force"))
+    def in_force(self, price: Price) -> bool:
+        return price_list.is_in_force(price)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False
@@ -113,3 +122,45 @@ class PriceAdmin(TenantModelAdmin):
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Price]) -> None:
         for price in queryset:
             price_list.withdraw(price)
+
+
+class RepricingForm(TenantForm):
+    """A period to reprice, checked as in the API."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        start, end = cleaned.get("start"), cleaned.get("end")
+        if start and end and start >= end:
+            self.add_error("start", "Give a start before the end.")
+        return cleaned
+
+
+@admin.register(Repricing)
+class RepricingAdmin(TenantModelAdmin):
+    permission_resource = "price"
+    form = RepricingForm
+    list_select_related = ["workspace"]
+    list_display = [
+        "__str__", "workspace", "status", "dry_run", "looked_at", "changed", "unknown", "differences", "created_at",
+    ]  # fmt: skip
+    list_filter = ["status", "dry_run", "workspace"]
+    ordering = ["-id"]
+    readonly_fields = [
+        "status", "looked_at", "changed", "unknown", "sums", "error", "created_at", "updated_at", "finished_at",
+    ]  # fmt: skip
+
+    @admin.display(description=_("difference"))
+    def differences(self, obj: Repricing) -> str:
+        return ", ".join(f"{sums['difference']} {currency}" for currency, sums in sorted(obj.sums.items()))
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def save_model(
+        self, request: HttpRequest, obj: Repricing, form: forms.ModelForm[Any], change: bool
+    ) -> None:
+        obj.user_id = self.actor(request, obj.workspace_id).user_id
+        repricing.request(obj)

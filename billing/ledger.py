@@ -18,7 +18,7 @@ from django.db.models import Q, Sum
 
 from agentplatform.lib import bulk
 from billing.models import Entry, Outcome, UsageRecord
-from billing.pricing import cost, prefetch, price
+from billing.pricing import prefetch, price
 from billing.tokens import Tokens, estimate_tokens
 
 __all__ = [
@@ -168,6 +168,7 @@ def _entry(
     context: CallContext, call_id: uuid.UUID, tokens: Tokens, at: datetime, entry: Entry, status: Outcome
 ) -> UsageRecord:
     prices = price(context.workspace_id, context.provider, context.model, at, context.currency)
+    used = prices.used(tokens) if prices else None
     return UsageRecord(
         **{name: getattr(context, name) for name in IDS},
         **{name: _storable(getattr(context, name), limit) for name, limit in LENGTHS.items()},
@@ -181,9 +182,14 @@ def _entry(
         cache_write_tokens=tokens.cache_write,
         output_tokens=tokens.output,
         reasoning_tokens=tokens.reasoning,
-        input_price=prices.input.at(tokens.input) if prices else None,
-        output_price=prices.output.at(tokens.input) if prices else None,
-        cost=cost(tokens, prices),
+        input_audio_tokens=tokens.input_audio,
+        output_audio_tokens=tokens.output_audio,
+        input_image_tokens=tokens.input_image,
+        output_image_tokens=tokens.output_image,
+        input_price=used.input if used else None,
+        output_price=used.output if used else None,
+        prices=used.stored() if used else {},
+        cost=used.cost(tokens) if used else None,
         price_version=prices.version if prices else "",
     )
 

@@ -1,14 +1,40 @@
-"""What this room does beside requests: it settles calls that nobody else can settle, and seals the ledger."""
+"""What this room does beside requests: it settles calls that nobody else can settle, seals the ledger, and reprices."""
 
 from __future__ import annotations
 
+import uuid
+from datetime import timedelta
+
 from django.utils import timezone
 
+from agentplatform.lib import queue
+from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.hash_chain import seal_next
 from agentplatform.lib.housekeeping import chore
 from agentplatform.lib.outboxes import outbox
-from billing import ledger
+from billing import ledger, repricing
+from billing.models import Repricing
 from billing.sealing import LEDGER
+
+# A batch takes seconds: who has not come further for as long has lost its worker.
+LONGEST_BATCH = timedelta(minutes=5)
+
+
+@queue.task(name=repricing.TASK, queue=repricing.QUEUE)
+async def reprice(repricing_id: str) -> None:
+    """Prices a period's calls anew."""
+    while await in_thread(repricing.step, uuid.UUID(repricing_id)):
+        pass
+
+
+@chore
+def resume_repricings() -> bool:
+    """Those whose worker or command has ended before they did."""
+    still = timezone.now() - LONGEST_BATCH
+    waiting = Repricing.objects.filter(status__in=repricing.ACTIVE, updated_at__lt=still)
+    for repricing_id in waiting.values_list("pk", flat=True)[:100]:
+        repricing.wake(repricing_id)
+    return False
 
 
 @chore

@@ -11,14 +11,16 @@ MOST_TOKENS = 1_000_000_000
 CHARACTERS_PER_TOKEN = 4
 # Providers that know the life of a cache entry report the written tokens by it, and then no `cache_creation`.
 CACHE_WRITES = ("cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+# Of calls in another service tier langchain-openai reports these parts under a name of their own.
+SERVICE_TIERS = ("", "priority_", "flex_")
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
     """Token counts of one model call.
 
-    `input` includes `cached` and `cache_write`, `output` includes `reasoning`. It is false where nothing
-    was counted, so that `Tokens.from_usage_metadata(usage) or estimate` falls back to an estimate.
+    `input` includes `cached`, `cache_write`, audio and images, `output` includes `reasoning`, audio and images. It is
+    false where nothing was counted, so that `Tokens.from_usage_metadata(usage) or estimate` falls back to an estimate.
     """
 
     input: int = 0
@@ -26,6 +28,10 @@ class Tokens:
     cache_write: int = 0
     output: int = 0
     reasoning: int = 0
+    input_audio: int = 0
+    output_audio: int = 0
+    input_image: int = 0
+    output_image: int = 0
 
     def __bool__(self) -> bool:
         return self.input > 0 or self.output > 0
@@ -34,26 +40,39 @@ class Tokens:
     def from_usage_metadata(cls, usage: Mapping[str, Any] | None) -> Tokens:
         """The counts in LangChain's `UsageMetadata`.
 
-        Missing and impossible ones are 0; a whole is at least the sum of its parts.
+        Missing and impossible ones are 0; a whole is at least the sum of its parts. Audio and images of the input may
+        have been cached, so those are parts of their own.
         """
         usage = _mapping(usage)
         inputs = _mapping(usage.get("input_token_details"))
         outputs = _mapping(usage.get("output_token_details"))
-        cached = _count(inputs.get("cache_read"))
-        cache_write = min(sum(_count(inputs.get(key)) for key in CACHE_WRITES), MOST_TOKENS)
-        reasoning = _count(outputs.get("reasoning"))
+        cached = _sum(inputs, "cache_read")
+        cache_write = _sum(inputs, *CACHE_WRITES)
+        input_audio, input_image = _sum(inputs, "audio"), _sum(inputs, "image")
+        reasoning, output_audio, output_image = (
+            _sum(outputs, "reasoning"), _sum(outputs, "audio"), _sum(outputs, "image")
+        )  # fmt: skip
         return cls(
-            input=max(_count(usage.get("input_tokens")), cached + cache_write),
+            input=max(_count(usage.get("input_tokens")), cached + cache_write, input_audio + input_image),
             cached=cached,
             cache_write=cache_write,
-            output=max(_count(usage.get("output_tokens")), reasoning),
+            output=max(_count(usage.get("output_tokens")), reasoning + output_audio + output_image),
             reasoning=reasoning,
+            input_audio=input_audio,
+            output_audio=output_audio,
+            input_image=input_image,
+            output_image=output_image,
         )
 
 
 def estimate_tokens(text_length: int) -> int:
     """About how many tokens a text of `text_length` characters is, rounded up."""
     return -(-text_length // CHARACTERS_PER_TOKEN)
+
+
+def _sum(details: Mapping[str, Any], *keys: str) -> int:
+    counts = (_count(details.get(tier + key)) for key in keys for tier in SERVICE_TIERS)
+    return min(sum(counts), MOST_TOKENS)
 
 
 def _mapping(value: object) -> Mapping[str, Any]:

@@ -11,3 +11,4 @@ class RunsConfig(AppConfig):
     def ready(self) -> None:
         import_module("runs.metering")
         import_module("runs.configuration")
+        import_module("runs.accounting")

@@ -25,7 +25,7 @@ from agents.snapshots import set_fallbacks
 from agents.versions import record
 from agents.workflows.document import references_of
 from agents.workflows.publishing import publish
-from billing.models import Entry, Outcome, Price, UsageRecord
+from billing.models import Entry, Outcome, Price, Repricing, UsageRecord
 from runs.events import EventType
 from runs.models import (
     Approval,
@@ -343,6 +343,19 @@ class PriceFactory(DjangoModelFactory):
     input_per_million = Decimal(2)
     output_per_million = Decimal(8)
     valid_from = factory.LazyFunction(lambda: timezone.now() - timedelta(days=1))
+
+
+class RepricingFactory(DjangoModelFactory):
+    """The last day, done."""
+
+    class Meta:
+        model = Repricing
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    start = factory.LazyFunction(lambda: timezone.now() - timedelta(days=1))
+    end = factory.LazyFunction(timezone.now)
+    reason = "A wrong price."
+    status = Repricing.Status.DONE
 
 
 # runs

@@ -10,7 +10,7 @@ from django.utils.functional import cached_property
 from django_filters import rest_framework as filters
 
 from agentplatform.lib.ids import as_uuid
-from billing.models import Outcome, Price
+from billing.models import Outcome, Price, Repricing
 from billing.usage import Period, Records
 
 ENDED = [(value, label) for value, label in Outcome.choices if value != Outcome.PENDING]
@@ -63,6 +63,14 @@ class UsageFilter(CallFilter):
 
 
 class PriceFilter(filters.FilterSet):
+    source = filters.CharFilter(label="`workspace`, or the list that it was imported from.")
+
     class Meta:
         model = Price
-        fields = ["provider", "model"]
+        fields = ["provider", "model", "source"]
+
+
+class RepricingFilter(filters.FilterSet):
+    class Meta:
+        model = Repricing
+        fields = ["status", "dry_run"]

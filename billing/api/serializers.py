@@ -1,17 +1,12 @@
-"""The shapes of usage and prices. Money is a decimal string without trailing zeros, never a float."""
+"""The shapes of usage. Money is a decimal string without trailing zeros, never a float."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.utils import timezone
 from rest_framework import serializers
 
-from agentplatform.lib.serializers import StrictModelSerializer
-from billing import price_list
-from billing.models import Price
 from billing.usage import GRANULARITIES
 
 
@@ -125,55 +120,3 @@ class HistoryQuerySerializer(serializers.Serializer[Any]):
 
 class ExportQuerySerializer(serializers.Serializer[Any]):
     format = serializers.ChoiceField(choices=["csv"], default="csv")
-
-
-def _price_field(**kwargs: Any) -> MoneyField:
-    return MoneyField(
-        max_digits=18, decimal_places=6, min_value=0, max_value=price_list.HIGHEST_PRICE, **kwargs
-    )
-
-
-class PriceSerializer(StrictModelSerializer):
-    """A price per million tokens in the workspace's currency.
-
-    Tokens read from or written to a cache cost what input costs, unless they have a price of their own.
-    """
-
-    input_per_million = _price_field()
-    cached_per_million = _price_field(required=False, allow_null=True)
-    cache_write_per_million = _price_field(required=False, allow_null=True)
-    output_per_million = _price_field()
-    valid_from = serializers.DateTimeField(default=timezone.now, help_text="Default: now. Never in the past.")
-
-    example = {
-        "id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e",
-        "provider": "openai",
-        "model": "qwen3-32b",
-        "input_per_million": "0.15",
-        "cached_per_million": "0.075",
-        "cache_write_per_million": None,
-        "output_per_million": "0.6",
-        "valid_from": "2026-12-01T00:00:00Z",
-        "created_at": "2026-11-21T08:30:00Z",
-    }
-
-    class Meta:
-        model = Price
-        fields = [
-            "id",
-            "provider",
-            "model",
-            "input_per_million",
-            "cached_per_million",
-            "cache_write_per_million",
-            "output_per_million",
-            "valid_from",
-            "created_at",
-        ]
-
-    def validate_valid_from(self, value: datetime) -> datetime:
-        price_list.check_start(value)
-        return value
-
-    def create(self, validated_data: dict[str, Any]) -> Price:
-        return price_list.add(Price(**validated_data))

@@ -3,7 +3,8 @@
 from django.urls import path
 
 from billing.api.ledger_views import LedgerViewSet
-from billing.api.views import PriceViewSet, UsageExportViewSet, UsageViewSet
+from billing.api.price_views import PriceViewSet, ReconciliationViewSet, RepricingViewSet
+from billing.api.views import UsageExportViewSet, UsageViewSet
 
 urlpatterns = [
     path("billing/usage", UsageViewSet.as_view({"get": "summary"}), name="usage"),
@@ -22,4 +23,9 @@ urlpatterns = [
         PriceViewSet.as_view({"get": "retrieve", "delete": "destroy"}),
         name="price",
     ),
+    path(
+        "billing/repricings", RepricingViewSet.as_view({"get": "list", "post": "create"}), name="repricings"
+    ),
+    path("billing/repricings/<str:pk>", RepricingViewSet.as_view({"get": "retrieve"}), name="repricing"),
+    path("billing/reconciliation", ReconciliationViewSet.as_view({"get": "compare"}), name="reconciliation"),
 ]

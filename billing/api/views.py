@@ -1,4 +1,4 @@
-"""Usage, its export, and prices."""
+"""Usage and its export."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from django_filters.rest_framework import DjangoFilterBackend
 from django_filters.utils import translate_validation
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
-from rest_framework import mixins
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
@@ -24,17 +23,16 @@ from agentplatform.lib.csv_stream import csv_response, require_room
 from agentplatform.lib.errors import Invalid
 from agentplatform.lib.ids import as_uuid
 from agentplatform.lib.schema import failures
-from billing import exports, price_list, usage
-from billing.api.filters import CallFilter, PriceFilter, UsageFilter
+from billing import exports, usage
+from billing.api.filters import CallFilter, UsageFilter
 from billing.api.serializers import (
     AgentBreakdownSerializer,
     ExportQuerySerializer,
     HistoryQuerySerializer,
-    PriceSerializer,
     UsageHistorySerializer,
     UsageSerializer,
 )
-from billing.models import Price, UsageRecord
+from billing.models import UsageRecord
 
 # Of one view's query string, beside the filters.
 OTHER_PARAMETERS = frozenset({"format", "granularity", "tz"})
@@ -140,35 +138,6 @@ class UsageExportViewSet(UsageViewSet):
         audit.record(Action.EXPORTED, audit.Thing("Usage"), after=filters_of(request))
         stream = exports.usage_csv(chosen.qs, slug, of_one_run=chosen.is_of_one_run)
         return csv_response(stream, exports.filename(slug, chosen.period))
-
-
-class PriceViewSet(
-    TenantViewSet,
-    mixins.CreateModelMixin,
-    mixins.RetrieveModelMixin,
-    mixins.DestroyModelMixin,
-    mixins.ListModelMixin,
-):
-    """Prices that the workspace sets itself. They go before the built-in list.
-
-    A price is never edited: a new one takes over from its `valid_from` on. One that is not in force yet can
-    be deleted.
-    """
-
-    queryset = Price.objects.all()
-    serializer_class = PriceSerializer
-    filterset_class = PriceFilter
-    search_fields = ["provider", "model"]
-    ordering_fields = ["provider", "model", "valid_from"]
-    permissions = {
-        "list": "read:price",
-        "retrieve": "read:price",
-        "create": "write:price",
-        "destroy": "write:price",
-    }
-
-    def perform_destroy(self, instance: Price) -> None:
-        price_list.withdraw(instance)
 
 
 def filters_of(request: Request) -> dict[str, str]:

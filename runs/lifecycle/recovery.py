@@ -14,6 +14,7 @@ from agentplatform.lib import queue
 from billing import ledger
 from runs.events import StoredEvent
 from runs.lifecycle.attempts import fail, queue_again
+from runs.lifecycle.families import above
 from runs.lifecycle.people import end_cancelled, proceed
 from runs.lifecycle.state import (
     RunState,
@@ -95,6 +96,19 @@ def neglected(most: int) -> list[uuid.UUID]:
         *left_behind.values_list("parent_id", flat=True)[:most],
     ]
     return list(dict.fromkeys(found))
+
+
+def recount(run_ids: Sequence[uuid.UUID]) -> None:
+    """Takes the totals of runs from the ledger, where they have been corrected, and of those above them from theirs.
+
+    In the transaction that has corrected them.
+    """
+    now = timezone.now()
+    children = Run.objects.filter(pk__in=run_ids, relation=Relation.CHILD).values_list("pk", flat=True)
+    ancestors = {ancestor for child in children for ancestor in above(child)}
+    states = lock({*run_ids, *ancestors})
+    write(count_usage(states[run_id] for run_id in run_ids if run_id in states), now)
+    write([states[run_id] for run_id in ancestors & states.keys() if take_totals(states[run_id])], now)
 
 
 def roll_up(run_id: uuid.UUID) -> None:

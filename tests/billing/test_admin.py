@@ -5,7 +5,8 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import Entry, Outcome, Price, UsageRecord
+from billing import price_list
+from billing.models import Entry, Outcome, Price, Repricing, UsageRecord
 from tests.factories import PriceFactory, UsageRecordFactory
 
 LEDGER = "/admin/billing/usagerecord/"
@@ -105,21 +106,50 @@ def test_adds_a_price(admin, alice, price_form):
 
 
 @pytest.mark.parametrize(
-    "change", [{"input_per_million": "-1"}, {"output_per_million": "1000001"}, {"valid_from_0": "2020-01-01"}]
+    "change",
+    [
+        {"input_per_million": "-1"},
+        {"output_per_million": "1000001"},
+        {"valid_until_0": "2020-01-01", "valid_until_1": "00:00"},
+        {"tiers": '[{"above": 0}]'},
+    ],
 )
 def test_refuses_a_price_that_the_api_would_refuse(admin, alice, price_form, change):
     response = admin(alice).post(f"{PRICES}add/", price_form | change)
     assert (response.status_code, Price.objects.count()) == (200, 0)
 
 
-def test_says_that_a_model_has_a_price_from_that_moment(admin, alice, price_form):
+def test_adds_the_next_version_of_a_price(admin, alice, price_form):
     client = admin(alice)
-    client.post(f"{PRICES}add/", price_form)
-    page = client.post(f"{PRICES}add/", price_form, follow=True).content.decode()
-    assert ("has a price from that moment" in page or "already exists" in page, Price.objects.count()) == (
-        True,
-        1,
-    )
+    for _ in range(2):
+        client.post(f"{PRICES}add/", price_form)
+    assert list(Price.objects.order_by("version").values_list("version", flat=True)) == [1, 2]
+
+
+def test_shows_which_version_is_in_force(admin, alice, workspace):
+    moment = timezone.now() - timedelta(days=1)
+    for version in (1, 2):
+        PriceFactory(workspace=workspace, valid_from=moment, version=version)
+    shown = admin(alice).get(PRICES).context["cl"].result_list
+    assert {price.version: price_list.is_in_force(price) for price in shown} == {1: False, 2: True}
+
+
+def test_requests_a_repricing(admin, alice, workspace):
+    form = {
+        "workspace": workspace.id, "start_0": "2026-11-01", "start_1": "00:00", "end_0": "2026-12-01",
+        "end_1": "00:00", "reason": "A wrong price.",
+    }  # fmt: skip
+    admin(alice).post("/admin/billing/repricing/add/", form)
+    assert Repricing.objects.get().user_id == alice.pk
+
+
+def test_refuses_a_repricing_whose_end_comes_first(admin, alice, workspace):
+    form = {
+        "workspace": workspace.id, "start_0": "2026-12-01", "start_1": "00:00", "end_0": "2026-11-01",
+        "end_1": "00:00", "reason": "A wrong price.",
+    }  # fmt: skip
+    assert admin(alice).post("/admin/billing/repricing/add/", form).status_code == 200
+    assert not Repricing.objects.exists()
 
 
 def test_lets_an_auditor_only_look_at_prices(admin, audrey, workspace, price_form):

@@ -53,12 +53,12 @@ def test_does_not_see_another_workspaces_price(workspace, other_workspace, now):
 def test_charges_input_for_cached_tokens_without_a_price_of_their_own(workspace, now):
     PriceFactory(workspace=workspace, cached_per_million=None, cache_write_per_million=Decimal(0))
     found = pricing.price(workspace.id, "openai", "house-model", now)
-    assert (found.cached.base, found.cache_write.base) == (found.input.base, 0)
+    assert (found.of("cached").base, found.of("cache_write").base) == (found.input.base, 0)
 
 
 def test_knows_the_price_of_a_listed_model(workspace, now):
     found = pricing.price(workspace.id, "openai", "gpt-4o-mini", now)
-    assert (found.input.base, found.cached.base, found.output.base) == (
+    assert (found.input.base, found.of("cached").base, found.output.base) == (
         Decimal("0.00000015"),
         Decimal("0.000000075"),
         Decimal("0.0000006"),

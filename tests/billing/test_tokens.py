@@ -12,8 +12,30 @@ def test_reads_langchains_usage_metadata():
         "output_token_details": {"audio": 10, "reasoning": 150},
     }
     assert Tokens.from_usage_metadata(usage) == Tokens(
-        input=350, cached=100, cache_write=200, output=240, reasoning=150
+        input=350, cached=100, cache_write=200, output=240, reasoning=150, input_audio=10, output_audio=10
     )
+
+
+def test_reads_images_where_a_provider_tells_them():
+    usage = {
+        "input_tokens": 50,
+        "output_tokens": 90,
+        "input_token_details": {"image": 20},
+        "output_token_details": {"image": 80},
+    }
+    tokens = Tokens.from_usage_metadata(usage)
+    assert (tokens.input_image, tokens.output_image) == (20, 80)
+
+
+def test_reads_the_parts_of_calls_in_another_service_tier():
+    usage = {
+        "input_tokens": 100,
+        "output_tokens": 50,
+        "input_token_details": {"priority_cache_read": 40, "priority": 60},
+        "output_token_details": {"flex_reasoning": 30, "flex": 20},
+    }
+    tokens = Tokens.from_usage_metadata(usage)
+    assert (tokens.cached, tokens.reasoning, tokens.input) == (40, 30, 100)
 
 
 def test_adds_cache_writes_that_are_told_apart_by_their_life():

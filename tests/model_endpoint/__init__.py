@@ -14,6 +14,7 @@ one endpoint serves every test:
     clock-N-MS                  N tokens "<index>@<ns>|", the time (CLOCK_MONOTONIC) at which each was due
     echo                        the last user message, word by word
     reasoning, reasoning-N      text with reasoning content; usage has reasoning and cached tokens
+    audio, audio-N              the same, and usage has audio tokens in and out too
     no-usage, no-usage-N        text without any usage
     length, length-N            text that ends with finish_reason "length"
     tool                        a call of the first offered tool with arguments that fit its schema, then

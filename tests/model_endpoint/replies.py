@@ -11,7 +11,7 @@ from typing import Any
 
 CALL_LINE = re.compile(r"^call (?P<name>[\w-]+) (?P<arguments>\{.*\})(?: as (?P<id>\S+))?\s*$", re.MULTILINE)
 TIMED_TEXT = re.compile(
-    r"^(?P<kind>text|slow|clock|reasoning|no-usage|length|cut|stall)(?P<numbers>(-\d+){0,2})$"
+    r"^(?P<kind>text|slow|clock|reasoning|audio|no-usage|length|cut|stall)(?P<numbers>(-\d+){0,2})$"
 )
 FAILED_ATTEMPTS = re.compile(r"^fail-(?P<times>once|\d+)-(?P<behaviour>.+)$")
 SLOW_MS = 100
@@ -51,6 +51,7 @@ class Answer:
     delay_ms: float = 0.0
     finish_reason: str = "stop"
     reasoning: bool = False
+    audio: bool = False
     counts_usage: bool = True
     stamped: bool = False
     breaks: str = ""
@@ -172,7 +173,8 @@ def timed_answer(match: re.Match[str], defaults: Defaults) -> Answer:
         tokens=words(numbers[0] if numbers else defaults.tokens),
         delay_ms=numbers[1] if len(numbers) > 1 else defaults.delay_ms,
         finish_reason="length" if kind == "length" else "stop",
-        reasoning=kind == "reasoning",
+        reasoning=kind in {"reasoning", "audio"},
+        audio=kind == "audio",
         counts_usage=kind != "no-usage",
         stamped=kind == "clock",
         breaks=kind if kind in {"cut", "stall"} else "",

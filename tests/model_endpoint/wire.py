@@ -13,20 +13,26 @@ from tests.model_endpoint.replies import Answer, Raw, ToolCall, message_text
 ARGUMENT_PIECE = 12
 LISTED_MODELS = ("text", "tool", "echo", "slow", "reasoning")
 REASONING_TOKENS = 7
+AUDIO_TOKENS = 3
 
 
 def usage(answer: Answer, body: dict[str, Any]) -> dict[str, Any]:
     """Counted so that tests can know it: an input token per word of the messages, an output token per piece
-    of text and per call. `reasoning` adds seven reasoning tokens and half of the input was cached."""
+    of text and per call. `reasoning` adds seven reasoning tokens and half of the input was cached. `audio` also says
+    that a token of the input and three more of the output are audio."""
     prompt = sum(len(message_text(message).split()) for message in body.get("messages", []))
     reasoning = REASONING_TOKENS if answer.reasoning else 0
-    output = len(answer.tokens) + len(answer.calls) + reasoning
+    heard, spoken = (1, AUDIO_TOKENS) if answer.audio else (0, 0)
+    output = len(answer.tokens) + len(answer.calls) + reasoning + spoken
     return {
         "prompt_tokens": prompt,
         "completion_tokens": output,
         "total_tokens": prompt + output,
-        "prompt_tokens_details": {"cached_tokens": prompt // 2 if answer.reasoning else 0, "audio_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": reasoning, "audio_tokens": 0},
+        "prompt_tokens_details": {
+            "cached_tokens": prompt // 2 if answer.reasoning else 0,
+            "audio_tokens": heard,
+        },
+        "completion_tokens_details": {"reasoning_tokens": reasoning, "audio_tokens": spoken},
     }
 
 

@@ -149,6 +149,7 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/attachments/{pk}": lambda tenant: tenant.attachment,
     "/auth/api-keys/{pk}": lambda tenant: tenant.api_key,
     "/billing/prices/{pk}": lambda tenant: tenant.price,
+    "/billing/repricings/{pk}": lambda tenant: tenant.repricing,
     "/checkpoints/{pk}": lambda tenant: tenant.checkpoint,
     "/config/{name}": lambda tenant: tenant.model,
     "/history/sessions/{pk}": lambda tenant: tenant.session,
@@ -366,6 +367,15 @@ def price_body(tenant: Tenant) -> Json:
     }
 
 
+def repricing_body(tenant: Tenant) -> Json:
+    return {
+        "start": "2026-11-01T00:00:00Z",
+        "end": "2026-12-01T00:00:00Z",
+        "model": "fresh",
+        "reason": "Because.",
+    }
+
+
 def refresh_body(tenant: Tenant) -> Json:
     return {"refresh": tokens.issue(tenant.admin)["refresh"]}
 
@@ -458,6 +468,7 @@ BODIES: dict[str, Callable[[Tenant], Json | Form | None]] = {
     "POST /agents/{pk}/versions/{number}/restore": nothing,
     "POST /billing/prices": price_body,
     "DELETE /billing/prices/{pk}": nothing,
+    "POST /billing/repricings": repricing_body,
     "POST /chat": chat_body,
     "POST /sessions": session_body,
     "POST /agent/query": lambda tenant: {

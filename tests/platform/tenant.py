@@ -105,6 +105,9 @@ def _add_configuration(tenant: Tenant, marker: str) -> None:
 
 def _add_billing(tenant: Tenant, marker: str) -> None:
     tenant.price = factories.PriceFactory(workspace=tenant.workspace, model=marker)
+    tenant.repricing = factories.RepricingFactory(
+        workspace=tenant.workspace, model=marker, agent=marker, reason=marker, error=marker
+    )
     tenant.usage = factories.UsageRecordFactory(
         workspace=tenant.workspace, agent=marker, user=marker, model=marker, api_key=marker, end_user=marker
     )
