@@ -39,6 +39,7 @@ WRITE_CONFIGURATION = "admin operator"
 READ_WORK = "admin operator user viewer"
 WORK = "admin operator user"
 READ_MONEY = "admin operator auditor"
+READ_OWN_MONEY = "admin operator user auditor"
 EXPORT_MONEY = "admin auditor"
 READ_MEMBERS = "admin operator"
 OPERATE = "admin operator"
@@ -128,9 +129,10 @@ ROLES = {
     "DELETE /agents/{pk}": WRITE_CONFIGURATION,
     "GET /agents/{pk}/versions": READ_AGENTS,
     "POST /agents/{pk}/versions/{number}/restore": WRITE_CONFIGURATION,
-    "GET /billing/usage": READ_MONEY,
-    "GET /billing/agent-breakdown": READ_MONEY,
-    "GET /billing/usage/history": READ_MONEY,
+    "GET /billing/usage": READ_OWN_MONEY,
+    "GET /billing/agent-breakdown": READ_OWN_MONEY,
+    "GET /billing/usage/breakdown": READ_OWN_MONEY,
+    "GET /billing/usage/history": READ_OWN_MONEY,
     "GET /billing/usage/export": EXPORT_MONEY,
     "GET /billing/ledger/head": EXPORT_MONEY,
     "GET /billing/ledger/verification": EXPORT_MONEY,
