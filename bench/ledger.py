@@ -69,7 +69,8 @@ CALLS = """
         SELECT n, at, session, number, agent, luck,
             (agent + CASE WHEN random() < 0.8 THEN 0 ELSE 1 END) % 20 AS model
         FROM (
-            SELECT n, at, session, number, random() AS luck, CASE WHEN random() < 0.15 THEN floor(50 * random() ^ 2)::int
+            SELECT n, at, session, number, random() AS luck,
+                CASE WHEN random() < 0.15 THEN floor(50 * random() ^ 2)::int
                 ELSE (number * 13 + floor(random() * 4)::int) % 50 END AS agent
             FROM (
                 SELECT n, {at} AS at, session, floor(2000 * (abs(hashint4(session)::bigint) / 2147483648.0) ^ 2)::int
