@@ -53,7 +53,10 @@ def folding(source: str) -> str:
 
 
 def _steps(cut: Cut) -> str:
-    """The cut's sums in its finest grain, its groups that are new, and the roll-ups in all of its grains."""
+    """The cut's sums in its finest grain, its groups that are new, and the roll-ups in all of its grains.
+
+    They are written in order of time, so that what a query reads together lies together.
+    """
     names = ", ".join([*COMMON, *cut.columns])
     sums = ", ".join(SUMS_OF_ENTRIES)
     grains = ", ".join(f"({grain.value}, {interval(grain)})" for grain in cut.grains)
@@ -76,7 +79,7 @@ def _steps(cut: Cut) -> str:
                 {cut.number},
                 {", ".join(SUMS_OF_SUMS.values())}
             FROM summed_{cut.number} summed, (VALUES {grains}) grain (number, length)
-            GROUP BY group_id, grain.number, piece, workspace_id ORDER BY 1, 2, 3
+            GROUP BY group_id, grain.number, piece, workspace_id ORDER BY grain.number, piece, group_id
             ON CONFLICT (group_id, grain, start) DO UPDATE SET
                 {", ".join(f"{name} = {sum_}" for name, sum_ in MEETING.items())}
         )"""  # noqa: S608

@@ -16,6 +16,7 @@ from django.db import connection
 from billing.cuts import DIMENSIONS, Cut, cut_for
 from billing.grains import Bucket, Cover, Span, cover
 from billing.rollups import SUMS_OF_ENTRIES, SUMS_OF_SUMS, TAGS
+from billing.totals import COUNTS
 
 SUMS = ", ".join(SUMS_OF_ENTRIES)
 # Few groups are looked up one by one, and many by time.
@@ -96,6 +97,10 @@ def rows(sql: str, parameters: Parameters) -> list[dict[str, Any]]:
 
 
 class _Gathering:
+    """Writes the parts. Their OFFSET 0 keeps PostgreSQL from joining in another order: it cannot know how short the
+    spans are, and would rather read whole tables.
+    """
+
     def __init__(self, selection: Selection, columns: Sequence[str], parameters: Parameters) -> None:
         self._selection, self._columns, self._parameters = selection, columns, parameters
         self._workspace = parameters.add(selection.workspace_id)
@@ -105,10 +110,20 @@ class _Gathering:
     def entries(self, spans: Sequence[tuple[int, Span]]) -> str:
         """Of entries in these spans of time."""
         return f"""
-            SELECT bucket, {self._keys} {_made(SUMS_OF_ENTRIES)} FROM {self._unnest(spans)}
-            JOIN billing_usagerecord entry ON entry.workspace_id = {self._workspace} AND entry.entry = 'settled'
-                AND entry.timestamp >= span.lower AND entry.timestamp < span.upper
-            {self._tags()} {self._where("entry")} GROUP BY {self._keys} bucket"""  # noqa: S608
+            SELECT bucket, {self._keys} {_made(SUMS_OF_ENTRIES)} FROM {
+            self._unnest(spans)
+        } CROSS JOIN LATERAL (
+                SELECT {self._keys} {", ".join(COUNTS)}, cost FROM billing_usagerecord entry {self._tags()}
+                {
+            self._where(
+                "entry",
+                f"entry.workspace_id = {self._workspace}",
+                "entry.entry = 'settled'",
+                "entry.timestamp >= span.lower",
+                "entry.timestamp < span.upper",
+            )
+        } OFFSET 0
+            ) entry GROUP BY {self._keys} bucket"""  # noqa: S608
 
     def waiting(self, spans: Sequence[tuple[int, Span]]) -> str:
         """Of entries in these spans of time that are not in the roll-ups yet."""
@@ -125,7 +140,6 @@ class _Gathering:
         grains = self._parameters.add([piece.grain.value for _, piece in pieces])
         span = self._unnest(pieces, f", {grains}::smallint[]", ", grain")
         own = f"kind.workspace_id = {self._workspace} AND kind.cut = {cut.number}"
-        # OFFSET 0 keeps PostgreSQL from joining in another order: it cannot know how few rows a piece has.
         if self._selection.dimensions & NARROWING:
             return f"""
                 SELECT bucket, {self._keys} {_made(SUMS_OF_SUMS)}
