@@ -58,7 +58,7 @@ CUTS = (
     Cut(4, ("tag",), (Q, H, H4, D, D8, D32)),
     Cut(5, ("api_key",), (H, H4, D, D8, D32)),
     Cut(6, ("user",), (H, H4, D, D8, D32)),
-    Cut(7, ("agent", "model", "workflow", "user", "api_key"), (H4, D, D8, D32)),
+    Cut(7, ("agent", "model", "workflow", "user", "api_key"), (H4, D, D32)),
     Cut(8, ("session", "user"), (D,)),
 )
 

@@ -13,7 +13,7 @@ from rest_framework import serializers
 from agentplatform.lib.serializers import StrictModelSerializer
 from billing import price_list
 from billing.cuts import DIMENSIONS
-from billing.models import Outcome, Price
+from billing.models import Price
 from billing.totals import SUMS
 from billing.usage import GRANULARITIES
 
@@ -146,7 +146,7 @@ class UsageGroupSerializer(UsageTotalsSerializer):
     tag = serializers.CharField(
         required=False, allow_null=True, help_text="Null: calls of runs without tags."
     )
-    status = serializers.ChoiceField(choices=Outcome.choices, required=False)
+    status = serializers.CharField(required=False)
 
 
 class UsageSeriesSerializer(UsageGroupSerializer):
