@@ -5,6 +5,7 @@ The filters are those of the export, so the sum over any export equals the total
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -145,6 +146,21 @@ def history_by(
         "series": series,
         "others": _other_series(answer, series, query),
     }
+
+
+def sums_by_hour_and_agent(workspace_id: uuid.UUID, period: Period) -> list[Totals]:
+    """Sums of each hour (in UTC), agent and currency, as all queries get them; for whoever compares them."""
+    parameters = Parameters()
+    selection = Selection(workspace_id, period.span)
+    hours = list(buckets(period.span, "hour", "UTC"))
+    found = rows(gathering(selection, ("agent",), hours, parameters), parameters)
+    named = [{**row, "start": hours[row["bucket"]].start} for row in found]
+    keys = ("start", "agent_id", "agent", "currency")
+    return [
+        total
+        for currency in {row["currency"] for row in named}
+        for total in fold([row for row in named if row["currency"] == currency], currency, *keys)
+    ]
 
 
 def count_recent(open_calls: Records) -> int:

@@ -13,6 +13,7 @@ from django.utils import timezone
 from agentplatform.lib.hash_chain import seal_next
 from billing.models import UsageRollup
 from billing.sealing import LEDGER
+from billing.usage import Period, sums_by_hour_and_agent
 from tests.factories import UsageRecordFactory, WorkspaceFactory
 
 pytestmark = pytest.mark.django_db
@@ -109,6 +110,15 @@ def test_rebuilds_what_was_sealed_without_followers(used, requests):
         cursor.execute("DELETE FROM billing_unsealedusage")
     call_command("rebuild_rollups")
     assert requests() == 1
+
+
+def test_gives_sums_by_hour_and_agent(used, workspace):
+    used(days=3, agent="a")
+    seal_next(LEDGER)
+    used(days=3, agent="a")
+    period = Period.of(None, None)
+    [found] = sums_by_hour_and_agent(workspace.pk, period)
+    assert (found["agent"], found["currency"], found["requests"]) == ("a", "USD", 2)
 
 
 def test_takes_back_what_a_reversal_negates(used, api, audrey):

@@ -5,9 +5,8 @@ from decimal import Decimal
 import pytest
 from django.utils import timezone
 
-from accounts.api_keys import store_key
 from billing.models import Entry, Outcome
-from tests.factories import UsageRecordFactory
+from tests.factories import ApiKeyFactory, UsageRecordFactory
 
 
 @pytest.fixture
@@ -205,10 +204,8 @@ class TestPermission:
         assert api(vera).get(path).status_code == 403
 
     def test_takes_keys_that_were_made_for_all_usage(self, api, alice, workspace, path):
-        _, text = store_key(
-            user_id=alice.pk, workspace_id=workspace.pk, name="old", scopes=["read:usage"], expires_at=None
-        )
-        assert api(token=text).get(path).status_code == 200
+        key = ApiKeyFactory(user=alice, workspace=workspace, scopes=["read:usage"])
+        assert api(key).get(path).status_code == 200
 
     def test_refuses_who_is_not_signed_in(self, api, db, path):
         assert api().get(path).status_code == 401
