@@ -16,7 +16,7 @@ CRASH_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-crash bench lint types format clean install install-dev install-embeddings
+.PHONY: help run test test-crash bench bench-ledger lint types format clean install install-dev install-embeddings
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ test-crash: $(DEVELOPMENT) ## kill processes, PostgreSQL and Redis at every poin
 
 bench: $(DEVELOPMENT) ## measure the real server and worker, and print one table
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+bench-ledger: $(DEVELOPMENT) ## measure the queries of usage at ten million calls
+	@$(BIN)/python -m bench.ledger $(BENCH_ARGS)
 
 lint: $(DEVELOPMENT) ## check style, formatting and the order of the rooms
 	$(BIN)/ruff check .

@@ -12,7 +12,7 @@ from accounts import audit
 from accounts.actor import Actor
 from accounts.hot_query import first_row
 from accounts.models import Membership, User, Workspace
-from accounts.roles import Role, permissions_by_role
+from accounts.roles import Role, permissions_by_role, scoped
 from accounts.tokens import fingerprint_of
 
 MEMBER_FIELDS = (
@@ -70,7 +70,7 @@ def key_actor(found: dict[str, Any], address: str = "") -> Actor:
         workspace_id=found["workspace_id"],
         workspace_slug=found["workspace__slug"],
         role=role,
-        permissions=permissions.intersection(found["scopes"]) if found["scopes"] else permissions,
+        permissions=scoped(permissions, found["scopes"]) if found["scopes"] else permissions,
         api_key_id=found["id"],
         api_key_name=found["name"],
         address=address,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -16,7 +18,8 @@ class Role(models.TextChoices):
     AUDITOR = "auditor", _("Auditor")
 
 
-# `<verb>:<resource>`. `read:all-*` widens `read:*` from the caller's own objects to the whole workspace's.
+# `<verb>:<resource>`. `read:all-*` widens `read:*` from the caller's own objects to the whole workspace's; of usage,
+# `read:own-usage` is what is left of `read:usage` for the caller's own.
 CONFIGURATION = ("agent", "model", "tool", "workflow", "mcp-server", "knowledge")
 READ_CONFIGURATION = frozenset(f"read:{resource}" for resource in CONFIGURATION) | {"read:configuration"}
 WRITE_CONFIGURATION = frozenset(
@@ -44,7 +47,8 @@ OWN_KEYS = frozenset({"read:api-key", "write:api-key", "export:own-data"})
 MEMBERS = frozenset({"read:member", "write:member", "export:member", "erase:member"})
 WEBHOOKS = frozenset({"read:webhook", "write:webhook", "delete:webhook"})
 QUEUE = frozenset({"read:worker", "read:queue", "control:queue"})
-MONEY = frozenset({"read:usage", "export:usage", "read:price"})
+OWN_USAGE = "read:own-usage"
+MONEY = frozenset({"read:usage", OWN_USAGE, "export:usage", "read:price"})
 PROOFS = frozenset({"verify:ledger"})
 AUDIT = frozenset({"read:audit", "export:audit"})
 
@@ -54,11 +58,17 @@ permissions_by_role: dict[Role, frozenset[str]] = {
     | QUEUE | WEBHOOKS | MONEY | PROOFS | AUDIT
     | {"write:price", "write:workspace", "write:mcp-command", "read:history"},
     Role.OPERATOR: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS
-    | QUEUE | WEBHOOKS | {"read:member", "read:usage", "read:price", "read:history"},
-    Role.USER: frozenset({"read:agent", "read:workflow", "read:knowledge"}) | OWN_WORK | OWN_KEYS,
+    | QUEUE | WEBHOOKS | {"read:member", "read:usage", OWN_USAGE, "read:price", "read:history"},
+    Role.USER: frozenset({"read:agent", "read:workflow", "read:knowledge", OWN_USAGE}) | OWN_WORK | OWN_KEYS,
     Role.VIEWER: READ_CONFIGURATION | READ_OF_ALL_USERS | OWN_KEYS
     | {"read:run", "read:session", "read:approval", "read:queue"},
     Role.AUDITOR: MONEY | PROOFS | AUDIT | OWN_KEYS | {"read:history"},
 }  # fmt: skip
 
 PERMISSIONS: frozenset[str] = frozenset().union(*permissions_by_role.values())
+
+
+def scoped(permissions: frozenset[str], scopes: Iterable[str]) -> frozenset[str]:
+    """Permissions that are left by an API key's scopes. Who may read all usage may read the own, also by an old key."""
+    named = set(scopes)
+    return permissions & (named | {OWN_USAGE} if "read:usage" in named else named)

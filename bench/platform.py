@@ -44,7 +44,7 @@ class Platform:
         self.port = free_port()
         self.has_worker_apart = bool(redis_url)
         self._log = (self.data_dir / "bench.log").open("wb")
-        self._environment = {
+        self.environment = {
             **os.environ,
             **ENVIRONMENT,
             "AGENTPLATFORM_DATA_DIR": str(self.data_dir),
@@ -127,7 +127,7 @@ class Platform:
         return subprocess.Popen(
             [sys.executable, "manage.py", name],
             cwd=PROJECT,
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=self._log if stdout is None else stdout,
             stderr=self._log,

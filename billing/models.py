@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -12,6 +12,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.actor import Actor
 from accounts.append_only import AppendOnlyModel, AppendOnlyQuerySet
 from accounts.models import Workspace
 from accounts.names import name_reference
@@ -83,8 +84,17 @@ def _name_field(label: Any) -> models.ForeignKey[LedgerName | None, LedgerName |
     return name_reference(LedgerName, label)
 
 
+def sees_all_usage(actor: Actor) -> bool:
+    """Whether it is the whole workspace's usage that an actor sees; otherwise it is the own."""
+    return actor.may("read:usage") or actor.may("export:usage")
+
+
 class UsageQuerySet(AppendOnlyQuerySet[Any]):
     """Entries of the ledger."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        rows = super().visible_to(actor)
+        return rows if sees_all_usage(actor) else rows.filter(user_id=actor.user_id)
 
     def settled(self) -> UsageQuerySet:
         return self.filter(entry=Entry.SETTLED)
@@ -226,6 +236,17 @@ class UsageRecord(AppendOnlyModel):
             ),
             # The calls of a run, or of none: settling what a dead attempt or process left open.
             models.Index(fields=["run_id"], name="usage_of_run"),
+            # What is not rolled up by user in so short pieces, or not with another dimension.
+            models.Index(
+                fields=["workspace", "user_id", "timestamp"],
+                condition=models.Q(entry="settled"),
+                name="usage_of_user",
+            ),
+            models.Index(
+                fields=["session_id", "timestamp"],
+                condition=models.Q(entry="settled", session_id__isnull=False),
+                name="usage_of_session",
+            ),
         ]
         db_table_comment = "Append-only ledger of model calls; never updated, never deleted"
 
@@ -250,6 +271,98 @@ class UnsealedUsage(Unsealed):
 
     class Meta:
         db_table_comment = "Entries of the ledger that wait for their place in the chain"
+
+
+class UsageGroup(models.Model):
+    """What rows of the roll-ups are of: one combination of values in one cut; see `billing.cuts`.
+
+    Dimensions that the cut does not have are null or empty.
+    """
+
+    id = models.UUIDField(primary_key=True, editable=False, db_comment="A hash of all the rest")
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, related_name="+", db_index=False, verbose_name=_("workspace")
+    )
+    cut = models.PositiveSmallIntegerField(db_comment="Which dimensions it has; see billing/cuts.py")
+    status = models.CharField(max_length=16, choices=Outcome.choices)
+    currency = models.CharField(max_length=3)
+    agent_id = models.UUIDField(null=True)
+    agent = models.CharField(max_length=100, db_default="", default="")
+    provider = models.CharField(max_length=32, db_default="", default="")
+    model = models.CharField(max_length=200, db_default="", default="")
+    workflow_id = models.UUIDField(null=True)
+    workflow = models.CharField(max_length=100, db_default="", default="")
+    user_id = models.UUIDField(null=True)
+    user_name = _name_field(_("user"))
+    api_key_id = models.UUIDField(null=True)
+    api_key_name = _name_field(_("API key"))
+    tag = models.CharField(  # noqa: DJ001
+        max_length=50, null=True, db_comment="Null: of calls without tags"
+    )
+    session_id = models.UUIDField(null=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["workspace", "cut", "agent"], condition=~models.Q(agent=""), name="usage_group_agent"
+            ),
+            models.Index(
+                fields=["workspace", "cut", "agent_id"],
+                condition=models.Q(agent_id__isnull=False),
+                name="usage_group_agent_id",
+            ),
+            models.Index(
+                fields=["workspace", "cut", "user_id"],
+                condition=models.Q(user_id__isnull=False),
+                name="usage_group_user",
+            ),
+            models.Index(
+                fields=["workspace", "cut", "api_key_id"],
+                condition=models.Q(api_key_id__isnull=False),
+                name="usage_group_api_key",
+            ),
+        ]
+        db_table_comment = "What rows of the roll-ups of usage are of"
+
+    def __str__(self) -> str:
+        return f"cut {self.cut}: {self.pk}"
+
+
+class UsageRollup(models.Model):
+    """Sums over the sealed, settled entries of a group in a piece of time; see `billing.rollups`."""
+
+    pk = models.CompositePrimaryKey("group_id", "grain", "start")
+    group = models.ForeignKey(
+        UsageGroup, on_delete=models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+    )
+    grain = models.PositiveSmallIntegerField(db_comment="How long the piece is; see billing/grains.py")
+    start = models.DateTimeField(db_comment="When the piece begins")
+    workspace = models.ForeignKey(
+        Workspace,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        verbose_name=_("workspace"),
+    )
+    cut = models.PositiveSmallIntegerField(db_comment="The group's")
+    requests = models.BigIntegerField()
+    input_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    cache_write_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    reasoning_tokens = models.BigIntegerField()
+    unpriced_requests = models.BigIntegerField()
+    cost = models.DecimalField(
+        max_digits=36, decimal_places=12, null=True, db_comment="Null: nothing in it is priced"
+    )
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "cut", "grain", "start"], name="usage_rollup_by_time")]
+        db_table_comment = "Sums over the ledger; made from it, and can be made anew"
+
+    def __str__(self) -> str:
+        return f"{self.requests} from {self.start}"
 
 
 def _per_million(label: Any) -> models.DecimalField[Decimal | None, Decimal | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agentplatform.lib.hash_chain import Chain, register
+from billing import rollups
 from billing.models import LedgerSeal, UnsealedUsage, UsageRecord
 
 # Names can be erased, so the chain covers which name an entry refers to, not the name.
@@ -16,5 +17,12 @@ FORMAT_1 = (
 )  # fmt: skip
 
 LEDGER = register(
-    "ledger", Chain(records=UsageRecord, seals=LedgerSeal, unsealed=UnsealedUsage, formats={1: FORMAT_1})
+    "ledger",
+    Chain(
+        records=UsageRecord,
+        seals=LedgerSeal,
+        unsealed=UnsealedUsage,
+        formats={1: FORMAT_1},
+        followers=[rollups.fold],
+    ),
 )

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Q, Sum
-
 COUNTS = (
     "requests",
     "input_tokens",
@@ -16,12 +14,7 @@ COUNTS = (
     "output_tokens",
     "reasoning_tokens",
 )
-# The sum of a column takes the column's name from there on, so what needs the columns themselves comes first.
-SUMS = {
-    "unpriced_requests": Sum("requests", filter=Q(cost=None), default=0),
-    "cost": Sum("cost"),
-    **{name: Sum(name, default=0) for name in COUNTS},
-}
+SUMS = (*COUNTS, "unpriced_requests", "cost")
 
 # One group: its keys, the COUNTS and `unpriced_requests` as int, `cost` as Decimal, or None where
 # nothing in it is priced.
@@ -44,6 +37,17 @@ def fold(rows: Iterable[Mapping[str, Any]], currency: str, *keys: str) -> list[T
         group = groups.setdefault(tuple(named.values()), named | dict.fromkeys(SUMS, 0) | {"cost": None})
         _add(group, row, currency)
     return sorted(groups.values(), key=lambda group: -group["requests"])
+
+
+def without(totals: Mapping[str, Any], parts: Iterable[Mapping[str, Any]]) -> Totals:
+    """What is left of `totals` when these parts of them, in the same currency, are taken away."""
+    rest = {name: totals[name] or 0 for name in SUMS}
+    for part in parts:
+        for name in SUMS:
+            rest[name] -= part[name] or 0
+    if rest["requests"] and rest["requests"] == rest["unpriced_requests"] and not rest["cost"]:
+        rest["cost"] = None
+    return rest
 
 
 def _add(group: Totals, row: Mapping[str, Any], currency: str) -> None:

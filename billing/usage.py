@@ -1,24 +1,28 @@
-"""What was used and what it cost: sums over the ledger's settled entries.
+"""What was used and what it cost: sums over the ledger's settled entries, as `billing.selections` gathers them.
 
-Each question is one scan of a workspace's time range, grouped finely and folded here. The query sets
-come from the same filters as the export's, so the sum over any export equals the totals.
+The filters are those of the export, so the sum over any export equals the totals.
 """
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from django.db.models import DateTimeField, F, Func, QuerySet, Value
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from agentplatform.lib import time_zones
 from agentplatform.lib.errors import Invalid
 from agentplatform.lib.ids import first_uuid7_at
+from billing.breakdowns import Breakdown, Query, grouped
+from billing.grains import Bucket, Span, buckets
 from billing.ledger import LONGEST_CALL
 from billing.models import UsageRecord
-from billing.totals import SUMS, Totals, fold, nothing
+from billing.selections import Parameters, Selection, gathering, rows
+from billing.totals import Totals, fold, nothing, without
 
 Records = QuerySet[UsageRecord, Any]
 
@@ -30,7 +34,11 @@ GRANULARITIES = {
     "day": timedelta(days=1),
     "week": timedelta(days=7),
     "month": timedelta(days=31),
+    "quarter": timedelta(days=92),
+    "year": timedelta(days=366),
 }
+# Before and after these the ledger has nothing.
+FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,52 +57,110 @@ class Period:
             raise Invalid({"start": "Give a start before the end."})
         return cls(start, end)
 
-
-class Bucket(Func):
-    """The beginning of the hour, day, week (Monday) or month in a time zone.
-
-    PostgreSQL's own truncation, because it tells apart the two hours of one name when clocks go back.
-    """
-
-    function = "date_trunc"
-    output_field = DateTimeField()
-
-    def __init__(self, granularity: str, moment: str, time_zone: str) -> None:
-        super().__init__(Value(granularity), F(moment), Value(time_zone))
+    @property
+    def span(self) -> Span:
+        """The part of it in which there can be entries."""
+        lower = min(max(self.start, FIRST), LAST)
+        return Span(lower, max(min(self.end, LAST), lower))
 
 
-def summary(records: Records, period: Period, currency: str) -> dict[str, Any]:
+def summary(selection: Selection, period: Period, currency: str) -> dict[str, Any]:
     """Totals of the period, as a whole and by model and by agent, the busiest hundred of each."""
-    rows = _grouped(records, "provider", "model", "agent_id", "agent")
+    found = _gathered(selection, "model", "agent")
     return {
-        **_head(rows, period, currency),
-        "by_model": fold(rows, currency, "provider", "model")[:MOST_GROUPS],
-        "by_agent": fold(rows, currency, "agent_id", "agent")[:MOST_GROUPS],
+        **_head(found, period, currency),
+        "by_model": fold(found, currency, "provider", "model")[:MOST_GROUPS],
+        "by_agent": fold(found, currency, "agent_id", "agent")[:MOST_GROUPS],
     }
 
 
-def agent_breakdown(records: Records, period: Period, currency: str) -> dict[str, Any]:
+def agent_breakdown(selection: Selection, period: Period, currency: str) -> dict[str, Any]:
     """Totals of the period by agent, and within each agent by model, the busiest hundred agents."""
-    rows = _grouped(records, "provider", "model", "agent_id", "agent")
-    agents = fold(rows, currency, "agent_id", "agent")[:MOST_GROUPS]
-    by_model = fold(rows, currency, "agent_id", "agent", "provider", "model")
+    found = _gathered(selection, "model", "agent")
+    agents = fold(found, currency, "agent_id", "agent")[:MOST_GROUPS]
+    by_model = fold(found, currency, "agent_id", "agent", "provider", "model")
     for agent in agents:
         key = _agent_key(agent)
         own = [_without_agent(group) for group in by_model if _agent_key(group) == key]
         agent["by_model"] = own[:MOST_GROUPS]
-    return {**_head(rows, period, currency), "agents": agents}
+    return {**_head(found, period, currency), "agents": agents}
+
+
+def breakdown(selection: Selection, period: Period, currency: str, query: Query) -> dict[str, Any]:
+    """Totals of the period by one or two dimensions: a page of groups, and all the others as one."""
+    found = grouped(selection, currency, query)
+    head = _head(found.whole, period, currency)
+    return {
+        **head,
+        "by": list(query.by),
+        "ordering": query.ordering,
+        "total": found.total,
+        "groups": found.groups,
+        "others": _others(found, head["totals"]),
+    }
 
 
 def history(
-    records: Records, period: Period, currency: str, granularity: str, time_zone: str
+    selection: Selection, period: Period, currency: str, granularity: str, time_zone: str
 ) -> dict[str, Any]:
-    """Totals of the period by hour, day, week or month of a time zone; buckets without usage are left out."""
-    _require_bounded(period, granularity)
-    _require_time_zone(time_zone)
-    bucketed = records.annotate(start=Bucket(granularity, "timestamp", time_zone))
-    rows = _grouped(bucketed, "start")
-    buckets = sorted(fold(rows, currency, "start"), key=lambda bucket: bucket["start"])
-    return {**_head(rows, period, currency), "granularity": granularity, "tz": time_zone, "buckets": buckets}
+    """Totals of the period by hour, day, week … of a time zone; buckets without usage are left out."""
+    cut = _buckets(selection, period, granularity, time_zone)
+    parameters = Parameters()
+    found = rows(gathering(selection, (), cut, parameters), parameters)
+    return {
+        **_head(found, period, currency),
+        "granularity": granularity,
+        "tz": time_zone,
+        "buckets": _in_time(found, cut, currency),
+    }
+
+
+def history_by(
+    selection: Selection, period: Period, currency: str, granularity: str, time_zone: str, query: Query
+) -> dict[str, Any]:
+    """The same, and beside it that of the groups which are first in the whole period, and of all others as one."""
+    cut = _buckets(selection, period, granularity, time_zone)
+    chosen = grouped(selection, currency, query)
+    found = chosen.in_buckets(selection, cut)
+    rows_of: dict[tuple[Any, ...], list[Totals]] = {}
+    for row in found:
+        rows_of.setdefault(tuple(None if row["is_whole"] else row[name] for name in chosen.keys), []).append(
+            row
+        )
+    series = []
+    for group in chosen.groups:
+        keys = {name: group[name] for name in chosen.keys}
+        own = [row for row in rows_of.get(tuple(keys.values()), ()) if not row["is_whole"]]
+        [totals] = fold(own, currency) or [nothing()]
+        series.append({**keys, **totals, "buckets": _in_time(own, cut, currency)})
+    whole = [row for row in found if row["is_whole"]]
+    answer = {
+        **_head(whole, period, currency),
+        "granularity": granularity,
+        "tz": time_zone,
+        "buckets": _in_time(whole, cut, currency),
+    }
+    return {
+        **answer,
+        "group_by": query.by[0],
+        "series": series,
+        "others": _other_series(answer, series, query),
+    }
+
+
+def sums_by_hour_and_agent(workspace_id: uuid.UUID, period: Period) -> list[Totals]:
+    """Sums of each hour (in UTC), agent and currency, as all queries get them; for whoever compares them."""
+    parameters = Parameters()
+    selection = Selection(workspace_id, period.span)
+    hours = list(buckets(period.span, "hour", "UTC"))
+    found = rows(gathering(selection, ("agent",), hours, parameters), parameters)
+    named = [{**row, "start": hours[row["bucket"]].start} for row in found]
+    keys = ("start", "agent_id", "agent", "currency")
+    return [
+        total
+        for currency in {row["currency"] for row in named}
+        for total in fold([row for row in named if row["currency"] == currency], currency, *keys)
+    ]
 
 
 def count_recent(open_calls: Records) -> int:
@@ -103,27 +169,65 @@ def count_recent(open_calls: Records) -> int:
     return open_calls.filter(id__gte=first_uuid7_at(since), timestamp__gte=since).count()
 
 
-def _grouped(records: Records, *keys: str) -> list[Totals]:
-    return list(records.order_by().values(*keys, "currency").annotate(**SUMS))
+def _gathered(selection: Selection, *by: str) -> list[Totals]:
+    parameters = Parameters()
+    whole = [Bucket(selection.span.lower, selection.span)]
+    return rows(gathering(selection, by, whole, parameters), parameters)
 
 
-def _head(rows: list[Totals], period: Period, currency: str) -> dict[str, Any]:
-    totals = fold(rows, currency)
+def _buckets(selection: Selection, period: Period, granularity: str, time_zone: str) -> list[Bucket]:
+    _require_bounded(period, granularity)
+    _require_time_zone(time_zone)
+    return list(buckets(selection.span, granularity, time_zone))
+
+
+def _in_time(found: list[Totals], cut: list[Bucket], currency: str) -> list[Totals]:
+    """The totals of each bucket that has any, in order of time."""
+    totals = sorted(fold(found, currency, "bucket"), key=lambda bucket: bucket["bucket"])
+    return [{"start": cut[bucket.pop("bucket")].start, **bucket} for bucket in totals]
+
+
+def _head(found: list[Totals], period: Period, currency: str) -> dict[str, Any]:
+    totals = fold(found, currency)
     return {
         "period": {"start": period.start, "end": period.end},
         "currency": currency,
         "totals": totals[0] if totals else nothing(),
-        "other_currencies": _other_currencies(rows, currency),
+        "other_currencies": _other_currencies(found, currency),
     }
 
 
-def _other_currencies(rows: list[Totals], currency: str) -> list[Totals]:
+def _other_currencies(found: list[Totals], currency: str) -> list[Totals]:
     """What cannot be added to the rest: calls that were under way while a workspace changed its currency."""
-    others = {row["currency"] for row in rows if row["cost"] is not None} - {currency}
+    others = {row["currency"] for row in found if row["cost"] is not None} - {currency}
     return [
-        {"currency": other, "cost": sum(row["cost"] or 0 for row in rows if row["currency"] == other)}
+        {
+            "currency": other,
+            "cost": sum((row["cost"] or Decimal(0) for row in found if row["currency"] == other), Decimal(0)),
+        }
         for other in sorted(others)
     ]
+
+
+def _others(found: Breakdown, totals: Totals) -> Totals | None:
+    """What the groups that are not on this page have together. None for tags: a call with two counts in both."""
+    return None if "tag" in found.query.by else without(totals, found.groups)
+
+
+def _other_series(
+    answer: dict[str, Any], series: list[dict[str, Any]], query: Query
+) -> dict[str, Any] | None:
+    if "tag" in query.by:
+        return None
+    listed: dict[datetime, list[Totals]] = {}
+    for group in series:
+        for bucket in group["buckets"]:
+            listed.setdefault(bucket["start"], []).append(bucket)
+    rest = [
+        {"start": bucket["start"], **without(bucket, listed.get(bucket["start"], []))}
+        for bucket in answer["buckets"]
+    ]
+    return {**without(answer["totals"], series), "buckets": rest}
 
 
 def _agent_key(group: Totals) -> tuple[Any, Any]:

@@ -28,8 +28,10 @@ from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
 
 GENESIS = bytes(32)
-# Rows that are sealed in one transaction, or verified with one query.
+# Rows that are verified with one query.
 BATCH = 5_000
+# Rows that are sealed in one transaction: the more there are, the fewer writes have those that follow for each.
+SEALED_AT_ONCE = 20_000
 SALT = "agentplatform.hash_chain"
 MICROSECONDS = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
 
@@ -130,14 +132,14 @@ class Verdict:
 
 
 def seal_next(chain: Chain) -> bool:
-    """Seals up to BATCH of the rows that wait, those of each workspace in order of id; whether there may be more."""
+    """Seals up to SEALED_AT_ONCE rows that wait, those of each workspace in order of id; whether there may be more."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))", [chain.seals._meta.db_table]
         )
         if not cursor.fetchone()[0]:
             return False
-        cursor.execute(_waiting_sql(chain), [BATCH])
+        cursor.execute(_waiting_sql(chain), [SEALED_AT_ONCE])
         rows = cursor.fetchall()
         if not rows:
             return False
@@ -154,7 +156,13 @@ def seal_next(chain: Chain) -> bool:
             f"DELETE FROM {_table(chain.unsealed)} WHERE record_id = ANY(%s)",  # noqa: S608
             [ids],
         )
-    return len(rows) == BATCH
+    return len(rows) == SEALED_AT_ONCE
+
+
+def lock(chain: Chain) -> None:
+    """Keeps others from sealing until the transaction ends; waits for a batch that is being sealed."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [chain.seals._meta.db_table])
 
 
 def head(chain: Chain, workspace_id: uuid.UUID) -> Head:

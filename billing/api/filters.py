@@ -20,18 +20,27 @@ class CallFilter(filters.FilterSet):
     """Narrows ledger entries by whose calls they are. Names are those at the time of the call."""
 
     agent = filters.CharFilter(method="by_id_or_name", label="Id or name of the agent.")
+    workflow = filters.CharFilter(method="by_id_or_name", label="Id or name of the workflow.")
     user = filters.CharFilter(method="by_id_or_name", label="Id or name of the user.")
     api_key = filters.CharFilter(method="by_id_or_name", label="Id or name of the API key.")
+    end_user = filters.CharFilter(
+        field_name="end_user_name__name", label="The client's own end user, as the run named it."
+    )
+    provider = filters.CharFilter(label="Kind of the model's provider, such as openai.")
     model = filters.CharFilter(label="The provider's id of the model.")
+    tag = filters.CharFilter(method="by_tag", label="A tag of the run.")
     run_id = filters.UUIDFilter(label="Id of the run.")
     session_id = filters.UUIDFilter(label="Id of the session.")
 
     def by_id_or_name(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        # An agent's name stands in the entry, people's and keys' beside it.
-        condition = Q(**{name if name == "agent" else f"{name}_name__name": value})
+        # Names of agents and workflows stand in the entry, people's and keys' beside it.
+        condition = Q(**{name if name in ("agent", "workflow") else f"{name}_name__name": value})
         if key := as_uuid(value):
             condition |= Q(**{f"{name}_id": key})
         return queryset.filter(condition)
+
+    def by_tag(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        return queryset.filter(tags__contains=[value])
 
 
 class UsageFilter(CallFilter):

@@ -9,6 +9,7 @@ from billing.api.views import UsageExportViewSet, UsageViewSet
 urlpatterns = [
     path("billing/usage", UsageViewSet.as_view({"get": "summary"}), name="usage"),
     path("billing/agent-breakdown", UsageViewSet.as_view({"get": "agent_breakdown"}), name="usage-by-agent"),
+    path("billing/usage/breakdown", UsageViewSet.as_view({"get": "breakdown"}), name="usage-breakdown"),
     path("billing/usage/history", UsageViewSet.as_view({"get": "history"}), name="usage-history"),
     path("billing/usage/export", UsageExportViewSet.as_view({"get": "export"}), name="usage-export"),
     path("billing/ledger/head", LedgerViewSet.as_view({"get": "read_head"}), name="ledger-head"),

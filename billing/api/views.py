@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpResponseBase
+from django.utils.functional import cached_property
 from django_filters.rest_framework import DjangoFilterBackend
 from django_filters.utils import translate_validation
 from drf_spectacular.types import OpenApiTypes
@@ -19,35 +20,40 @@ from accounts import audit
 from accounts.api.base import TenantViewSet
 from accounts.audit import Action
 from accounts.models import Workspace
+from accounts.roles import OWN_USAGE
 from agentplatform.lib.csv_stream import csv_response, require_room
 from agentplatform.lib.errors import Invalid
 from agentplatform.lib.ids import as_uuid
 from agentplatform.lib.schema import failures
-from billing import exports, usage
+from billing import breakdowns, conditions, exports, usage
 from billing.api.filters import CallFilter, UsageFilter
 from billing.api.serializers import (
     AgentBreakdownSerializer,
+    BreakdownQuerySerializer,
     ExportQuerySerializer,
     HistoryQuerySerializer,
+    UsageBreakdownSerializer,
     UsageHistorySerializer,
     UsageSerializer,
+    shown,
 )
-from billing.models import UsageRecord
+from billing.models import UsageRecord, sees_all_usage
+from billing.selections import Selection
 
 # Of one view's query string, beside the filters.
-OTHER_PARAMETERS = frozenset({"format", "granularity", "tz"})
+OTHER_PARAMETERS = frozenset({"format", "granularity", "tz", "by", "group_by", "ordering", "limit", "offset"})
 CSV_RESPONSE = OpenApiResponse(
     OpenApiTypes.STR, "The rows, the header first.", [OpenApiExample("One call", value=exports.EXAMPLE)]
 )
 
 
 class UsageViewSet(TenantViewSet):
-    """Sums over the workspace's settled model calls."""
+    """Sums over the workspace's settled model calls; over the own ones for who may not read all usage."""
 
     queryset = UsageRecord.objects.all()
     filter_backends = [DjangoFilterBackend]
     filterset_class = UsageFilter
-    permissions = {"summary": "read:usage", "agent_breakdown": "read:usage", "history": "read:usage"}
+    permissions = dict.fromkeys(("summary", "agent_breakdown", "breakdown", "history"), OWN_USAGE)
 
     @extend_schema(responses={200: UsageSerializer, **failures(422)}, filters=True)
     def summary(self, request: Request) -> Response:
@@ -57,9 +63,9 @@ class UsageViewSet(TenantViewSet):
         equals the totals.
         """
         chosen = self.chosen()
-        answer = usage.summary(chosen.qs, chosen.period, self.currency())
+        answer = usage.summary(self.selection(chosen), chosen.period, self.workspace.currency)
         open_calls = CallFilter(request.query_params, self.get_queryset().open_calls()).qs
-        return Response(UsageSerializer({**answer, "open_calls": usage.count_recent(open_calls)}).data)
+        return Response(shown({**answer, "open_calls": usage.count_recent(open_calls)}))
 
     @extend_schema(responses={200: AgentBreakdownSerializer, **failures(422)}, filters=True)
     def agent_breakdown(self, request: Request) -> Response:
@@ -68,8 +74,31 @@ class UsageViewSet(TenantViewSet):
         Totals of a period for each agent, and within it for each model.
         """
         chosen = self.chosen()
-        answer = usage.agent_breakdown(chosen.qs, chosen.period, self.currency())
-        return Response(AgentBreakdownSerializer(answer).data)
+        answer = usage.agent_breakdown(self.selection(chosen), chosen.period, self.workspace.currency)
+        return Response(shown(answer))
+
+    @extend_schema(
+        parameters=[BreakdownQuerySerializer],
+        responses={200: UsageBreakdownSerializer, **failures(422)},
+        filters=True,
+    )
+    def breakdown(self, request: Request) -> Response:
+        """Break usage down
+
+        Totals of a period by agent, provider, model, workflow, user, API key, tag, session or status, or by two of
+        them: a page of groups, and the rest as one. A call with several tags counts in each of them.
+        """
+        chosen, query = self.chosen(), validated(BreakdownQuerySerializer, request)
+        answer = usage.breakdown(
+            self.selection(chosen), chosen.period, self.workspace.currency, breakdowns.Query(**query)
+        )
+        limit, offset = query["limit"], query["offset"]
+        page = {
+            "limit": limit,
+            "offset": offset,
+            "has_more": offset + len(answer["groups"]) < answer["total"],
+        }
+        return Response(shown({**answer, **page}))
 
     @extend_schema(
         parameters=[HistoryQuerySerializer],
@@ -79,11 +108,28 @@ class UsageViewSet(TenantViewSet):
     def history(self, request: Request) -> Response:
         """Read the history of usage
 
-        Totals by hour, day, week or month, in the order of time; buckets without usage are left out.
+        Totals by hour, day, week, month, quarter or year, in the order of time; buckets without usage are left out.
+        With `group_by` also those of the groups that are first in the period as a whole, and of all others as one.
         """
         chosen, query = self.chosen(), validated(HistoryQuerySerializer, request)
-        answer = usage.history(chosen.qs, chosen.period, self.currency(), query["granularity"], query["tz"])
-        return Response(UsageHistorySerializer(answer).data)
+        of = (
+            self.selection(chosen),
+            chosen.period,
+            self.workspace.currency,
+            query["granularity"],
+            query.get("tz", self.workspace.time_zone),
+        )
+        if group := query.get("group_by"):
+            asked = breakdowns.Query((group,), query["ordering"], query["limit"])
+            return Response(shown(usage.history_by(*of, asked)))
+        return Response(shown(usage.history(*of)))
+
+    def selection(self, chosen: UsageFilter) -> Selection:
+        """What these filters narrow the calls to that the actor may see."""
+        narrowed = conditions.conditions(self.actor.workspace_id, chosen.form.cleaned_data)
+        if not sees_all_usage(self.actor):
+            narrowed.append(conditions.own(self.actor.user_id))
+        return Selection(self.actor.workspace_id, chosen.period.span, narrowed)
 
     def chosen(self) -> UsageFilter:
         """The settled entries that the query string asks for. Raises Invalid where it is not clear."""
@@ -98,8 +144,9 @@ class UsageViewSet(TenantViewSet):
             raise translate_validation(filters.errors)
         return filters
 
-    def currency(self) -> str:
-        return Workspace.objects.values_list("currency", flat=True).get(pk=self.actor.workspace_id)
+    @cached_property
+    def workspace(self) -> Workspace:
+        return Workspace.objects.only("currency", "time_zone").get(pk=self.actor.workspace_id)
 
 
 class WhateverIsAccepted(BaseContentNegotiation):

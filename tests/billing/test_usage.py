@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from billing.models import Entry, Outcome
-from tests.factories import UsageRecordFactory
+from tests.factories import ApiKeyFactory, UsageRecordFactory
 
 
 @pytest.fixture
@@ -196,13 +196,16 @@ def test_breaks_agents_down_by_model(used, api, audrey):
 
 @pytest.mark.parametrize("path", ["/billing/usage", "/billing/agent-breakdown", "/billing/usage/history"])
 class TestPermission:
-    @pytest.mark.parametrize("name", ["alice", "olivia", "audrey"])
+    @pytest.mark.parametrize("name", ["alice", "olivia", "audrey", "bob"])
     def test_opens_to_whom_the_role_permits(self, api, request, name, path):
         assert api(request.getfixturevalue(name)).get(path).status_code == 200
 
-    @pytest.mark.parametrize("name", ["bob", "vera"])
-    def test_refuses_other_roles(self, api, request, name, path):
-        assert api(request.getfixturevalue(name)).get(path).status_code == 403
+    def test_refuses_other_roles(self, api, vera, path):
+        assert api(vera).get(path).status_code == 403
+
+    def test_takes_keys_that_were_made_for_all_usage(self, api, alice, workspace, path):
+        key = ApiKeyFactory(user=alice, workspace=workspace, scopes=["read:usage"])
+        assert api(key).get(path).status_code == 200
 
     def test_refuses_who_is_not_signed_in(self, api, db, path):
         assert api().get(path).status_code == 401

@@ -39,6 +39,7 @@ WRITE_CONFIGURATION = "admin operator"
 READ_WORK = "admin operator user viewer"
 WORK = "admin operator user"
 READ_MONEY = "admin operator auditor"
+READ_OWN_MONEY = "admin operator user auditor"
 EXPORT_MONEY = "admin auditor"
 AUDIT = "admin auditor"
 READ_MEMBERS = "admin operator"
@@ -143,9 +144,10 @@ ROLES = {
     "GET /config/{name}/history": READ_CONFIGURATION,
     "GET /config/{name}/diff": READ_CONFIGURATION,
     "POST /config/{name}/restore": WRITE_CONFIGURATION,
-    "GET /billing/usage": READ_MONEY,
-    "GET /billing/agent-breakdown": READ_MONEY,
-    "GET /billing/usage/history": READ_MONEY,
+    "GET /billing/usage": READ_OWN_MONEY,
+    "GET /billing/agent-breakdown": READ_OWN_MONEY,
+    "GET /billing/usage/breakdown": READ_OWN_MONEY,
+    "GET /billing/usage/history": READ_OWN_MONEY,
     "GET /billing/usage/export": EXPORT_MONEY,
     "GET /billing/ledger/head": EXPORT_MONEY,
     "GET /billing/ledger/verification": EXPORT_MONEY,

@@ -1,0 +1,185 @@
+"""What of a workspace's usage is asked for, and the statements that gather it from roll-ups, outbox and ledger.
+
+One statement reads all three in one snapshot: the roll-ups for whole pieces of time, the outbox for what is not in them
+yet, and the entries themselves for the ends of the period, or for all of it where no cut knows the dimensions.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from django.db import connection
+
+from billing.cuts import DIMENSIONS, Cut, cut_for
+from billing.grains import Bucket, Cover, Span, cover
+from billing.rollups import SUMS_OF_ENTRIES, SUMS_OF_SUMS, TAGS
+from billing.totals import COUNTS
+
+SUMS = ", ".join(SUMS_OF_ENTRIES)
+# Few groups are looked up one by one, and many by time.
+NARROWING = frozenset({"agent", "user", "api_key", "workflow", "tag"})
+# These have an index of their own in the ledger.
+OF_ENTRIES = frozenset({"run", "session", "end_user"})
+
+
+class Parameters:
+    """The values of a statement: `add` puts one aside and gives the placeholder that stands for it."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+
+    def add(self, value: Any) -> str:
+        name = f"p{len(self.values)}"
+        self.values[name] = value
+        return f"%({name})s"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """Narrows to a dimension's values. `sql` has `{row}` for the row's alias and `{}` for each of `values`."""
+
+    dimension: str
+    sql: str
+    values: Sequence[Any]
+
+    def of(self, row: str, parameters: Parameters) -> str:
+        return self.sql.format(*map(parameters.add, self.values), row=row)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Settled calls of a workspace in a span of time."""
+
+    workspace_id: uuid.UUID
+    span: Span
+    conditions: Sequence[Condition] = field(default=())
+
+    def narrowed(self, *conditions: Condition) -> Selection:
+        return replace(self, conditions=[*self.conditions, *conditions])
+
+    @property
+    def dimensions(self) -> set[str]:
+        return {condition.dimension for condition in self.conditions}
+
+    def cut(self, by: Sequence[str]) -> Cut | None:
+        """What answers it by these dimensions; None: the entries themselves."""
+        return None if self.dimensions & OF_ENTRIES else cut_for({*self.dimensions, *by})
+
+
+def columns_of(by: Sequence[str]) -> list[str]:
+    """The columns of some dimensions, each once."""
+    return list(dict.fromkeys(column for name in by for column in DIMENSIONS[name]))
+
+
+def gathering(
+    selection: Selection, by: Sequence[str], buckets: Sequence[Bucket], parameters: Parameters
+) -> str:
+    """SELECT of `bucket` (its number), the columns of `by`, `currency` and the sums, in parts that are to be added."""
+    cut = selection.cut(by)
+    covers = [cover(bucket.span, cut.grains) if cut else Cover((), (bucket.span,)) for bucket in buckets]
+    gather = _Gathering(selection, columns_of(by), parameters)
+    edges = [(number, edge) for number, found in enumerate(covers) for edge in found.edges]
+    parts = [gather.entries(edges)]
+    if cut:
+        inner = [(number, found.inner) for number, found in enumerate(covers) if found.inner]
+        parts += [gather.waiting(inner), gather.rolled_up(cut, covers)]
+    return " UNION ALL ".join(parts)
+
+
+def rows(sql: str, parameters: Parameters) -> list[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters.values)
+        names = [column.name for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+class _Gathering:
+    """Writes the parts. Their OFFSET 0 keeps PostgreSQL from joining in another order: it cannot know how short the
+    spans are, and would rather read whole tables.
+    """
+
+    def __init__(self, selection: Selection, columns: Sequence[str], parameters: Parameters) -> None:
+        self._selection, self._columns, self._parameters = selection, columns, parameters
+        self._workspace = parameters.add(selection.workspace_id)
+        # No other table in these statements has columns of these names.
+        self._keys = "".join(f"{name}, " for name in (*columns, "currency"))
+
+    def entries(self, spans: Sequence[tuple[int, Span]]) -> str:
+        """Of entries in these spans of time."""
+        return f"""
+            SELECT bucket, {self._keys} {_made(SUMS_OF_ENTRIES)} FROM {
+            self._unnest(spans)
+        } CROSS JOIN LATERAL (
+                SELECT {self._keys} {", ".join(COUNTS)}, cost FROM billing_usagerecord entry {self._tags()}
+                {
+            self._where(
+                "entry",
+                f"entry.workspace_id = {self._workspace}",
+                "entry.entry = 'settled'",
+                "entry.timestamp >= span.lower",
+                "entry.timestamp < span.upper",
+            )
+        } OFFSET 0
+            ) entry GROUP BY {self._keys} bucket"""  # noqa: S608
+
+    def waiting(self, spans: Sequence[tuple[int, Span]]) -> str:
+        """Of entries in these spans of time that are not in the roll-ups yet."""
+        return f"""
+            SELECT bucket, {self._keys} {_made(SUMS_OF_ENTRIES)} FROM billing_unsealedusage waiting
+            JOIN billing_usagerecord entry ON entry.id = waiting.record_id AND entry.entry = 'settled'
+                AND entry.workspace_id = {self._workspace}
+            JOIN {self._unnest(spans)} ON entry.timestamp >= span.lower AND entry.timestamp < span.upper
+            {self._tags()} {self._where("entry", f"waiting.workspace_id = {self._workspace}")}
+            GROUP BY {self._keys} bucket"""  # noqa: S608
+
+    def rolled_up(self, cut: Cut, covers: Sequence[Cover]) -> str:
+        pieces = [(number, piece) for number, found in enumerate(covers) for piece in found.pieces]
+        grains = self._parameters.add([piece.grain.value for _, piece in pieces])
+        span = self._unnest(pieces, f", {grains}::smallint[]", ", grain")
+        own = f"kind.workspace_id = {self._workspace} AND kind.cut = {cut.number}"
+        if self._selection.dimensions & NARROWING:
+            return f"""
+                SELECT bucket, {self._keys} {_made(SUMS_OF_SUMS)}
+                FROM (SELECT * FROM billing_usagegroup kind {self._where("kind", own)} OFFSET 0) kind CROSS JOIN {span}
+                CROSS JOIN LATERAL (
+                    SELECT {SUMS} FROM billing_usagerollup rollup WHERE rollup.group_id = kind.id
+                    AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
+                ) rollup GROUP BY {self._keys} bucket"""  # noqa: S608
+        return f"""
+            SELECT bucket, {self._keys} {_made(SUMS_OF_SUMS)} FROM (
+                SELECT bucket, group_id, {_made(SUMS_OF_SUMS)} FROM {span} CROSS JOIN LATERAL (
+                    SELECT group_id, {SUMS} FROM billing_usagerollup rollup
+                    WHERE rollup.workspace_id = {self._workspace} AND rollup.cut = {cut.number}
+                    AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
+                ) rollup GROUP BY bucket, group_id
+            ) rollup JOIN billing_usagegroup kind ON kind.id = rollup.group_id
+            {self._where("kind", own)} GROUP BY {self._keys} bucket"""  # noqa: S608
+
+    def _unnest(self, spans: Sequence[tuple[int, Span]], values: str = "", names: str = "") -> str:
+        numbers = self._parameters.add([number for number, _ in spans])
+        lower = self._parameters.add([span.lower for _, span in spans])
+        upper = self._parameters.add([span.upper for _, span in spans])
+        return (
+            f"unnest({numbers}::int[], {lower}::timestamptz[], {upper}::timestamptz[]{values})"
+            f" span (bucket, lower, upper{names})"
+        )
+
+    def _tags(self) -> str:
+        needed = "tag" in self._columns or "tag" in self._selection.dimensions
+        return TAGS if needed else ""
+
+    def _where(self, row: str, *more: str) -> str:
+        conditions = [
+            condition.of(
+                "of_entry" if (row, condition.dimension) == ("entry", "tag") else row, self._parameters
+            )
+            for condition in self._selection.conditions
+        ]
+        return f"WHERE {' AND '.join([*more, *conditions])}" if more or conditions else ""
+
+
+def _made(sums: Mapping[str, str]) -> str:
+    return ", ".join(f"{made} AS {name}" for name, made in sums.items())
