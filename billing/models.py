@@ -1,7 +1,8 @@
-"""The usage ledger and the price list."""
+"""The usage ledger, the price list and budgets."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django.contrib.postgres.fields import ArrayField
@@ -15,6 +16,22 @@ from accounts.models import Workspace
 from accounts.tenancy import TenantModel
 from agentplatform.lib.hash_chain import Seal, Unsealed
 from billing.append_only import AppendOnlyModel, AppendOnlyQuerySet
+from billing.budget_models import Budget, BudgetHold, BudgetNotice, BudgetPeriod, BudgetReservation
+
+__all__ = [
+    "Budget",
+    "BudgetHold",
+    "BudgetNotice",
+    "BudgetPeriod",
+    "BudgetReservation",
+    "Entry",
+    "LedgerName",
+    "LedgerSeal",
+    "Outcome",
+    "Price",
+    "UnsealedUsage",
+    "UsageRecord",
+]
 
 
 class Entry(models.TextChoices):
@@ -234,6 +251,10 @@ class UsageRecord(AppendOnlyModel):
             models.Index(fields=["run_id"], name="usage_of_run"),
         ]
         db_table_comment = "Append-only ledger of model calls; never updated, never deleted"
+
+    # Of an opened entry on its way to the ledger, not stored there: what its call may take at most.
+    most_tokens: int = 0
+    most_cost: Decimal | None = None
 
     def __str__(self) -> str:
         return f"{self.entry} {self.model} {self.input_tokens}+{self.output_tokens}"

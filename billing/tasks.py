@@ -8,6 +8,7 @@ from agentplatform.lib.hash_chain import seal_next
 from agentplatform.lib.housekeeping import chore
 from agentplatform.lib.outboxes import outbox
 from billing import ledger
+from billing.budgets import editing
 from billing.sealing import LEDGER
 
 
@@ -15,6 +16,12 @@ from billing.sealing import LEDGER
 def settle_forgotten_calls() -> bool:
     """Tests of models whose process ended before their answer came."""
     return ledger.settle_forgotten(timezone.now()) == ledger.BATCH
+
+
+@outbox
+def follow_time_zones() -> bool:
+    """Budgets whose workspace has moved: their periods begin by the new clock."""
+    return editing.follow_time_zones()
 
 
 @outbox
