@@ -16,7 +16,10 @@ from accounts.admin_base import TenantForm, TenantModelAdmin
 from agentplatform.lib.admin_lists import CappedPaginator
 from agentplatform.lib.errors import Invalid
 from billing import price_list
+from billing.budget_admin import BudgetAdmin
 from billing.models import Entry, Price, UsageRecord
+
+__all__ = ["BudgetAdmin", "PriceAdmin", "UsageRecordAdmin"]
 
 
 class EntryFilter(admin.SimpleListFilter):

@@ -2,10 +2,23 @@
 
 from django.urls import path
 
+from billing.api.budget_views import BudgetViewSet
 from billing.api.ledger_views import LedgerViewSet
 from billing.api.views import PriceViewSet, UsageExportViewSet, UsageViewSet
 
 urlpatterns = [
+    path("billing/budgets", BudgetViewSet.as_view({"get": "list", "post": "create"}), name="budgets"),
+    path(
+        "billing/budgets/<str:pk>",
+        BudgetViewSet.as_view(
+            {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+        ),
+        name="budget",
+    ),
+    path("billing/budgets/<str:pk>/status", BudgetViewSet.as_view({"get": "status"}), name="budget-status"),
+    path(
+        "billing/budgets/<str:pk>/history", BudgetViewSet.as_view({"get": "history"}), name="budget-history"
+    ),
     path("billing/usage", UsageViewSet.as_view({"get": "summary"}), name="usage"),
     path("billing/agent-breakdown", UsageViewSet.as_view({"get": "agent_breakdown"}), name="usage-by-agent"),
     path("billing/usage/history", UsageViewSet.as_view({"get": "history"}), name="usage-history"),

@@ -147,6 +147,7 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/approvals/{pk}": lambda tenant: tenant.approval,
     "/attachments/{pk}": lambda tenant: tenant.attachment,
     "/auth/api-keys/{pk}": lambda tenant: tenant.api_key,
+    "/billing/budgets/{pk}": lambda tenant: tenant.budget,
     "/billing/prices/{pk}": lambda tenant: tenant.price,
     "/checkpoints/{pk}": lambda tenant: tenant.checkpoint,
     "/history/sessions/{pk}": lambda tenant: tenant.session,
@@ -360,6 +361,21 @@ def price_body(tenant: Tenant) -> Json:
     }
 
 
+def budget_body(tenant: Tenant) -> Json:
+    return {
+        "name": "fresh",
+        "agent_id": str(tenant.agent.pk),
+        "period": "month",
+        "limit_amount": "100",
+        "recipients": ["finance@example.com"],
+    }
+
+
+def budget_changes(tenant: Tenant) -> Json:
+    """What a budget is of can't be changed."""
+    return {"name": "fresh", "period": "day", "limit_amount": "5", "action": "pause"}
+
+
 def refresh_body(tenant: Tenant) -> Json:
     return {"refresh": tokens.issue(tenant.admin)["refresh"]}
 
@@ -435,6 +451,10 @@ BODIES: dict[str, Callable[[Tenant], Json | Form | None]] = {
     "PATCH /agents/{pk}": agent_body,
     "DELETE /agents/{pk}": nothing,
     "POST /agents/{pk}/versions/{number}/restore": nothing,
+    "POST /billing/budgets": budget_body,
+    "PUT /billing/budgets/{pk}": budget_changes,
+    "PATCH /billing/budgets/{pk}": lambda tenant: {"limit_tokens": 1000},
+    "DELETE /billing/budgets/{pk}": nothing,
     "POST /billing/prices": price_body,
     "DELETE /billing/prices/{pk}": nothing,
     "POST /chat": chat_body,

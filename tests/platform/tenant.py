@@ -98,6 +98,10 @@ def _add_configuration(tenant: Tenant, marker: str) -> None:
 
 def _add_billing(tenant: Tenant, marker: str) -> None:
     tenant.price = factories.PriceFactory(workspace=tenant.workspace, model=marker)
+    # It only alerts: the walks would spend it.
+    tenant.budget = factories.BudgetFactory(
+        workspace=tenant.workspace, name=marker, recipients=[f"{marker}@example.com"], action="alert"
+    )
     tenant.usage = factories.UsageRecordFactory(
         workspace=tenant.workspace, agent=marker, user=marker, model=marker, api_key=marker, end_user=marker
     )

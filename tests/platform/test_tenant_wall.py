@@ -353,6 +353,7 @@ def test_shows_the_same_pages_to_the_admin_of_the_workspace(acme):
             "agent",
             "workflow",
             "price",
+            "budget",
             "usagerecord",
         ),
         *("session", "run", "approval", "memory", "schedule", "webhook"),
