@@ -149,6 +149,8 @@ def pause(run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
     with changing(run_id) as change:
         if change.run.status == Status.CREATED or change.run.is_terminal:
             raise _impossible("paused", change.run.status)
+        # One that rests for a budget does not go on by itself any more.
+        holds.release([change.run.id, *(child.id for child in change.below)])
         for state in (change.run, *change.below):
             _pause_one(state, change.now)
     return Status(change.run.status), change.stored

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -20,7 +20,7 @@ MONTHLY = {"name": "monthly", "period": "month", "limit_amount": "100"}
 
 @pytest.fixture
 def calls(workspace):
-    PriceFactory(workspace=workspace)
+    PriceFactory(workspace=workspace, valid_from=datetime(2020, 1, 1, tzinfo=UTC))
     return Calls.of(workspace)
 
 
@@ -167,7 +167,7 @@ def test_shows_past_periods_the_newest_first(workspace, calls, api, alice):
     calls.make()
     answer = api(alice).get(f"/billing/budgets/{budget.pk}/history").json()
 
-    assert [row["spent_amount"] for row in answer["data"]] == ["0.02", "0.01"]
+    assert [row["spent_amount"] for row in answer["items"]] == ["0.02", "0.01"]
 
 
 def test_lists_with_as_many_queries_for_many(workspace, api, alice, django_assert_max_num_queries):
@@ -176,7 +176,7 @@ def test_lists_with_as_many_queries_for_many(workspace, api, alice, django_asser
 
     with django_assert_max_num_queries(6):
         answer = api(alice).get("/billing/budgets")
-    assert len(answer.json()["data"]) == 10
+    assert len(answer.json()["items"]) == 10
 
 
 def test_deletes_it_with_its_counters(workspace, calls, api, alice):

@@ -19,7 +19,9 @@ from billing.models import Budget, BudgetHold, BudgetPeriod, BudgetReservation, 
 from runs import budget_news, lifecycle
 from runs.engine.worker import Worker
 from runs.models import Status
-from tests.engine.support import at_rest, finished, last_event, let_go, start
+from tests.engine.support import at_rest, entries_of, finished, last_event, let_go, start
+from tests.engine.workflows import FAN, publish_now
+from tests.engine.workflows import start as start_workflow
 from tests.factories import BudgetFactory, PriceFactory, ToolFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -170,3 +172,48 @@ async def test_knows_of_a_new_budget_within_seconds(worker, agent, workspace, al
 
     with pytest.raises(BudgetExceeded):
         await start(alice, agent)
+
+
+async def test_stays_at_rest_where_a_person_pauses_it_too(worker, agent, alice, enough_for_one):
+    await in_thread(BudgetFactory, **enough_for_one, action="pause")
+    run = await at_rest(await start(alice, agent, CALCULATE))
+    await in_thread(lifecycle.pause, run.pk)
+    await Budget.objects.aupdate(limit_tokens=100_000)
+
+    assert await in_thread(budget_news.resume) == []
+
+
+@pytest.fixture
+def fan(workspace, chat_models):
+    """A workflow that asks two models at once, each of which may answer 4096 tokens."""
+    chat_models(gpt="text-3", slow="slow-3-100")
+    return publish_now(workspace, FAN)
+
+
+async def test_lets_neighbours_end_before_it_rests(worker, fan, alice, workspace):
+    """There is room for one of two nodes, and none for the other after it."""
+    fields = {"workspace": workspace, "limit_amount": None, "limit_tokens": 4100}
+    await in_thread(BudgetFactory, **fields, action="pause")
+    run = await at_rest(await start_workflow(alice, fan))
+
+    assert [status for entry, status in await entries_of(run) if entry == "settled"] == ["ok"]
+    assert (await last_event(run, "run_paused"))["reason"] == "budget_exceeded"
+
+
+async def test_goes_on_when_a_neighbour_has_left_room(worker, fan, alice, workspace):
+    """There is room for one of two nodes at a time."""
+    fields = {"workspace": workspace, "limit_amount": None, "limit_tokens": 5000}
+    await in_thread(BudgetFactory, **fields, action="pause")
+    run = await finished(await start_workflow(alice, fan))
+
+    assert run.status == Status.COMPLETED
+    assert [status for entry, status in await entries_of(run) if entry == "settled"] == ["ok"] * 3
+
+
+async def test_fails_both_where_the_budget_blocks(worker, fan, alice, workspace):
+    fields = {"workspace": workspace, "limit_amount": None, "limit_tokens": 5000}
+    await in_thread(BudgetFactory, **fields)
+    run = await finished(await start_workflow(alice, fan))
+
+    assert (run.status, run.error["class"]) == (Status.FAILED, "budget_exceeded")
+    assert not await BudgetReservation.objects.aexists()
