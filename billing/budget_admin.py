@@ -35,17 +35,17 @@ class BudgetForm(TenantForm):
     def clean_warning_levels(self) -> list[int]:
         levels = sorted(set(self.cleaned_data["warning_levels"] or []))
         if levels and not 1 <= levels[0] <= levels[-1] <= 1000:
-            raise ValidationError("Use percents from 1 to 1000.")
+            raise ValidationError(_("Use percents from 1 to 1000."))
         return levels
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         limits = [cleaned.get("limit_amount"), cleaned.get("limit_tokens")]
         if all(limit is None for limit in limits) and not self.errors:
-            self.add_error("limit_amount", "Limit the money, the tokens or both.")
+            self.add_error("limit_amount", _("Limit the money, the tokens or both."))
         for name in ("limit_amount", "limit_tokens"):
             if (limit := cleaned.get(name)) is not None and limit <= 0:
-                self.add_error(name, "Give more than 0.")
+                self.add_error(name, _("Give more than 0."))
         if self.instance._state.adding and not self.errors:
             self._check_targets(cleaned)
         return cleaned

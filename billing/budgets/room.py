@@ -22,7 +22,7 @@ from agentplatform.lib.errors import BudgetExceeded
 from billing import ledger
 from billing.budgets.listing import of_call
 from billing.budgets.periods import PeriodStart, end_of
-from billing.models import Budget, BudgetPeriod, Entry, UsageRecord
+from billing.models import Budget, BudgetPeriod, BudgetReservation, Entry, UsageRecord
 
 EXCEEDED = 100
 
@@ -208,13 +208,15 @@ class Room:
         self._now = now
         self._of: dict[uuid.UUID, list[uuid.UUID]] = {}
         wanted: set[uuid.UUID] = set()
-        opens = False
+        opens, settled = False, []
         for record in records:
             budgets = of_call(record)
             wanted.update(budgets)
             self._of[record.call_id] = budgets
             opens = opens or record.entry == Entry.OPENED
+            settled += [record.call_id] if budgets and record.entry == Entry.SETTLED else []
         self._counters = counters(wanted, now, locked=True) if opens else {}
+        self._held = _reservations(settled) if self._counters and settled else {}
         self._reserved: dict[tuple[uuid.UUID, uuid.UUID], dict[str, Any]] = {}
         self._refused: list[tuple[Shortfall, uuid.UUID | None]] = []
 
@@ -224,10 +226,14 @@ class Room:
         return any(self._of.values())
 
     def take(self, records: Sequence[UsageRecord]) -> dict[uuid.UUID, Shortfall]:
-        """Sets aside what the opened entries among `records` may take. Answers, by call, those without room."""
+        """Sets aside what the opened entries among `records` may take. Answers, by call, those without room.
+
+        What a call has taken that is settled before them, among the same records, leaves them room.
+        """
         refused = {}
         for record in records:
             if record.entry != Entry.OPENED:
+                self._settle(record)
                 continue
             asked = [self._counters[key] for key in self._of[record.call_id] if key in self._counters]
             if shortfall := _shortfall(asked, record):
@@ -238,6 +244,18 @@ class Room:
                 row = counter.reserve(record)
                 self._reserved[record.call_id, counter.budget.pk] = row
         return refused
+
+    def _settle(self, record: UsageRecord) -> None:
+        """As the trigger is about to count it."""
+        for key in self._of[record.call_id]:
+            held = self._held.pop((record.call_id, key), None)
+            counter = self._counters.get(key)
+            if held and counter and held.period_start == counter.period_start:
+                counter.reserved_amount -= held.amount
+                counter.reserved_tokens -= held.tokens
+                is_ours = record.currency == counter.budget.currency
+                counter.spent_amount += (record.cost or Decimal(0)) if is_ours else Decimal(0)
+                counter.spent_tokens += record.input_tokens + record.output_tokens
 
     def give_back(self, records: Sequence[UsageRecord]) -> None:
         """These calls are not going to be made after all."""
@@ -295,6 +313,11 @@ def require_room(record: UsageRecord) -> None:
             continue
         if limit := counter.is_spent() or (counter.lacks_room(record) if record.model else ""):
             raise _short(counter, limit, record).error(now)
+
+
+def _reservations(call_ids: Sequence[uuid.UUID]) -> dict[tuple[uuid.UUID, uuid.UUID], BudgetReservation]:
+    rows = BudgetReservation.objects.filter(call_id__in=call_ids)
+    return {(row.call_id, row.budget_id): row for row in rows}
 
 
 def _shortfall(asked: Iterable[Counter], record: UsageRecord) -> Shortfall | None:

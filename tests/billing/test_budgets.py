@@ -12,7 +12,7 @@ from agentplatform.lib.errors import BudgetExceeded
 from billing import ledger
 from billing.budgets import room
 from billing.budgets.counters import burnt, compare, differences, recount
-from billing.budgets.room import Shortfall
+from billing.budgets.room import Room, Shortfall
 from billing.ledger import Tokens
 from billing.models import BudgetNotice, BudgetPeriod, UsageRecord
 from tests.billing.budgets import Calls, counted
@@ -254,3 +254,15 @@ def test_reads_what_is_burnt_with_as_many_queries_for_many(workspace, calls, dja
 
     with django_assert_num_queries(3):
         burnt([workspace.pk])
+
+
+def test_has_room_that_a_call_leaves_which_is_settled_in_the_same_flush(workspace, calls):
+    BudgetFactory(workspace=workspace, limit_amount=None, limit_tokens=3000)
+    now, first, second = timezone.now(), calls.open(), uuid.uuid4()
+    records = [
+        ledger.settled(calls.context, first, Tokens(input=500), "ok", now),
+        ledger.opened(calls.context, second, Tokens(input=1000), now, 1000),
+    ]
+
+    assert Room(records, now).take(records) == {}
+    assert set(Room(records, now).take(records[1:])) == {second}

@@ -19,7 +19,7 @@ from billing.models import Budget, BudgetHold, BudgetPeriod, BudgetReservation, 
 from runs import budget_news, lifecycle
 from runs.engine.worker import Worker
 from runs.models import Status
-from tests.engine.support import at_rest, entries_of, finished, last_event, let_go, start
+from tests.engine.support import at_rest, entries_of, finished, last_event, let_go, start, until
 from tests.engine.workflows import FAN, publish_now
 from tests.engine.workflows import start as start_workflow
 from tests.factories import BudgetFactory, PriceFactory, ToolFactory
@@ -204,7 +204,7 @@ async def test_goes_on_when_a_neighbour_has_left_room(worker, fan, alice, worksp
     """There is room for one of two nodes at a time."""
     fields = {"workspace": workspace, "limit_amount": None, "limit_tokens": 5000}
     await in_thread(BudgetFactory, **fields, action="pause")
-    run = await finished(await start_workflow(alice, fan))
+    run = await until(await start_workflow(alice, fan), lambda now: now.status == Status.COMPLETED)
 
     assert run.status == Status.COMPLETED
     assert [status for entry, status in await entries_of(run) if entry == "settled"] == ["ok"] * 3
