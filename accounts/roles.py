@@ -48,7 +48,7 @@ MEMBERS = frozenset({"read:member", "write:member", "export:member", "erase:memb
 WEBHOOKS = frozenset({"read:webhook", "write:webhook", "delete:webhook"})
 QUEUE = frozenset({"read:worker", "read:queue", "control:queue"})
 OWN_USAGE = "read:own-usage"
-MONEY = frozenset({"read:usage", OWN_USAGE, "export:usage", "read:price"})
+MONEY = frozenset({"read:usage", OWN_USAGE, "export:usage", "read:price", "read:budget"})
 PROOFS = frozenset({"verify:ledger"})
 AUDIT = frozenset({"read:audit", "export:audit"})
 
@@ -56,9 +56,10 @@ permissions_by_role: dict[Role, frozenset[str]] = {
     Role.ADMIN: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS | MEMBERS
     | MEMORIES_OF_ALL
     | QUEUE | WEBHOOKS | MONEY | PROOFS | AUDIT
-    | {"write:price", "write:workspace", "write:mcp-command", "read:history"},
+    | {"write:price", "write:budget", "write:workspace", "write:mcp-command", "read:history"},
     Role.OPERATOR: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS
-    | QUEUE | WEBHOOKS | {"read:member", "read:usage", OWN_USAGE, "read:price", "read:history"},
+    | QUEUE | WEBHOOKS
+    | {"read:member", "read:usage", OWN_USAGE, "read:price", "read:budget", "read:history"},
     Role.USER: frozenset({"read:agent", "read:workflow", "read:knowledge", OWN_USAGE}) | OWN_WORK | OWN_KEYS,
     Role.VIEWER: READ_CONFIGURATION | READ_OF_ALL_USERS | OWN_KEYS
     | {"read:run", "read:session", "read:approval", "read:queue"},

@@ -39,6 +39,7 @@ entry_by_model = {
     "agents.mcpserver": (gettext_lazy("MCP servers"), "lan"),
     "agents.version": (gettext_lazy("Versions"), "history"),
     "billing.usagerecord": (gettext_lazy("Usage"), "receipt_long"),
+    "billing.budget": (gettext_lazy("Budgets"), "savings"),
     "billing.price": (gettext_lazy("Prices"), "sell"),
     "billing.repricing": (gettext_lazy("Repricings"), "price_change"),
     "accounts.workspace": (gettext_lazy("Workspaces"), "apartment"),

@@ -9,16 +9,17 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db.models import Q, Sum
 
 from agentplatform.lib import bulk
 from billing.models import Entry, Outcome, UsageRecord
-from billing.pricing import prefetch, price
+from billing.pricing import UnitPrices, prefetch, price
 from billing.tokens import Tokens, estimate_tokens
 
 __all__ = [
@@ -96,9 +97,20 @@ class RunTotals:
     unpriced_calls: int
 
 
-def opened(context: CallContext, call_id: uuid.UUID, estimate: Tokens, at: datetime) -> UsageRecord:
-    """The entry to append before the call, unsaved, with an estimate of what the call will take."""
-    return _entry(context, call_id, estimate, at, Entry.OPENED, Outcome.PENDING)
+def opened(
+    context: CallContext, call_id: uuid.UUID, estimate: Tokens, at: datetime, most_output: int | None = None
+) -> UsageRecord:
+    """The entry to append before the call, unsaved, with an estimate of what the call will take.
+
+    `most_output` is how many tokens may come back; None: nobody has said. Budgets set them aside.
+    """
+    record = _entry(context, call_id, estimate, at, Entry.OPENED, Outcome.PENDING)
+    output = settings.BUDGET_OUTPUT_TOKENS if most_output is None else most_output
+    most = replace(estimate, output=max(estimate.output, output))
+    record.most_tokens = most.input + most.output
+    prices = _prices(context, at)
+    record.most_cost = prices.used(most).cost(most) if prices else None
+    return record
 
 
 def settled(
@@ -167,7 +179,7 @@ def totals_of_runs(run_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, RunTotals]:
 def _entry(
     context: CallContext, call_id: uuid.UUID, tokens: Tokens, at: datetime, entry: Entry, status: Outcome
 ) -> UsageRecord:
-    prices = price(context.workspace_id, context.provider, context.model, at, context.currency)
+    prices = _prices(context, at)
     used = prices.used(tokens) if prices else None
     return UsageRecord(
         **{name: getattr(context, name) for name in IDS},
@@ -192,6 +204,10 @@ def _entry(
         cost=used.cost(tokens) if used else None,
         price_version=prices.version if prices else "",
     )
+
+
+def _prices(context: CallContext, at: datetime) -> UnitPrices | None:
+    return price(context.workspace_id, context.provider, context.model, at, context.currency)
 
 
 def _storable(text: str, limit: int) -> str:

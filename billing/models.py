@@ -1,4 +1,4 @@
-"""The usage ledger and the price list."""
+"""The usage ledger, the price list and budgets."""
 
 from __future__ import annotations
 
@@ -18,6 +18,27 @@ from accounts.models import Workspace
 from accounts.names import name_reference
 from accounts.tenancy import TenantModel, TenantQuerySet
 from agentplatform.lib.hash_chain import Seal, Unsealed
+from billing.budget_models import Budget, BudgetHold, BudgetNotice, BudgetPeriod, BudgetReservation
+
+__all__ = [
+    "Budget",
+    "BudgetHold",
+    "BudgetNotice",
+    "BudgetPeriod",
+    "BudgetReservation",
+    "Entry",
+    "LedgerName",
+    "LedgerSeal",
+    "Outcome",
+    "Price",
+    "PriceQuerySet",
+    "Repricing",
+    "UnsealedUsage",
+    "UsageGroup",
+    "UsageRecord",
+    "UsageRollup",
+    "sees_all_usage",
+]
 
 
 class Entry(models.TextChoices):
@@ -249,6 +270,10 @@ class UsageRecord(AppendOnlyModel):
             ),
         ]
         db_table_comment = "Append-only ledger of model calls; never updated, never deleted"
+
+    # Of an opened entry on its way to the ledger, not stored there: what its call may take at most.
+    most_tokens: int = 0
+    most_cost: Decimal | None = None
 
     def __str__(self) -> str:
         return f"{self.entry} {self.model} {self.input_tokens}+{self.output_tokens}"

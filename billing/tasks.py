@@ -13,6 +13,7 @@ from agentplatform.lib.hash_chain import seal_next
 from agentplatform.lib.housekeeping import chore
 from agentplatform.lib.outboxes import outbox
 from billing import ledger, repricing
+from billing.budgets import editing
 from billing.models import Repricing
 from billing.sealing import LEDGER
 
@@ -41,6 +42,12 @@ def resume_repricings() -> bool:
 def settle_forgotten_calls() -> bool:
     """Tests of models whose process ended before their answer came."""
     return ledger.settle_forgotten(timezone.now()) == ledger.BATCH
+
+
+@outbox
+def follow_time_zones() -> bool:
+    """Budgets whose workspace has moved: their periods begin by the new clock."""
+    return editing.follow_time_zones()
 
 
 @outbox

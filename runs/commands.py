@@ -24,7 +24,7 @@ from agentplatform.lib.locks import lock_name
 from agentplatform.lib.text import storable
 from agents.launch import prepare
 from agents.workflows.launch import prepare_workflow
-from runs import lifecycle
+from runs import first_call, lifecycle
 from runs.control import controllable
 from runs.conversations.file_types import require_taken
 from runs.events import StoredEvent
@@ -88,8 +88,9 @@ def start_run(
     """Creates a run and, unless asked not to, queues it.
 
     Raises PermissionDenied, NotFound (agent, workflow, session), InvalidConfig (something that it needs is disabled),
-    Conflict (it may not wait for the session's other runs, or the workflow is not published) and Invalid, when the key
-    was used for another request or the input is not the workflow's.
+    BudgetExceeded (a budget that blocks has no room for its first model call), Conflict (it may not wait for the
+    session's other runs, or the workflow is not published) and Invalid, when the key was used for another request or
+    the input is not the workflow's.
     """
     actor.require("execute:workflow" if request.workflow else "execute:agent")
     with transaction.atomic():
@@ -98,6 +99,7 @@ def start_run(
         session = _session(actor, request)
         executed = _workflow(actor, request) if request.workflow else _agent(actor, request, session)
         run = _new_run(actor, request, session, run_id or uuid7(), executed)
+        first_call.require_room(run)
         others = _make_way(actor, session, request)
         events = lifecycle.start(
             run, queued=request.start, told=[beginning(run, actor, is_queued=request.start)]

@@ -207,8 +207,9 @@ class RunSteered(TypedDict):
 class RunPaused(TypedDict):
     """It has come to rest.
 
-    With `reason` `budget_exceeded`, `limit` says which, `value` how high it is, `used` how much is used; with
-    `restored`, the run was set back to a checkpoint.
+    With `reason` `budget_exceeded`, `limit` says which, `value` how high it is, `used` how much is used. With
+    `budget_id` that is no limit of the run but a budget of its workspace, `limit` being `amount` or `tokens`; what else
+    is said of it stands in BudgetWarning. With `restored`, the run was set back to a checkpoint.
     """
 
     run_id: str
@@ -216,15 +217,32 @@ class RunPaused(TypedDict):
     limit: NotRequired[str]
     value: NotRequired[Any]
     used: NotRequired[Any]
+    budget_id: NotRequired[str]
+    budget: NotRequired[str]
+    period: NotRequired[str]
+    reserved: NotRequired[Any]
+    currency: NotRequired[str | None]
+    resets_at: NotRequired[str | None]
 
 
 class BudgetWarning(TypedDict):
-    """Most of one of the run's limits is used."""
+    """Most of one of the run's limits is used.
+
+    With `budget_id` that is no limit of the run but a budget of its workspace, of which its call has reached a level:
+    `level` percent. `limit` is `amount` or `tokens`; amounts are decimal strings in `currency`.
+    """
 
     run_id: str
     limit: str
     value: Any
     used: Any
+    budget_id: NotRequired[str]
+    budget: NotRequired[str]
+    period: NotRequired[str]
+    currency: NotRequired[str | None]
+    resets_at: NotRequired[str | None]
+    level: NotRequired[int]
+    action: NotRequired[str]
 
 
 class RunWaiting(TypedDict):

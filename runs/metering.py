@@ -1,5 +1,5 @@
 """Accounts for calls of models that no run's engine makes: `agents` makes them, `billing` has the ledger, and neither
-knows the other.
+knows the other. Tells `billing` which agents there are, for the same reason.
 
 A call that a run's tool makes is the run's: it counts for its totals and limits. Importing this module registers the
 meter, which `RunsConfig` does when Django starts.
@@ -10,14 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Protocol
+from uuid import UUID
 
 from django.utils import timezone
 
 from accounts.models import Workspace
 from agentplatform.lib.ids import uuid7
 from agents.metering import PaidCall, Spent, account_with
+from agents.models import Agent
+from agents.providers.base import EMBEDDING
 from agents.specification import ModelSpecification
 from billing import ledger
+from billing.budgets import room
+from billing.budgets.targets import find_agents_with
 from billing.models import Outcome, UsageRecord
 
 
@@ -36,11 +41,13 @@ on_behalf_of: ContextVar[Run | None] = ContextVar("on_behalf_of", default=None)
 
 
 def open_call(call: PaidCall) -> Callable[[Spent], None]:
-    """A `Meter`: opens the call in the ledger; what it answers settles it."""
+    """A `Meter`: opens the call in the ledger; what it answers settles it. Raises BudgetExceeded."""
     run = on_behalf_of.get()
     context, call_id = run.call_context(call.model) if run else _context(call), uuid7()
     asked = ledger.estimate_tokens(call.characters)
-    ledger.append([ledger.opened(context, call_id, ledger.Tokens(input=asked), timezone.now())])
+    room.open_call(
+        ledger.opened(context, call_id, ledger.Tokens(input=asked), timezone.now(), _most_output(call))
+    )
 
     def settle(spent: Spent) -> None:
         outcome = Outcome.OK if spent.ok else Outcome.FAILED
@@ -52,6 +59,11 @@ def open_call(call: PaidCall) -> Callable[[Spent], None]:
             ledger.append([record])
 
     return settle
+
+
+def _most_output(call: PaidCall) -> int | None:
+    """An embedding is no text."""
+    return 0 if call.model.purpose == EMBEDDING else call.model.parameters.get("max_tokens")
 
 
 def _used(spent: Spent, asked: int) -> ledger.Tokens:
@@ -81,4 +93,9 @@ def _context(call: PaidCall) -> ledger.CallContext:
     )
 
 
+def _has_agent(workspace_id: UUID, agent_id: UUID) -> bool:
+    return Agent.objects.filter(workspace_id=workspace_id, pk=agent_id).exists()
+
+
 account_with(open_call)
+find_agents_with(_has_agent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.utils import timezone
@@ -12,17 +12,19 @@ from agentplatform.lib import queue
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.housekeeping import chore, remove
 from agentplatform.lib.ids import first_uuid7_at
+from agentplatform.lib.outboxes import outbox
 from agents.knowledge import indexing
 from billing import repricing
-from runs import lifecycle, live
+from runs import budget_news, lifecycle, live
 from runs.conversations import attachments, naming
 from runs.history import retention
 from runs.models import IdempotencyKey, WebhookDelivery
 from runs.queueing import turns
 from runs.queueing.turns import EXECUTE, HAND_ON, QUEUE, TEND
-from runs.webhooks import outbox, sending
+from runs.webhooks import outbox as messages
+from runs.webhooks import sending
 
-QUEUES = [QUEUE, outbox.QUEUE, indexing.QUEUE, repricing.QUEUE]
+QUEUES = [QUEUE, messages.QUEUE, indexing.QUEUE, repricing.QUEUE]
 # How long a message to a webhook, and what became of it, can be looked at.
 DELIVERIES_KEPT = timedelta(days=30)
 
@@ -50,7 +52,7 @@ def _hand_on(session_id: uuid.UUID) -> None:
         turns.hand_on(session_id, timezone.now())
 
 
-@queue.task(name=outbox.SEND, queue=outbox.QUEUE)
+@queue.task(name=messages.SEND, queue=messages.QUEUE)
 async def send_webhook(delivery_id: str, webhook_id: str, attempts: int) -> None:
     """Makes an attempt to deliver a message to a webhook."""
     await sending.send(uuid.UUID(delivery_id), uuid.UUID(webhook_id), attempts)
@@ -66,6 +68,31 @@ async def name_session(run_id: str) -> None:
 async def delete_files(names: list[str]) -> None:
     """Deletes files of a session that was deleted."""
     await in_thread(attachments.delete_files, names)
+
+
+@queue.task(name=budget_news.MAIL, queue=QUEUE)
+async def mail_of_budget(budget_id: str, period_start: str, level: int) -> None:
+    """Sends a mail of a budget's level."""
+    await in_thread(budget_news.mail, uuid.UUID(budget_id), datetime.fromisoformat(period_start), level)
+
+
+@outbox
+def tell_of_budgets() -> bool:
+    """Levels of budgets that were reached: to webhooks, and by mail."""
+    return budget_news.tell()
+
+
+@outbox
+def send_mails_of_budgets() -> bool:
+    """Mails that are due: a job for each."""
+    return budget_news.send_due()
+
+
+@outbox
+def resume_within_budgets() -> bool:
+    """Runs that rest because a budget has no room, once there is."""
+    live.announce(budget_news.resume())
+    return False
 
 
 @chore

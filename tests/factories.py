@@ -25,7 +25,8 @@ from agents.snapshots import set_fallbacks
 from agents.versions import record
 from agents.workflows.document import references_of
 from agents.workflows.publishing import publish
-from billing.models import Entry, Outcome, Price, Repricing, UsageRecord
+from billing.budgets.listing import forget as forget_budgets
+from billing.models import Budget, Entry, Outcome, Price, Repricing, UsageRecord
 from runs.events import EventType
 from runs.models import (
     Approval,
@@ -329,6 +330,27 @@ class UsageRecordFactory(DjangoModelFactory):
     output_price = Decimal("0.0000006")
     cost = Decimal("0.00021")
     price_version = "genai-prices:test"
+
+
+class BudgetFactory(DjangoModelFactory):
+    """A budget of the whole workspace: 1 in its currency a day, which blocks. This process knows it at once."""
+
+    class Meta:
+        model = Budget
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    name = factory.Sequence("budget-{}".format)
+    period = Budget.Period.DAY
+    limit_amount = Decimal(1)
+    action = Budget.Action.BLOCK
+    currency = factory.SelfAttribute("workspace.currency")
+    time_zone = factory.SelfAttribute("workspace.time_zone")
+
+    @classmethod
+    def _create(cls, model_class: type[Budget], *args: Any, **fields: Any) -> Budget:
+        budget = super()._create(model_class, *args, **fields)
+        forget_budgets(budget.workspace_id)
+        return budget
 
 
 class PriceFactory(DjangoModelFactory):

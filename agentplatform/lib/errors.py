@@ -3,7 +3,7 @@
     PlatformError                 500 InternalServerError
     ├── MalformedRequest          400 MalformedRequest
     ├── NotAuthenticated          401 NotAuthenticated
-    ├── BudgetExceeded            402 BudgetExceeded
+    ├── BudgetExceeded            402 BudgetExceeded, with Retry-After where it begins anew
     ├── PermissionDenied          403 PermissionDenied
     ├── NotFound                  404 <Resource>NotFound
     ├── Conflict                  409 Conflict
@@ -79,6 +79,13 @@ class BudgetExceeded(PlatformError):
     status_code = 402
     error_type = "BudgetExceeded"
     default_detail = "The budget is spent."
+
+    def __init__(
+        self, message: str | None = None, *, details: Any = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message, details=details)
+        # DRF and ours look for it: seconds until the budget begins anew.
+        self.wait = retry_after
 
 
 class PermissionDenied(PlatformError):

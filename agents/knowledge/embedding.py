@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agentplatform.lib.concurrency import in_thread
+from agentplatform.lib.errors import BudgetExceeded
 from agents.metering import PaidCall, Payer, Spent, open_call
 from agents.models import KnowledgeBase
 from agents.providers.base import find
@@ -62,7 +63,10 @@ async def embedded(embedder: Embedder, texts: Sequence[str], *, retries: int = R
 async def _once(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
     characters = sum(map(len, texts))
     call = PaidCall(embedder.workspace_id, embedder.payer, embedder.spec, characters)
-    settle = await in_thread(open_call, call)
+    try:
+        settle = await in_thread(open_call, call)
+    except BudgetExceeded as error:
+        raise ProviderFault("budget_exceeded", error.message) from error
     spent = Spent(ok=False)
     try:
         async with asyncio.timeout(embedder.spec.timeout):

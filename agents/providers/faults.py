@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from agentplatform.lib.addresses import OutboundRefused
-from agentplatform.lib.errors import PlatformError
+from agentplatform.lib.errors import BudgetExceeded, PlatformError
 
 MESSAGE_LIMIT = 500
 TIMEOUTS = {
@@ -61,8 +61,8 @@ class ProviderFault(Exception):
     """A failed model call.
 
     `error_class` is one of the contract's: timeout, rate_limited, provider_unavailable, provider_rejected,
-    authentication, invalid_configuration, internal. `retryable` says whether the same call may succeed later,
-    `retry_after` (seconds) when the provider wants it repeated.
+    authentication, invalid_configuration, budget_exceeded, internal. `retryable` says whether the same call may
+    succeed later, `retry_after` (seconds) when the provider wants it repeated.
     """
 
     def __init__(
@@ -98,6 +98,8 @@ def _own(error: BaseException) -> ProviderFault | None:
         return error
     if isinstance(error, OutboundRefused):
         return ProviderFault("invalid_configuration", str(error))
+    if isinstance(error, BudgetExceeded):
+        return ProviderFault("budget_exceeded", error.message)
     if isinstance(error, PlatformError):
         return ProviderFault("invalid_configuration", error.message)
     return None

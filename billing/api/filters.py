@@ -10,7 +10,7 @@ from django.utils.functional import cached_property
 from django_filters import rest_framework as filters
 
 from agentplatform.lib.ids import as_uuid
-from billing.models import Outcome, Price, Repricing
+from billing.models import Budget, Outcome, Price, Repricing
 from billing.usage import Period, Records
 
 ENDED = [(value, label) for value, label in Outcome.choices if value != Outcome.PENDING]
@@ -83,3 +83,9 @@ class RepricingFilter(filters.FilterSet):
     class Meta:
         model = Repricing
         fields = ["status", "dry_run"]
+
+
+class BudgetFilter(filters.FilterSet):
+    class Meta:
+        model = Budget
+        fields = ["period", "action", "enabled", "agent_id", "user_id", "api_key_id", "provider", "model"]

@@ -2,11 +2,24 @@
 
 from django.urls import path
 
+from billing.api.budget_views import BudgetViewSet
 from billing.api.ledger_views import LedgerViewSet
 from billing.api.price_views import PriceViewSet, ReconciliationViewSet, RepricingViewSet
 from billing.api.views import UsageExportViewSet, UsageViewSet
 
 urlpatterns = [
+    path("billing/budgets", BudgetViewSet.as_view({"get": "list", "post": "create"}), name="budgets"),
+    path(
+        "billing/budgets/<str:pk>",
+        BudgetViewSet.as_view(
+            {"get": "retrieve", "put": "update", "patch": "partial_update", "delete": "destroy"}
+        ),
+        name="budget",
+    ),
+    path("billing/budgets/<str:pk>/status", BudgetViewSet.as_view({"get": "status"}), name="budget-status"),
+    path(
+        "billing/budgets/<str:pk>/history", BudgetViewSet.as_view({"get": "history"}), name="budget-history"
+    ),
     path("billing/usage", UsageViewSet.as_view({"get": "summary"}), name="usage"),
     path("billing/agent-breakdown", UsageViewSet.as_view({"get": "agent_breakdown"}), name="usage-by-agent"),
     path("billing/usage/breakdown", UsageViewSet.as_view({"get": "breakdown"}), name="usage-breakdown"),

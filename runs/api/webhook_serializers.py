@@ -65,7 +65,7 @@ class WebhookSerializer(StrictModelSerializer):
         max_length=2000, help_text="Absolute. Private addresses have to be allowed by an operator."
     )
     events = serializers.ListField(
-        child=serializers.ChoiceField(choices=[event.value for event in EVENTS]),
+        child=serializers.ChoiceField(choices=[str(event) for event in EVENTS]),
         allow_empty=False,
         max_length=len(EVENTS),
         help_text="What it is told of.",

@@ -19,11 +19,13 @@ from django.utils import timezone
 
 from agentplatform.lib import queue
 from agentplatform.lib.concurrency import in_thread
+from agentplatform.lib.errors import BudgetExceeded
 from agentplatform.lib.ids import uuid7
 from agents.providers.base import ChatModelClient, find, make
 from agents.providers.faults import classify, redact
 from agents.specification import ModelSpecification, load, secret_values
 from billing import ledger
+from billing.budgets import room
 from billing.models import Outcome
 from runs import lifecycle
 from runs.commands import automatic_name
@@ -115,7 +117,11 @@ async def _ask(wanted: Wanted) -> str:
     context = _context(wanted)
     estimate = ledger.Tokens(input=ledger.estimate_tokens(len(INSTRUCTION) + len(wanted.said)))
     await ledger.prefetch(context.workspace_id, context.provider, context.model)
-    await in_thread(ledger.append, [ledger.opened(context, call_id, estimate, timezone.now())])
+    try:
+        opened = ledger.opened(context, call_id, estimate, timezone.now(), MOST_TOKENS)
+        await in_thread(room.open_call, opened)
+    except BudgetExceeded:
+        return ""
     outcome, tokens, text = Outcome.CANCELLED, ledger.Tokens(), ""
     try:
         chat = await asyncio.to_thread(_client, wanted)

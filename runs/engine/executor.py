@@ -13,7 +13,7 @@ from langgraph.errors import GraphRecursionError
 from psycopg_pool import PoolTimeout
 
 from agentplatform.lib.concurrency import in_thread
-from agentplatform.lib.errors import PlatformError
+from agentplatform.lib.errors import BudgetExceeded, PlatformError
 from agents.compiler import CompiledAgent
 from agents.specification import AgentSpecification
 from agents.workflows.effects import NodeFault
@@ -148,6 +148,8 @@ def _longest_attempt(run: Run, compiled: Compiled) -> float | None:
 
 def _failure(run: Run, error: Exception) -> lifecycle.Transition:
     match error:
+        case BudgetExceeded():
+            return lifecycle.fail(ErrorClass.BUDGET_EXCEEDED, error.message)
         case PlatformError():
             return lifecycle.fail(ErrorClass.INVALID_CONFIGURATION, error.message)
         case OperationalError() | InterfaceError() | PoolTimeout():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from billing.budgets.room import Shortfall
 from runs.models import ErrorClass
 
 
@@ -12,6 +13,14 @@ class RunFault(Exception):
         super().__init__(message)
         self.error_class = error_class
         self.message = message
+
+
+class NoRoom(Exception):
+    """A budget has no room for a model call, which was not opened."""
+
+    def __init__(self, shortfall: Shortfall) -> None:
+        super().__init__(shortfall.message)
+        self.shortfall = shortfall
 
 
 class TimeIsUp(Exception):

@@ -21,11 +21,14 @@ from django.utils import timezone
 
 from agentplatform.lib import bulk
 from billing import ledger
-from billing.models import UsageRecord
+from billing.budgets import holds, notices
+from billing.budgets.room import Room, Shortfall
+from billing.models import BudgetHold, UsageRecord
 from runs import event_log, lifecycle
-from runs.events import DELTAS, Event, EventType, StoredEvent
+from runs.events import DELTAS, TERMINAL_EVENTS, Event, EventType, StoredEvent
 from runs.lifecycle import RunState, Transition
 from runs.models import (
+    TERMINAL,
     UNDER_WAY,
     Approval,
     Checkpoint,
@@ -43,6 +46,8 @@ from runs.queueing.admission import Admission, Decision
 LONGEST_DELTA = 8_000
 # What a run that pauses instead does not begin with.
 ANNOUNCEMENTS = frozenset({EventType.STEP_STARTED, EventType.TOOL_CALL_STARTED})
+# What says how a run ends or rests.
+LAST_WORDS = TERMINAL_EVENTS | {EventType.RUN_PAUSED, EventType.RUN_WAITING}
 
 
 @dataclass(slots=True)
@@ -153,6 +158,8 @@ class Result:
     events: list[StoredEvent] = field(default_factory=list)
     run: Run | None = None
     """The whole run, as an answer to Begin."""
+    refused: dict[uuid.UUID, Shortfall] = field(default_factory=dict)
+    """Calls that were not opened, because a budget has no room for them."""
 
 
 def commit(items: Sequence[Entry | Begin]) -> list[Result]:
@@ -180,17 +187,20 @@ class _Flush:
         self.usage: list[UsageRecord] = []
         self.late: set[uuid.UUID] = set()
         self.begun: list[uuid.UUID] = []
+        self.room = Room(_usage(items), now)
 
     def run(self) -> list[Result]:
         results = [self._take(item) for item in self.items]
         statements = [
+            *self.room.statements(),
             *ledger.appending(self.usage),
             *_inserting(self.rows),
         ]
-        if self.late:
+        if self.late or (self.usage and self.room.is_watched):
             bulk.execute(statements)
             statements = []
             self._count_late_usage()
+            self._warn_of_budgets()
         stored = lifecycle.write(list(self.changed.values()), self.now, statements)
         runs = Run.objects.in_bulk(self.begun) if self.begun else {}
         for item, result in zip(self.items, results, strict=True):
@@ -253,32 +263,59 @@ class _Flush:
         entry.tally.add_to(state)
         self.changed[state.id] = state
         self.rows.extend(entry.rows)
-        if entry.at_safe_point and (why := self._why_it_rests(entry, state)) is not None:
+        refused = self.room.take(entry.tally.usage)
+        if entry.at_safe_point and (why := self._why_it_rests(entry, state, refused)) is not None:
+            self.room.give_back(entry.tally.usage)
             self.usage.extend(entry.tally.settled())
             state.events.extend(entry.without_announcements())
             self._warn(state, tokens, cost)
             lifecycle.come_to_rest(state, self.now, **why)
             return Result(Outcome.PAUSED)
-        self.usage.extend(entry.tally.usage)
+        self.usage.extend(record for record in entry.tally.usage if _is_made(record, refused))
         self.rows.extend(entry.claims)
         state.events.extend(entry.events)
         self._warn(state, tokens, cost)
         if entry.transition:
             entry.transition(state, self.now)
-        return Result(Outcome.COMMITTED)
+        return Result(Outcome.COMMITTED, refused=refused)
 
     def _warn(self, state: RunState, tokens_before: int, cost_before: Decimal) -> None:
         for nearing in lifecycle.nearly_exceeded(state, tokens_before, cost_before):
             state.add_event(EventType.BUDGET_WARNING, self.now, **nearing.figures)
 
-    def _why_it_rests(self, entry: Entry, state: RunState) -> dict[str, Any] | None:
+    def _warn_of_budgets(self) -> None:
+        """What this flush's calls have reached of the workspace's budgets, told before how their runs end or rest."""
+        if not self.room.is_watched:
+            return
+        for run_id, warnings in notices.of_runs(list(self.states)).items():
+            state = self.states[run_id]
+            if state.was in TERMINAL:
+                continue
+            self.changed[run_id] = state
+            place = next(
+                (index for index, event in enumerate(state.events) if event.type in LAST_WORDS),
+                len(state.events),
+            )
+            state.events[place:place] = [
+                Event(EventType.BUDGET_WARNING, {"run_id": str(run_id), **data}, self.now)
+                for data in warnings
+            ]
+
+    def _why_it_rests(
+        self, entry: Entry, state: RunState, refused: dict[uuid.UUID, Shortfall]
+    ) -> dict[str, Any] | None:
         """At a safe point: it is to pause, or a model call would go over its limits. None: it goes on."""
         if state.status == Status.PAUSING:
             return {}
         if not entry.tally.opens_call:
             return None
-        excess = lifecycle.exceeded(state, self.now) or lifecycle.exceeded_above(state, self.now)
-        return excess.data if excess else None
+        if excess := lifecycle.exceeded(state, self.now) or lifecycle.exceeded_above(state, self.now):
+            return excess.data
+        if not refused or not all(shortfall.pauses for shortfall in refused.values()):
+            return None
+        shortfall = next(iter(refused.values()))
+        self.rows.extend(holds.rows(state.id, shortfall, self.now))
+        return shortfall.data
 
     def _come_late(self, entry: Entry, state: RunState) -> None:
         """A fenced attempt's money still counts for its run.
@@ -298,6 +335,14 @@ class _Flush:
         changed = lifecycle.count_usage(self.states[run_id] for run_id in self.late)
         self.changed.update({state.id: state for state in changed})
         lifecycle.tell_parents(changed)
+
+
+def _usage(items: Iterable[Entry | Begin]) -> list[UsageRecord]:
+    return [record for item in items if isinstance(item, Entry) for record in item.tally.usage]
+
+
+def _is_made(record: UsageRecord, refused: dict[uuid.UUID, Shortfall]) -> bool:
+    return record.entry == "settled" or record.call_id not in refused
 
 
 def _run_id(item: Entry | Begin) -> uuid.UUID | None:
@@ -320,6 +365,7 @@ _CONFLICTS: dict[type[models.Model], bulk.Conflict] = {
     ),
     CheckpointBlob: _KEEP,
     Approval: _KEEP,
+    BudgetHold: bulk.Conflict(("run_id",), ("budget_id", "needs_amount", "needs_tokens", "since")),
     ToolCall: bulk.Conflict(
         ("run_id", "step_num", "call_id"), ("attempt", "status", "message", "finished_at")
     ),

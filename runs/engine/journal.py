@@ -130,10 +130,14 @@ class Journal:
 
     async def write(self, attempt: Attempt, **part: Unpack[Part]) -> list[StoredEvent]:
         """Like `submit`, and returns after the commit. After a lost entry only an end that `ends_badly` is written."""
+        return (await self.committed(attempt, **part)).events
+
+    async def committed(self, attempt: Attempt, **part: Unpack[Part]) -> Result:
+        """Like `write`; answers all that the commit has come to."""
         result = await self.submit(attempt, **part)
         if attempt.failure and not part.get("ends_badly"):
             raise attempt.failure
-        return result.events
+        return result
 
     async def write_rows(self, rows: Sequence[bulk.Row]) -> None:
         """Rows that belong to no run: not fenced."""

@@ -25,7 +25,7 @@ from agents.tools.base import MOST_LEVELS, is_too_deep
 from billing import ledger
 from billing.models import Outcome, UsageRecord
 from runs.engine.answer_cache import AnswerCache
-from runs.engine.faults import RunFault, TimeIsUp
+from runs.engine.faults import NoRoom, RunFault, TimeIsUp
 from runs.engine.journal import Fenced, HandedBack, Paused
 from runs.engine.messages import as_json, finish_reason
 from runs.engine.recorder import Recorder, Step
@@ -34,6 +34,8 @@ from runs.models import ErrorClass
 
 BACKOFF_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 30.0
+LONGEST_WAIT_FOR_NEIGHBOURS_SECONDS = 120.0
+Settle = Callable[[Outcome, ledger.Tokens], None]
 Answer = TypeVar("Answer")
 
 
@@ -89,18 +91,10 @@ async def _call(recorder: Recorder, step: Step, model: CompiledModel, question: 
         written = ledger.estimate_tokens(step.delta_characters)
         return ledger.Tokens(input=estimate.input, output=written) if written else ledger.Tokens()
 
-    is_safe = recorder.is_safe(step)
-    try:
-        await recorder.open_usage(step, ledger.opened(context, call_id, estimate, timezone.now()))
-    except asyncio.CancelledError:
-        # It may have been written, and nobody else would settle it.
-        settle(Outcome.CANCELLED, ledger.Tokens())
-        raise
-    except Fenced:
-        # Of a fenced attempt openings are written, but at a safe point.
-        if not is_safe:
-            settle(Outcome.CANCELLED, ledger.Tokens())
-        raise
+    most = model.specification.parameters.get("max_tokens")
+    record = ledger.opened(context, call_id, estimate, timezone.now(), most)
+    while not await _open(recorder, step, record, settle):
+        await _wait_for_neighbours(recorder, step)
     try:
         async with _within_run(recorder), _within(step, model.specification.timeout):
             answer = await question.ask(model)
@@ -118,6 +112,41 @@ async def _call(recorder: Recorder, step: Step, model: CompiledModel, question: 
     if question.cache:
         await question.cache.keep(model, answer)
     return answer
+
+
+async def _open(recorder: Recorder, step: Step, record: UsageRecord, settle: Settle) -> bool:
+    """Opens the call. False where a budget has no room for it and the run is to rest once its neighbours have ended.
+
+    Raises RunFault where the budget blocks.
+    """
+    is_safe = recorder.is_safe(step)
+    try:
+        await recorder.open_usage(step, record)
+    except asyncio.CancelledError:
+        # It may have been written, and nobody else would settle it.
+        settle(Outcome.CANCELLED, ledger.Tokens())
+        raise
+    except Fenced:
+        # Of a fenced attempt openings are written, but at a safe point.
+        if not is_safe:
+            settle(Outcome.CANCELLED, ledger.Tokens())
+        raise
+    except NoRoom as refused:
+        if not refused.shortfall.pauses:
+            raise RunFault(ErrorClass.BUDGET_EXCEEDED, refused.shortfall.message) from refused
+        return False
+    return True
+
+
+async def _wait_for_neighbours(recorder: Recorder, step: Step) -> None:
+    """Until the run can rest: pausing it now would break off what the other nodes of the step are doing."""
+    try:
+        async with asyncio.timeout(LONGEST_WAIT_FOR_NEIGHBOURS_SECONDS):
+            while not recorder.is_safe(step):
+                await asyncio.sleep(0.1)
+    except TimeoutError as error:
+        message = "A budget has no room for a model call, and the nodes beside it do not come to their end."
+        raise RunFault(ErrorClass.BUDGET_EXCEEDED, message) from error
 
 
 async def _give_again(
@@ -147,7 +176,7 @@ def _report(
     step: Step,
     messages: Sequence[BaseMessage],
     estimate: ledger.Tokens,
-    settle: Callable[[Outcome, ledger.Tokens], None],
+    settle: Settle,
 ) -> None:
     answer = _answer_in(messages)
     usage = answer.usage_metadata

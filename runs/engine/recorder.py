@@ -25,6 +25,7 @@ from agents.compiler import CompiledAgent
 from agents.specification import ModelSpecification
 from billing.ledger import CallContext
 from billing.models import UsageRecord
+from runs.engine.faults import NoRoom
 from runs.engine.flush import LONGEST_DELTA, Attempt
 from runs.engine.journal import HandedBack, Journal
 from runs.engine.recall import Recollection
@@ -287,18 +288,22 @@ class Recorder:
     async def open_usage(self, step: Step, record: UsageRecord) -> None:
         """Commits that a model is about to be called, and everything before.
 
-        At a safe point it raises Paused or HandedBack instead, where the run is to pause or the worker to stop.
+        At a safe point it raises Paused or HandedBack instead, where the run is to pause or the worker to stop. Raises
+        NoRoom where a budget has none: one that blocks, or one that pauses while neighbours are at work.
         """
         if is_safe := self.is_safe(step):
             self._go_no_further_than_here()
-        step.has_effects = True
-        await self._journal.write(
+        had_effects, step.has_effects = step.has_effects, True
+        result = await self._journal.committed(
             self._attempt,
             events=self._take_events(),
             # What a call before it has used, that broke off: it counts for the limits already.
             usage=[*self._take_usage(), record],
             at_safe_point=is_safe,
         )
+        if shortfall := result.refused.get(record.call_id):
+            step.has_effects = had_effects
+            raise NoRoom(shortfall)
 
     async def announce(self, step: Step, kind: EventType, data: dict[str, Any], claim: bulk.Row) -> None:
         """Commits that something with an effect is about to happen, `claim` says what, and everything before it.

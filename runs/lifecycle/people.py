@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from agentplatform.lib import bulk, queue
 from agentplatform.lib.errors import Conflict
+from billing.budgets import holds
 from runs import event_log
 from runs.events import EventType, StoredEvent
 from runs.lifecycle.attempts import come_to_rest
@@ -150,6 +151,8 @@ def pause(run_id: uuid.UUID) -> tuple[Status, list[StoredEvent]]:
     with changing(run_id) as change:
         if change.run.status == Status.CREATED or change.run.is_terminal:
             raise _impossible("paused", change.run.status)
+        # One that rests for a budget does not go on by itself any more.
+        holds.release([change.run.id, *(child.id for child in change.below)])
         for state in (change.run, *change.below):
             _pause_one(state, change.now)
     return Status(change.run.status), change.stored
@@ -169,7 +172,7 @@ def resume(run_id: uuid.UUID, limits: Mapping[str, Any] | None = None) -> tuple[
 
     `limits` go over the run's own. One that is still `pausing` just goes on; one that is queued or running is
     left alone but for its limits. Raises Conflict when the run has not been started, waits for a person, has
-    ended, or has used up a limit that was not raised.
+    ended, or has used up a limit that was not raised, and where a budget that it rests for has no room yet.
     """
     with changing(run_id) as change:
         run = change.run
@@ -184,6 +187,12 @@ def resume(run_id: uuid.UUID, limits: Mapping[str, Any] | None = None) -> tuple[
             used = f"The run has used {excess.used} of its {excess.limit} {excess.value}."
             details = {"status": run.status, **excess.data}
             raise Conflict(f"{used} {excess.remedy}", details=details)
+        going_on = [run.id, *(child.id for child in resting)]
+        for run_id in going_on:
+            if shortfall := holds.obstacle(run_id, change.now):
+                details = {"status": run.status, **shortfall.data}
+                raise Conflict(f"{shortfall.message} Or raise it, and resume the run.", details=details)
+        holds.release(going_on)
         for child in resting:
             _resume_one(child, change.now)
         _resume_one(run, change.now)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.actors import actor_in
-from agentplatform.lib.errors import Conflict, PlatformError
+from agentplatform.lib.errors import BudgetExceeded, Conflict, PlatformError
 from runs import commands
 from runs.commands import RunRequest, Started
 from runs.events import StoredEvent
@@ -71,6 +71,10 @@ def _start_one(schedule_id: uuid.UUID, now: datetime) -> list[StoredEvent]:
             with transaction.atomic():
                 started = start(schedule, moment)
             events = [*started.others, *started.events]
+        schedule.next_run_at = _following(schedule, moment, now)
+    except BudgetExceeded as error:
+        # It passes by itself; the schedule goes on with its next moment.
+        logger.warning("schedule_skipped", schedule_id=str(schedule.pk), reason=error.message)
         schedule.next_run_at = _following(schedule, moment, now)
     except PlatformError as error:
         logger.warning("schedule_paused", schedule_id=str(schedule.pk), reason=error.message)

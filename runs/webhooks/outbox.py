@@ -15,15 +15,17 @@ from typing import Any, Protocol
 
 import orjson
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from agentplatform.lib import bulk, queue
 from agentplatform.lib.ids import uuid7
+from billing.budgets import notices
 from runs.events import EventType, StoredEvent
 from runs.models import Webhook, WebhookDelivery
 
 # What a webhook can be told of, in the order in which a run comes to it.
-EVENTS = (
+EVENTS: tuple[str, ...] = (
     EventType.RUN_STARTED,
     EventType.RUN_PAUSED,
     EventType.RUN_RESUMED,
@@ -33,6 +35,8 @@ EVENTS = (
     EventType.RUN_COMPLETED,
     EventType.RUN_FAILED,
     EventType.RUN_CANCELLED,
+    notices.WARNING,
+    notices.EXCEEDS,
 )
 TEST = "webhook_test"
 SEND = "runs.send_webhook"
@@ -112,6 +116,16 @@ def add(webhook: Webhook, kind: str, data: dict[str, Any]) -> WebhookDelivery:
     values = _message(webhook.pk, None, kind, payload_of(kind, now, data), now)
     _add([values])
     return WebhookDelivery.objects.get(pk=values["id"])
+
+
+def write_of_budget(
+    workspace_id: uuid.UUID, agent_id: uuid.UUID | None, kind: str, data: dict[str, Any], now: datetime
+) -> None:
+    """Writes the messages about a budget. A webhook of one agent hears of that agent's budgets."""
+    hooks = Webhook.objects.filter(workspace_id=workspace_id, enabled=True, events__contains=[kind])
+    told = hooks.filter(Q(agent_id=None) | Q(agent_id=agent_id)).select_for_update(no_key=True)
+    payload = payload_of(kind, now, data)
+    _add([_message(hook.pk, None, kind, payload, now) for hook in told])
 
 
 def wake_due() -> None:

@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from agents.models import Agent, ChatModel, Tool
+from billing.models import Budget
 from tests.agents.http_endpoint import HttpEndpoint
 from tests.crash.nursery import Nursery, nursery
 from tests.crash.points import kind_of
 from tests.crash.proof import Witnesses
 from tests.engine.conftest import agent_on, close_connections, endpoint, endpoint_process
-from tests.factories import AgentToolFactory, ChatModelFactory, HttpToolFactory
+from tests.factories import AgentToolFactory, BudgetFactory, ChatModelFactory, HttpToolFactory
 
 __all__ = ["agent_on", "close_connections", "endpoint", "endpoint_process"]
 
@@ -59,6 +60,12 @@ def notifying_tool(workspace, effects) -> Callable[..., Tool]:
         return HttpToolFactory(workspace=workspace, name="notify", request=request, **fields)
 
     return make
+
+
+@pytest.fixture(autouse=True)
+def budget(workspace) -> Budget:
+    """It has room for all that victims do: what is looked at is that it counts."""
+    return BudgetFactory(workspace=workspace, limit_amount=None, limit_tokens=10**9)
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from billing.models import UsageRecord
+from billing.budgets.counters import differences
+from billing.models import BudgetPeriod, BudgetReservation, UsageRecord
 from runs import event_log
 from runs.events import StoredEvent, rebuild_text
 from runs.models import IN_FLIGHT, TERMINAL, Relation, Run, RunStep, Status
@@ -45,7 +46,18 @@ class Witnesses:
 def all_faults(witnesses: Witnesses) -> dict[str, list[str]]:
     """What is wrong with each run there is, by its query; those with which nothing is are left out."""
     found = {run.input_query: faults(run, witnesses) for run in Run.objects.all()}
+    found["budgets"] = list(faults_of_budgets())
     return {name: wrong for name, wrong in found.items() if wrong}
+
+
+def faults_of_budgets() -> Iterator[str]:
+    """What was spent is what the ledger says, and nothing is set aside when all calls have ended."""
+    for difference in differences():
+        yield f"a budget has counted something else than the ledger: {difference}"
+    for reservation in BudgetReservation.objects.all():
+        yield f"a call that has ended has set something aside: {reservation}"
+    if not BudgetPeriod.objects.filter(spent_tokens__gt=0, reserved_tokens=0, reserved_amount=0).exists():
+        yield "nothing was counted"
 
 
 def faults(run: Run, witnesses: Witnesses) -> list[str]:

@@ -148,6 +148,7 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/audit-log/{pk}": lambda tenant: tenant.audit_entry,
     "/attachments/{pk}": lambda tenant: tenant.attachment,
     "/auth/api-keys/{pk}": lambda tenant: tenant.api_key,
+    "/billing/budgets/{pk}": lambda tenant: tenant.budget,
     "/billing/prices/{pk}": lambda tenant: tenant.price,
     "/billing/repricings/{pk}": lambda tenant: tenant.repricing,
     "/checkpoints/{pk}": lambda tenant: tenant.checkpoint,
@@ -376,6 +377,21 @@ def repricing_body(tenant: Tenant) -> Json:
     }
 
 
+def budget_body(tenant: Tenant) -> Json:
+    return {
+        "name": "fresh",
+        "agent_id": str(tenant.agent.pk),
+        "period": "month",
+        "limit_amount": "100",
+        "recipients": ["finance@example.com"],
+    }
+
+
+def budget_changes(tenant: Tenant) -> Json:
+    """What a budget is of can't be changed."""
+    return {"name": "fresh", "period": "day", "limit_amount": "5", "action": "pause"}
+
+
 def refresh_body(tenant: Tenant) -> Json:
     return {"refresh": tokens.issue(tenant.admin)["refresh"]}
 
@@ -466,6 +482,10 @@ BODIES: dict[str, Callable[[Tenant], Json | Form | None]] = {
     "PATCH /agents/{pk}": agent_body,
     "DELETE /agents/{pk}": nothing,
     "POST /agents/{pk}/versions/{number}/restore": nothing,
+    "POST /billing/budgets": budget_body,
+    "PUT /billing/budgets/{pk}": budget_changes,
+    "PATCH /billing/budgets/{pk}": lambda tenant: {"limit_tokens": 1000},
+    "DELETE /billing/budgets/{pk}": nothing,
     "POST /billing/prices": price_body,
     "DELETE /billing/prices/{pk}": nothing,
     "POST /billing/repricings": repricing_body,

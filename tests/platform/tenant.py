@@ -108,6 +108,10 @@ def _add_billing(tenant: Tenant, marker: str) -> None:
     tenant.repricing = factories.RepricingFactory(
         workspace=tenant.workspace, model=marker, agent=marker, reason=marker, error=marker
     )
+    # It only alerts: the walks would spend it.
+    tenant.budget = factories.BudgetFactory(
+        workspace=tenant.workspace, name=marker, recipients=[f"{marker}@example.com"], action="alert"
+    )
     tenant.usage = factories.UsageRecordFactory(
         workspace=tenant.workspace, agent=marker, user=marker, model=marker, api_key=marker, end_user=marker
     )

@@ -356,6 +356,7 @@ def test_shows_the_same_pages_to_the_admin_of_the_workspace(acme):
             "workflow",
             "price",
             "repricing",
+            "budget",
             "usagerecord",
         ),
         *("session", "run", "approval", "memory", "schedule", "webhook"),

@@ -23,13 +23,18 @@ words_by_type: dict[str, tuple[str | None, str]] = {
     "AgentNotFound": ("model", "model_not_found"),
     "NotAuthenticated": (None, "invalid_api_key"),
     "RateLimited": (None, "rate_limit_exceeded"),
-    "BudgetExceeded": (None, "budget_exceeded"),
+    "BudgetExceeded": (None, "insufficient_quota"),
     "PermissionDenied": (None, "permission_denied"),
     "PayloadTooLarge": (None, "payload_too_large"),
     "ValidationError": (None, "invalid_value"),
     "InvalidConfig": (None, "invalid_configuration"),
     "MalformedRequest": (None, "malformed_request"),
     "ServiceUnavailable": (None, "service_unavailable"),
+}
+# Where OpenAI answers another status.
+STATUS_OF: dict[int, int] = {
+    HTTPStatus.UNPROCESSABLE_ENTITY: HTTPStatus.BAD_REQUEST,
+    HTTPStatus.PAYMENT_REQUIRED: HTTPStatus.TOO_MANY_REQUESTS,
 }
 # What a repeat may help with. All else would only be run, and paid for, again.
 MAY_BE_REPEATED = {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
@@ -63,7 +68,8 @@ def _reshaped(status: int, kind: str, message: str, details: Any) -> Json:
     facts = {**details} if isinstance(details, dict) else {}
     if isinstance(details, list):
         param = param or next((entry["field"] for entry in details if entry["field"]), None)
-    code = facts.pop("class", code)
+    code = code if status == HTTPStatus.PAYMENT_REQUIRED else facts.get("class", code)
+    facts.pop("class", None)
     return {"error": {"message": message, "type": _type_of(status), "param": param, "code": code, **facts}}
 
 
@@ -78,10 +84,10 @@ def reshape(request: HttpRequest, response: HttpResponseBase) -> HttpResponseBas
     assert isinstance(response, HttpResponse)
     error = orjson.loads(response.content)["error"]
     body = _reshaped(response.status_code, error["type"], error["message"], error.get("details"))
-    if response.status_code == HTTPStatus.UNPROCESSABLE_ENTITY:
-        response.status_code = HTTPStatus.BAD_REQUEST
-    response.content = dumps(body)
+    # What a repeat would only meet again.
     response["X-Should-Retry"] = "true" if response.status_code in MAY_BE_REPEATED else "false"
+    response.status_code = STATUS_OF.get(response.status_code, response.status_code)
+    response.content = dumps(body)
     if run_id := body["error"].get("run_id"):
         response["X-Run-ID"] = run_id
     return response

@@ -1,0 +1,168 @@
+"""Budgets in the admin: made, changed, and how much of each is spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy as _
+from unfold.contrib.forms.widgets import ArrayWidget
+
+from accounts.admin_base import TenantForm, TenantModelAdmin
+from agentplatform.lib.errors import Invalid
+from billing.budgets import counters, editing
+from billing.budgets.periods import EVER
+from billing.budgets.room import Counter, plain
+from billing.models import Budget
+
+SCOPE = ("agent_id", "user_id", "api_key_id", "provider", "model", "period")
+CHANGEABLE = ("name", "limit_amount", "limit_tokens", "warning_levels", "action", "recipients", "enabled")
+PERIODS_SHOWN = 12
+FULL = 100
+
+
+class BudgetForm(TenantForm):
+    """A budget, checked as in the API."""
+
+    def clean_warning_levels(self) -> list[int]:
+        levels = sorted(set(self.cleaned_data["warning_levels"] or []))
+        if levels and not 1 <= levels[0] <= levels[-1] <= 1000:
+            raise ValidationError(_("Use percents from 1 to 1000."))
+        return levels
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean()
+        limits = [cleaned.get("limit_amount"), cleaned.get("limit_tokens")]
+        if all(limit is None for limit in limits) and not self.errors:
+            self.add_error("limit_amount", _("Limit the money, the tokens or both."))
+        for name in ("limit_amount", "limit_tokens"):
+            if (limit := cleaned.get(name)) is not None and limit <= 0:
+                self.add_error(name, _("Give more than 0."))
+        if self.instance._state.adding and not self.errors:
+            self._check_targets(cleaned)
+        return cleaned
+
+    def _check_targets(self, cleaned: dict[str, Any]) -> None:
+        try:
+            editing.check_targets(Budget(**{name: cleaned.get(name) for name in ("workspace", *SCOPE)}))
+        except Invalid as error:
+            for entry in error.details:
+                self.add_error(entry["field"], entry["message"])
+
+
+class WithCounters(ChangeList):
+    """The page's budgets with what is spent of each, read together."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        found = counters.present(self.result_list)
+        for budget in self.result_list:
+            budget.counter = found[budget.pk]
+
+
+@admin.register(Budget)
+class BudgetAdmin(TenantModelAdmin):
+    permission_resource = "budget"
+    form = BudgetForm
+    list_select_related = ["workspace"]
+    list_display = ["name", "workspace", "period", "limit", "spent", "action", "enabled"]
+    list_filter = ["period", "action", "enabled", "workspace"]
+    search_fields = ["name"]
+    ordering = ["name"]
+    readonly_fields = ["currency", "time_zone", "created_by", "created_at", "spent", "past"]
+    fieldsets = [
+        (None, {"fields": ["name", "period", "limit_amount", "limit_tokens", "action", "enabled", "spent"]}),
+        (_("Whose calls"), {"fields": ["agent_id", "user_id", "api_key_id", "provider", "model"]}),
+        (_("Warnings"), {"fields": ["warning_levels", "recipients"]}),
+        (_("Periods"), {"fields": ["past", "currency", "time_zone", "created_by", "created_at"]}),
+    ]
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return WithCounters
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """What a budget is of, and its period, never change."""
+        fields = super().get_readonly_fields(request, obj)
+        return [*fields, *SCOPE] if obj else fields
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """A new one has spent nothing that could be shown."""
+        shown = super().get_fieldsets(request, obj)
+        if obj is not None:
+            return shown
+        return [
+            (title, {"fields": [name for name in options["fields"] if name not in self.readonly_fields]})
+            for title, options in shown
+            if title != _("Periods")
+        ]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return self.may(request, "write:budget", obj)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name in ("warning_levels", "recipients"):
+            options["widget"] = ArrayWidget
+        return super().formfield_for_dbfield(db_field, request, **options)
+
+    def save_model(self, request: HttpRequest, obj: Budget, form: forms.ModelForm[Any], change: bool) -> None:
+        if change:
+            editing.update(
+                obj, {name: getattr(obj, name) for name in CHANGEABLE if name in form.changed_data}
+            )
+        else:
+            obj.created_by = request.user  # type: ignore[assignment]
+            editing.create(obj)
+
+    def delete_model(self, request: HttpRequest, obj: Budget) -> None:
+        editing.delete(obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Budget]) -> None:
+        for budget in queryset:
+            editing.delete(budget)
+
+    @admin.display(description=_("Limit"))
+    def limit(self, budget: Budget) -> str:
+        money = f"{plain(budget.limit_amount)} {budget.currency}" if budget.limit_amount is not None else ""
+        tokens = f"{budget.limit_tokens} tokens" if budget.limit_tokens is not None else ""
+        return ", ".join(filter(None, (money, tokens)))
+
+    @admin.display(description=_("Spent"))
+    def spent(self, budget: Budget) -> SafeString:
+        counter = getattr(budget, "counter", None) or counters.present([budget])[budget.pk]
+        return _bar(counter)
+
+    @admin.display(description=_("Past periods"))
+    def past(self, budget: Budget) -> SafeString:
+        rows: Sequence[Any] = counters.history(budget)[:PERIODS_SHOWN]
+        shown = [(_day(row.period_start), _bar(counters.as_counter(row, budget))) for row in rows]
+        return format_html_join("", '<div class="mb-2">{} {}</div>', shown) or SafeString("–")
+
+
+def _day(start: Any) -> str:
+    return "" if start == EVER else f"{start:%Y-%m-%d %H:%M} UTC"
+
+
+def _bar(counter: Counter) -> SafeString:
+    """How much is spent, as a bar; its label says the same in words."""
+    percent = counters.percent(counter)
+    color = "bg-red-500" if percent >= FULL else "bg-primary-500"
+    amount = f"{plain(counter.spent_amount)} {counter.budget.currency}, {counter.spent_tokens} tokens"
+    return format_html(
+        '<div role="meter" aria-valuemin="0" aria-valuemax="100" aria-valuenow="{}" aria-label="{}" title="{}">'
+        '<div class="bg-base-200 dark:bg-base-700 rounded h-2 w-32 overflow-hidden">'
+        '<div class="{} h-2" style="width: {}%"></div></div> {} %</div>',
+        min(percent, FULL),
+        counter.budget.name,
+        amount,
+        color,
+        min(percent, FULL),
+        percent,
+    )

@@ -1,0 +1,73 @@
+"""Which budgets a workspace has, kept in memory for a few seconds: those without any pay next to nothing.
+
+Kept is only what a budget is of, which never changes; limits and counters are read where they are decided by. Within
+the process that makes a budget, `forget` makes it count at once.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from billing.models import Budget, UsageRecord
+
+TTL_SECONDS = 3.0
+MOST_WORKSPACES = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A budget's id, and whose calls it is of: None and empty mean any."""
+
+    id: uuid.UUID
+    agent_id: uuid.UUID | None
+    user_id: uuid.UUID | None
+    api_key_id: uuid.UUID | None
+    provider: str
+    model: str
+
+    def is_of(self, record: UsageRecord) -> bool:
+        """Whether a call counts for it. The trigger that counts says the same in SQL."""
+        return (
+            self.agent_id in (None, record.agent_id)
+            and self.user_id in (None, record.user_id)
+            and self.api_key_id in (None, record.api_key_id)
+            and self.provider in ("", record.provider)
+            and self.model in ("", record.model)
+        )
+
+
+_kept: dict[uuid.UUID, tuple[float, tuple[Scope, ...]]] = {}
+
+
+def scopes(workspace_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[Scope, ...]]:
+    """The budgets that are enabled, by workspace."""
+    now = time.monotonic()
+    wanted = set(workspace_ids)
+    if stale := [key for key in wanted if key not in _kept or _kept[key][0] <= now]:
+        _read(stale, now + TTL_SECONDS)
+    return {key: _kept[key][1] for key in wanted}
+
+
+def of_call(record: UsageRecord) -> list[uuid.UUID]:
+    """The ids of the enabled budgets that a call counts for."""
+    return [one.id for one in scopes([record.workspace_id])[record.workspace_id] if one.is_of(record)]
+
+
+def forget(workspace_id: uuid.UUID) -> None:
+    """Call after a change of the workspace's budgets was committed."""
+    _kept.pop(workspace_id, None)
+
+
+def _read(workspace_ids: list[uuid.UUID], until: float) -> None:
+    if len(_kept) >= MOST_WORKSPACES:
+        _kept.clear()
+    found: dict[uuid.UUID, list[Scope]] = {key: [] for key in workspace_ids}
+    for budget in Budget.objects.filter(workspace_id__in=workspace_ids, enabled=True):
+        scope = Scope(
+            budget.pk, budget.agent_id, budget.user_id, budget.api_key_id, budget.provider, budget.model
+        )
+        found[budget.workspace_id].append(scope)
+    _kept.update({key: (until, tuple(values)) for key, values in found.items()})
