@@ -44,7 +44,7 @@ OWN_KEYS = frozenset({"read:api-key", "write:api-key", "export:own-data"})
 MEMBERS = frozenset({"read:member", "write:member", "export:member", "erase:member"})
 WEBHOOKS = frozenset({"read:webhook", "write:webhook", "delete:webhook"})
 QUEUE = frozenset({"read:worker", "read:queue", "control:queue"})
-MONEY = frozenset({"read:usage", "export:usage", "read:price"})
+MONEY = frozenset({"read:usage", "read:all-usage", "export:usage", "read:price"})
 PROOFS = frozenset({"verify:ledger"})
 
 permissions_by_role: dict[Role, frozenset[str]] = {
@@ -52,7 +52,7 @@ permissions_by_role: dict[Role, frozenset[str]] = {
     | MEMORIES_OF_ALL
     | QUEUE | WEBHOOKS | MONEY | PROOFS | {"write:price", "write:workspace", "write:mcp-command", "read:history"},
     Role.OPERATOR: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS
-    | QUEUE | WEBHOOKS | {"read:member", "read:usage", "read:price", "read:history"},
+    | QUEUE | WEBHOOKS | {"read:member", "read:usage", "read:all-usage", "read:price", "read:history"},
     Role.USER: frozenset({"read:agent", "read:workflow", "read:knowledge"}) | OWN_WORK | OWN_KEYS,
     Role.VIEWER: READ_CONFIGURATION | READ_OF_ALL_USERS | OWN_KEYS
     | {"read:run", "read:session", "read:approval", "read:queue"},

@@ -13,6 +13,7 @@ from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.housekeeping import chore, remove
 from agentplatform.lib.ids import first_uuid7_at
 from agents.knowledge import indexing
+from billing.exports import requests
 from runs import lifecycle, live
 from runs.conversations import attachments, naming
 from runs.history import retention
@@ -21,7 +22,7 @@ from runs.queueing import turns
 from runs.queueing.turns import EXECUTE, HAND_ON, QUEUE, TEND
 from runs.webhooks import outbox, sending
 
-QUEUES = [QUEUE, outbox.QUEUE, indexing.QUEUE]
+QUEUES = [QUEUE, outbox.QUEUE, indexing.QUEUE, requests.QUEUE]
 # How long a message to a webhook, and what became of it, can be looked at.
 DELIVERIES_KEPT = timedelta(days=30)
 

@@ -10,7 +10,7 @@ from django.utils.functional import cached_property
 from django_filters import rest_framework as filters
 
 from agentplatform.lib.ids import as_uuid
-from billing.models import Outcome, Price
+from billing.models import Outcome, Price, UsageExport
 from billing.usage import Period, Records
 
 ENDED = [(value, label) for value, label in Outcome.choices if value != Outcome.PENDING]
@@ -66,3 +66,9 @@ class PriceFilter(filters.FilterSet):
     class Meta:
         model = Price
         fields = ["provider", "model"]
+
+
+class UsageExportFilter(filters.FilterSet):
+    class Meta:
+        model = UsageExport
+        fields = ["status", "format"]

@@ -123,10 +123,6 @@ class HistoryQuerySerializer(serializers.Serializer[Any]):
     tz = serializers.CharField(default="UTC", max_length=64, help_text="Time zone, like Europe/Berlin.")
 
 
-class ExportQuerySerializer(serializers.Serializer[Any]):
-    format = serializers.ChoiceField(choices=["csv"], default="csv")
-
-
 def _price_field(**kwargs: Any) -> MoneyField:
     return MoneyField(
         max_digits=18, decimal_places=6, min_value=0, max_value=price_list.HIGHEST_PRICE, **kwargs

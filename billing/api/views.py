@@ -1,31 +1,24 @@
-"""Usage, its export, and prices."""
+"""Usage and prices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from django.http import HttpResponseBase
 from django_filters.rest_framework import DjangoFilterBackend
 from django_filters.utils import translate_validation
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import mixins
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import TenantViewSet
 from accounts.models import Workspace
-from agentplatform.lib.csv_stream import csv_response, require_room
 from agentplatform.lib.errors import Invalid
 from agentplatform.lib.schema import failures
-from billing import exports, price_list, usage
+from billing import price_list, usage
 from billing.api.filters import CallFilter, PriceFilter, UsageFilter
 from billing.api.serializers import (
     AgentBreakdownSerializer,
-    ExportQuerySerializer,
     HistoryQuerySerializer,
     PriceSerializer,
     UsageHistorySerializer,
@@ -35,9 +28,6 @@ from billing.models import Price, UsageRecord
 
 # Of one view's query string, beside the filters.
 OTHER_PARAMETERS = frozenset({"format", "granularity", "tz"})
-CSV_RESPONSE = OpenApiResponse(
-    OpenApiTypes.STR, "The rows, the header first.", [OpenApiExample("One call", value=exports.EXAMPLE)]
-)
 
 
 class UsageViewSet(TenantViewSet):
@@ -99,43 +89,6 @@ class UsageViewSet(TenantViewSet):
 
     def currency(self) -> str:
         return Workspace.objects.values_list("currency", flat=True).get(pk=self.actor.workspace_id)
-
-
-class WhateverIsAccepted(BaseContentNegotiation):
-    """For a view that answers one media type: neither `Accept` nor `?format=` chooses how its errors look."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, str(renderer.media_type)
-
-
-class UsageExportViewSet(UsageViewSet):
-    """The ledger as a file."""
-
-    permissions = {"export": "export:usage"}
-    content_negotiation_class = WhateverIsAccepted
-    # HEAD would read the whole export and throw it away.
-    http_method_names = ["get", "options"]
-
-    @extend_schema(
-        parameters=[ExportQuerySerializer],
-        responses={(200, "text/csv"): CSV_RESPONSE, **failures(422, 429)},
-        filters=True,
-    )
-    def export(self, request: Request) -> HttpResponseBase:
-        """Export usage as CSV
-
-        One row per settled model call in order of time, streamed however long it is. Times are UTC, amounts
-        plain decimals. What spreadsheets take for a formula (text that begins with =, +, - or @) has an
-        apostrophe before it. If the connection breaks off before the end, the file is not complete.
-        """
-        validated(ExportQuerySerializer, request)
-        require_room()
-        chosen, slug = self.chosen(), self.actor.workspace_slug
-        stream = exports.usage_csv(chosen.qs, slug, of_one_run=chosen.is_of_one_run)
-        return csv_response(stream, exports.filename(slug, chosen.period))
 
 
 class PriceViewSet(

@@ -1,0 +1,163 @@
+"""What people do with exports in the background: ask for them, download them, delete them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.models import Workspace
+from agentplatform.lib import queue
+from agentplatform.lib.downloads import StoredFile
+from agentplatform.lib.errors import Conflict, NotFound, RateLimited
+from agentplatform.lib.ids import uuid7
+from agentplatform.lib.locks import lock_name
+from agentplatform.lib.storage import reaching_storage, read_blocks
+from billing.api.filters import UsageFilter
+from billing.exports import files
+from billing.exports.manifests import Asking, Order
+from billing.exports.options import Options
+from billing.exports.proofs import Proof, prove
+from billing.exports.selection import select
+from billing.models import UsageExport, UsageRecord
+from billing.usage import Records
+
+MAKE = "billing.make_exports"
+QUEUE = "exports"
+
+# In a request; `manage.py verify_export` counts longer ones.
+MOST_RECOUNTED = 1_000_000
+
+Status = UsageExport.Status
+
+
+def ask(actor: Actor, options: Options, filters: Mapping[str, str]) -> UsageExport:
+    """Has an export made. The one place through which all of them are asked for.
+
+    A period that is open is closed here, so that an export that is begun again has the same rows.
+    Raises PermissionDenied, Invalid, RateLimited.
+    """
+    actor.require("export:usage")
+    chosen = select(filters, visible(actor), prefix="filters.")
+    period = {"start": chosen.period.start.isoformat(), "end": chosen.period.end.isoformat()}
+    with transaction.atomic():
+        lock_name(f"usage exports of {actor.workspace_id}")
+        under_way = UsageExport.objects.filter(
+            workspace_id=actor.workspace_id, status__in=UsageExport.UNDER_WAY
+        )
+        if under_way.count() >= settings.EXPORTS_PER_WORKSPACE:
+            raise RateLimited(
+                f"{settings.EXPORTS_PER_WORKSPACE} exports of this workspace are under way, which is the most. Wait "
+                "for one to end, or delete one.",
+                retry_after=30,
+            )
+        export = UsageExport.objects.create(
+            workspace_id=actor.workspace_id,
+            user_id=actor.user_id,
+            user=actor.username,
+            api_key_id=actor.api_key_id,
+            api_key=actor.api_key_name,
+            format=options.format,
+            columns=list(options.columns),
+            filters={**filters, **period},
+            options=options.others(),
+            due_at=timezone.now(),
+        )
+        queue.defer(MAKE, queue=QUEUE)
+    return export
+
+
+def order(actor: Actor, chosen: UsageFilter, options: Options) -> Order:
+    """What somebody waits for, as `writing` takes it."""
+    period = {"start": chosen.period.start.isoformat(), "end": chosen.period.end.isoformat()}
+    named = {name: str(value) for name, value in chosen.form.cleaned_data.items() if value not in (None, "")}
+    return Order(
+        uuid7(),
+        Workspace.objects.get(pk=actor.workspace_id),
+        chosen.qs,
+        named | period,
+        chosen.period,
+        options,
+        Asking(actor.user_id, actor.username, actor.api_key_id, actor.api_key_name),
+        of_one_run=chosen.is_of_one_run,
+    )
+
+
+def file_of(actor: Actor, export: UsageExport) -> StoredFile:
+    """The file of a completed export. The one place through which all of them are downloaded.
+
+    Raises PermissionDenied, Conflict.
+    """
+    actor.require("export:usage")
+    return stored_file(export)
+
+
+def stored_file(export: UsageExport) -> StoredFile:
+    """Raises Conflict where there is none."""
+    manifest = completed_manifest(export)
+    options = options_of(export)
+    return StoredFile(
+        files.name_of(export, export.attempt),
+        manifest["file"]["name"],
+        options.content_type,
+        manifest["file"]["size"],
+        manifest["file"]["sha256"],
+    )
+
+
+def completed_manifest(export: UsageExport) -> dict[str, Any]:
+    """Raises Conflict where the export is not completed."""
+    if export.status != Status.COMPLETED or export.manifest is None:
+        said = {
+            Status.FAILED: "The export has failed; `error` says why.",
+            Status.EXPIRED: "The file was removed when its time was over. Ask for it anew.",
+        }
+        raise Conflict(
+            said.get(Status(export.status), "The export is not completed yet; ask again in a few seconds.")
+        )
+    return export.manifest
+
+
+def prove_stored(actor: Actor, export: UsageExport) -> Proof:
+    """Whether the file in the storage is as it was exported. Raises PermissionDenied, Conflict, ServiceUnavailable."""
+    actor.require("export:usage")
+    manifest, file = completed_manifest(export), stored_file(export)
+    with reaching_storage("read"):
+        return prove(manifest, lambda: read_blocks(file.stored_as), recount=export.rows <= MOST_RECOUNTED)
+
+
+def delete(actor: Actor, export_id: uuid.UUID) -> None:
+    """With its file; one that is under way is stopped. Raises PermissionDenied, NotFound, ServiceUnavailable."""
+    actor.require("export:usage")
+    with transaction.atomic():
+        visible = UsageExport.objects.visible_to(actor).select_for_update()
+        if (export := visible.filter(pk=export_id).first()) is None:
+            raise NotFound("UsageExport", export_id)
+        files.remove(export)
+        export.delete()
+
+
+def delete_of_person(user_id: uuid.UUID, workspace_id: uuid.UUID) -> int:
+    """All that a person has asked for in a workspace."""
+    with transaction.atomic():
+        theirs = UsageExport.objects.select_for_update().filter(user_id=user_id, workspace_id=workspace_id)
+        found = list(theirs)
+        for export in found:
+            files.remove(export)
+            export.delete()
+    return len(found)
+
+
+def options_of(export: UsageExport) -> Options:
+    return Options.of({"format": export.format, "columns": export.columns, **export.options})
+
+
+def visible(actor: Actor) -> Records:
+    """The entries that somebody may export."""
+    records: Records = UsageRecord.objects.visible_to(actor).settled()
+    return records
