@@ -37,6 +37,7 @@ entry_by_model = {
     "agents.mcpserver": (gettext_lazy("MCP servers"), "lan"),
     "agents.version": (gettext_lazy("Versions"), "history"),
     "billing.usagerecord": (gettext_lazy("Usage"), "receipt_long"),
+    "billing.usageexport": (gettext_lazy("Exports"), "download"),
     "billing.price": (gettext_lazy("Prices"), "sell"),
     "accounts.workspace": (gettext_lazy("Workspaces"), "apartment"),
     "accounts.user": (gettext_lazy("Users"), "group"),

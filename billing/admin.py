@@ -16,7 +16,10 @@ from accounts.admin_base import TenantForm, TenantModelAdmin
 from agentplatform.lib.admin_lists import CappedPaginator
 from agentplatform.lib.errors import Invalid
 from billing import price_list
+from billing.admin_exports import UsageExportAdmin
 from billing.models import Entry, Price, UsageRecord
+
+__all__ = ["PriceAdmin", "UsageExportAdmin", "UsageRecordAdmin"]
 
 
 class EntryFilter(admin.SimpleListFilter):

@@ -38,7 +38,7 @@ def planner(of_one_run: bool) -> dict[str, str]:
 
 
 def zone(options: Options) -> dict[str, str]:
-    """The setting by which times are written in their zone. Django reads times in UTC only: set it for the rows alone."""
+    """By which times are written in their zone. Django reads times in UTC only: set it for the rows alone."""
     return {"TimeZone": options.tz}
 
 
