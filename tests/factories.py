@@ -310,6 +310,7 @@ class UsageExportFactory(DjangoModelFactory):
 
     class Meta:
         model = UsageExport
+        skip_postgeneration_save = True
 
     workspace = factory.SubFactory(WorkspaceFactory)
     user_id = factory.LazyFunction(uuid7)

@@ -28,7 +28,6 @@ from billing.api.export_serializers import (
 from billing.api.filters import UsageExportFilter, UsageFilter
 from billing.exports import columns, requests
 from billing.exports.options import FORMATS, Options
-from billing.exports.selection import select
 from billing.exports.streams import usage_stream
 from billing.exports.writing import small_workbook
 from billing.models import UsageExport, UsageRecord
@@ -85,12 +84,12 @@ class UsageStreamViewSet(TenantViewSet):
         query.is_valid(raise_exception=True)
         options = Options.of(query.validated_data)
         require_room()
-        chosen = select(request.query_params, self.get_queryset().settled(), beside=frozenset(query.fields))
-        slug, name = self.actor.workspace_slug, options.filename(self.actor.workspace_slug, chosen.period)
+        order = requests.at_once(self.actor, options, request.query_params, beside=frozenset(query.fields))
+        slug = order.workspace.slug
+        name = options.filename(slug, order.period)
         if options.format == "xlsx":
-            order = requests.order(self.actor, chosen, options)
             return passing(small_workbook(order), name, options.content_type)
-        stream = usage_stream(chosen.qs, slug, options, of_one_run=chosen.is_of_one_run)
+        stream = usage_stream(order.records, slug, options, of_one_run=order.of_one_run)
         return csv_response(stream, name, options.content_type)
 
 

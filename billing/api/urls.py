@@ -17,11 +17,6 @@ urlpatterns = [
         name="usage-exports",
     ),
     path(
-        "billing/exports/<str:pk>",
-        UsageExportViewSet.as_view({"get": "retrieve", "delete": "destroy"}),
-        name="usage-export-job",
-    ),
-    path(
         "billing/exports/<str:pk>/manifest",
         UsageExportViewSet.as_view({"get": "manifest"}),
         name="usage-export-manifest",
@@ -35,6 +30,11 @@ urlpatterns = [
         "billing/exports/<str:pk>/verify",
         UsageExportViewSet.as_view({"post": "verify"}),
         name="usage-export-verify",
+    ),
+    path(
+        "billing/exports/<str:pk>",
+        UsageExportViewSet.as_view({"get": "retrieve", "delete": "destroy"}),
+        name="usage-export-job",
     ),
     path("billing/ledger/head", LedgerViewSet.as_view({"get": "read_head"}), name="ledger-head"),
     path(

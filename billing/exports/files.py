@@ -26,19 +26,25 @@ def name_of(export: UsageExport, attempt: int) -> str:
     return f"{FOLDER}/{export.pk}.{attempt}"
 
 
+def names_of(export: UsageExport) -> list[str]:
+    """Those of all its attempts."""
+    return [name_of(export, attempt) for attempt in range(1, export.attempt + 1)]
+
+
 def remove(export: UsageExport) -> None:
     """Removes the files of all attempts. Raises ServiceUnavailable."""
     with reaching_storage("delete"):
-        for attempt in range(1, export.attempt + 1):
-            default_storage.delete(name_of(export, attempt))
+        for name in names_of(export):
+            default_storage.delete(name)
 
 
-def forget(name: str) -> None:
-    """Removes a file, or says in the log that it could not: a chore will find it."""
-    try:
-        default_storage.delete(name)
-    except Exception as error:
-        logger.warning("stored_file_not_deleted", file=name, error=str(error))
+def forget(*names: str) -> None:
+    """Removes files, or says in the log which it could not: a chore will find them."""
+    for name in names:
+        try:
+            default_storage.delete(name)
+        except Exception as error:
+            logger.warning("stored_file_not_deleted", file=name, error=str(error))
 
 
 def remove_orphans() -> None:

@@ -18,7 +18,6 @@ from agentplatform.lib.errors import Conflict, NotFound, RateLimited
 from agentplatform.lib.ids import uuid7
 from agentplatform.lib.locks import lock_name
 from agentplatform.lib.storage import reaching_storage, read_blocks
-from billing.api.filters import UsageFilter
 from billing.exports import files
 from billing.exports.manifests import Asking, Order
 from billing.exports.options import Options
@@ -37,7 +36,7 @@ Status = UsageExport.Status
 
 
 def ask(actor: Actor, options: Options, filters: Mapping[str, str]) -> UsageExport:
-    """Has an export made. The one place through which all of them are asked for.
+    """Has an export made in the background. The one place through which all of those are asked for.
 
     A period that is open is closed here, so that an export that is begun again has the same rows.
     Raises PermissionDenied, Invalid, RateLimited.
@@ -72,15 +71,21 @@ def ask(actor: Actor, options: Options, filters: Mapping[str, str]) -> UsageExpo
     return export
 
 
-def order(actor: Actor, chosen: UsageFilter, options: Options) -> Order:
-    """What somebody waits for, as `writing` takes it."""
+def at_once(
+    actor: Actor, options: Options, filters: Mapping[str, str], *, beside: frozenset[str] = frozenset()
+) -> Order:
+    """An export that somebody waits for. The one place through which all of those are asked for.
+
+    Names in `beside` are no filters. Raises PermissionDenied, Invalid.
+    """
+    actor.require("export:usage")
+    chosen = select(filters, visible(actor), beside=beside)
     period = {"start": chosen.period.start.isoformat(), "end": chosen.period.end.isoformat()}
-    named = {name: str(value) for name, value in chosen.form.cleaned_data.items() if value not in (None, "")}
     return Order(
         uuid7(),
         Workspace.objects.get(pk=actor.workspace_id),
         chosen.qs,
-        named | period,
+        {name: value for name, value in filters.items() if name not in beside} | period,
         chosen.period,
         options,
         Asking(actor.user_id, actor.username, actor.api_key_id, actor.api_key_name),
@@ -132,14 +137,13 @@ def prove_stored(actor: Actor, export: UsageExport) -> Proof:
 
 
 def delete(actor: Actor, export_id: uuid.UUID) -> None:
-    """With its file; one that is under way is stopped. Raises PermissionDenied, NotFound, ServiceUnavailable."""
+    """With its file; one that is under way is stopped. Raises PermissionDenied, NotFound."""
     actor.require("export:usage")
     with transaction.atomic():
         visible = UsageExport.objects.visible_to(actor).select_for_update()
         if (export := visible.filter(pk=export_id).first()) is None:
             raise NotFound("UsageExport", export_id)
-        files.remove(export)
-        export.delete()
+        _delete(export)
 
 
 def delete_of_person(user_id: uuid.UUID, workspace_id: uuid.UUID) -> int:
@@ -148,9 +152,15 @@ def delete_of_person(user_id: uuid.UUID, workspace_id: uuid.UUID) -> int:
         theirs = UsageExport.objects.select_for_update().filter(user_id=user_id, workspace_id=workspace_id)
         found = list(theirs)
         for export in found:
-            files.remove(export)
-            export.delete()
+            _delete(export)
     return len(found)
+
+
+def _delete(export: UsageExport) -> None:
+    """The row first: what is rolled back still has its file. A file that is left is found by a chore."""
+    names = files.names_of(export)
+    export.delete()
+    transaction.on_commit(lambda: files.forget(*names))
 
 
 def options_of(export: UsageExport) -> Options:

@@ -473,7 +473,7 @@ def test_refuses_a_filter_that_does_not_exist(api, acme, schema):
         answer = client.get(path_of(operation.path, acme), {"nonsense": "1"})
         return fault_of(answer, Wish(operation, b"", "nonsense"), {422})
 
-    assert len(lists) == 25
+    assert len(lists) == 26
     assert {str(operation): found for operation in lists if (found := fault(operation))} == {}
 
 
