@@ -28,7 +28,15 @@ def select(
         raise Invalid({f"{prefix}{name}": said for name in sorted(unknown)})
     if not chosen.is_valid():
         raise _prefixed(translate_validation(chosen.errors), prefix)
+    _require_period(chosen, prefix)
     return chosen
+
+
+def _require_period(chosen: UsageFilter, prefix: str) -> None:
+    try:
+        _ = chosen.period
+    except Invalid as error:
+        raise Invalid({f"{prefix}{one['field']}": one["message"] for one in error.details}) from error
 
 
 def _prefixed(error: ValidationError, prefix: str) -> ValidationError:

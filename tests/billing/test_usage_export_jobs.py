@@ -64,6 +64,7 @@ def test_closes_a_period_that_is_open(ask):
         ({"columns": ["price"]}, "columns"),
         ({"filters": {"agnet": "x"}}, "filters.agnet"),
         ({"filters": {"start": "yesterday"}}, "filters.start"),
+        ({"filters": {"start": "2026-01-02T00:00:00Z", "end": "2026-01-01T00:00:00Z"}}, "filters.start"),
         ({"options": {"tz": "Mars/Olympus"}}, "options.tz"),
         ({"options": {"bomb": True}}, "options.bomb"),
         ({"format": "xlsx", "options": {"compression": "gzip"}}, "options.compression"),
