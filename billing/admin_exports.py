@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework.exceptions import APIException
@@ -109,6 +110,11 @@ class ExportForm(TenantForm):
     )
     compression = _choice(gettext_lazy("compression"), COMPRESSIONS)
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            field.label = capfirst(field.label)
+
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean()
         if not self.errors:
@@ -149,7 +155,7 @@ class UsageExportAdmin(TenantModelAdmin):
     sortable_by = ()
     list_per_page = 50
     asked_for = [
-        (None, {"fields": ["workspace", "format", ("from_time", "until_time")]}),
+        (None, {"fields": ["workspace", "format", "from_time", "until_time"]}),
         (
             gettext_lazy("Filters"),
             {"fields": [("of_agent", "of_model"), ("of_user", "of_key"), "of_outcome"]},

@@ -76,7 +76,7 @@ class UsageStreamViewSet(TenantViewSet):
         """Export usage
 
         As CSV, JSON Lines or XLSX; one row per settled model call and correction, in order of time. CSV and JSON Lines
-        are streamed however long they are, a workbook has at most 50,000 rows. Amounts are plain decimals. In CSV, what
+        are streamed however long they are, a workbook has at most 20,000 rows. Amounts are plain decimals. In CSV, what
         spreadsheets take for a formula (text that begins with =, +, - or @) has an apostrophe before it. If the
         connection breaks off before the end, the file is not complete: exports in the background can be resumed.
         """

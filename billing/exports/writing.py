@@ -21,7 +21,7 @@ from billing.exports.workbooks import MOST_ROWS, Workbook
 FETCHED_AT_ONCE = 2_000
 BLOCK_BYTES = 1024 * 1024
 MOST_SHEETS = 4
-MOST_SMALL_ROWS = 50_000
+MOST_SMALL_ROWS = 20_000
 # Of gzip: nearly as small as the best, in a fraction of the time.
 GZIP_LEVEL = 4
 
