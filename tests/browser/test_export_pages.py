@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.factories import UsageRecordFactory
 
@@ -24,7 +23,7 @@ def test_an_export_is_asked_for_and_downloaded(page_of, alice, workspace):
     page.locator("select[name=delimiter]").select_option(";")
     shoot(page, "form")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.locator("#result_list").get_by_text("Queued")).to_be_visible()
+    page.wait_for_url(f"**{LIST}")
     # The worker of the platform makes it.
     eventually(lambda: page.goto(LIST) and page.locator("#result_list").get_by_text("Completed").count())
     shoot(page, "list")
