@@ -170,7 +170,7 @@ class UsageExportAdmin(TenantModelAdmin):
             None,
             {
                 "fields": [
-                    ("workspace", "state", "download_link"),
+                    ("workspace", "status", "download_link"),
                     ("format", "row_count", "file_size"),
                     ("user", "api_key"),
                     "sha256",
