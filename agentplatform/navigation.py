@@ -40,6 +40,7 @@ entry_by_model = {
     "agents.version": (gettext_lazy("Versions"), "history"),
     "billing.usagerecord": (gettext_lazy("Usage"), "receipt_long"),
     "billing.budget": (gettext_lazy("Budgets"), "savings"),
+    "billing.usageexport": (gettext_lazy("Exports"), "download"),
     "billing.price": (gettext_lazy("Prices"), "sell"),
     "billing.repricing": (gettext_lazy("Repricings"), "price_change"),
     "accounts.workspace": (gettext_lazy("Workspaces"), "apartment"),

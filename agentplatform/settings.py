@@ -379,6 +379,13 @@ DOCUMENTS_PER_BASE = env.int("DOCUMENTS_PER_BASE", default=10_000)
 DOCUMENT_PARSE_SECONDS = env.int("DOCUMENT_PARSE_SECONDS", default=120)
 DOCUMENT_PARSE_MEMORY = env.int("DOCUMENT_PARSE_MEMORY", default=1_000_000_000)
 
+# Exports of usage in the background: how many of a workspace at once, how large and how long they are kept, and where
+# their parts lie until they are complete (empty: the system's folder for such)
+EXPORTS_PER_WORKSPACE = env.int("EXPORTS_PER_WORKSPACE", default=3)
+EXPORT_MAX_BYTES = env.int("EXPORT_MAX_BYTES", default=10_000_000_000)
+EXPORT_KEEP_DAYS = env.int("EXPORT_KEEP_DAYS", default=7)
+EXPORT_TEMP_DIR = env.str("EXPORT_TEMP_DIR", default="")
+
 # The worker
 WORKSPACE_CONCURRENCY = env.int("WORKSPACE_CONCURRENCY", default=0)
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=200)

@@ -48,6 +48,7 @@ class Figures:
     restarted: TakeOver | None = None
     standby: TakeOver | None = None
     export: scale.Export | None = None
+    export_of_lines: scale.Export | None = None
     page_completed: scale.Page | None = None
     page_failed: scale.Page | None = None
 
@@ -160,6 +161,7 @@ async def _measure_scale(platform: Platform, figures: Figures) -> None:
     scale.fill(platform)
     say("export of 1,000,000 usage records")
     figures.export = await scale.export(platform)
+    figures.export_of_lines = await scale.export(platform, "jsonl")
     say("first page of 1,000,000 runs")
     figures.page_completed = await scale.first_page(platform, "completed")
     figures.page_failed = await scale.first_page(platform, "failed")

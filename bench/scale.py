@@ -93,8 +93,8 @@ def _value(name: str, counted: dict[str, str]) -> sql.Composable:
     return sql.Identifier("template", name)
 
 
-async def export(platform: Platform) -> Export:
-    """Downloads the whole ledger as CSV."""
+async def export(platform: Platform, form: str = "csv") -> Export:
+    """Downloads the whole ledger as CSV or JSON Lines."""
     connection = await platform.connect()
     first_byte_ns = rows = 0
 
@@ -105,10 +105,11 @@ async def export(platform: Platform) -> Export:
 
     with MemoryPeak(platform.pids) as memory:
         began_ns = time.monotonic_ns()
-        await connection.request("GET", f"{API}/billing/usage/export?format=csv", sink=count, expect=200)
+        await connection.request("GET", f"{API}/billing/usage/export?format={form}", sink=count, expect=200)
         lasted = (time.monotonic_ns() - began_ns) / 1e9
     connection.close()
-    return Export(rows - 1, (first_byte_ns - began_ns) / 1e6, rows / lasted, memory.peak - memory.before)
+    rows -= form == "csv"
+    return Export(rows, (first_byte_ns - began_ns) / 1e6, rows / lasted, memory.peak - memory.before)
 
 
 async def first_page(platform: Platform, status: str) -> Page:

@@ -15,10 +15,11 @@ from accounts.admin_base import TenantForm, TenantModelAdmin
 from agentplatform.lib.admin_lists import CappedPaginator
 from agentplatform.lib.errors import Invalid
 from billing import price_list, repricing
+from billing.admin_exports import UsageExportAdmin
 from billing.budget_admin import BudgetAdmin
 from billing.models import Entry, Price, Repricing, UsageRecord
 
-__all__ = ["BudgetAdmin", "PriceAdmin", "RepricingAdmin", "UsageRecordAdmin"]
+__all__ = ["BudgetAdmin", "PriceAdmin", "RepricingAdmin", "UsageExportAdmin", "UsageRecordAdmin"]
 
 
 class EntryFilter(admin.SimpleListFilter):

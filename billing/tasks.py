@@ -1,4 +1,4 @@
-"""What this room does beside requests: it settles calls that nobody else can settle, seals the ledger, and reprices."""
+"""What this room does beside requests: it settles forgotten calls, seals, reprices, exports, and keeps budgets."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from agentplatform.lib.housekeeping import chore
 from agentplatform.lib.outboxes import outbox
 from billing import ledger, repricing
 from billing.budgets import editing
+from billing.exports import files, jobs, requests
 from billing.models import Repricing
 from billing.sealing import LEDGER
 
@@ -54,3 +55,22 @@ def follow_time_zones() -> bool:
 def seal_usage() -> bool:
     """Entries of the ledger, in the order in which they were committed, more or less."""
     return seal_next(LEDGER)
+
+
+@queue.task(name=requests.MAKE, queue=requests.QUEUE)
+async def make_exports() -> None:
+    """Makes the exports that wait for it."""
+    await jobs.work()
+
+
+@chore
+def expire_exports() -> bool:
+    """Files of exports whose time is over."""
+    return jobs.expire_some()
+
+
+@chore
+def remove_orphaned_exports() -> bool:
+    """Files in the storage that no export has."""
+    files.remove_orphans()
+    return False

@@ -15,6 +15,7 @@ from agentplatform.lib.ids import first_uuid7_at
 from agentplatform.lib.outboxes import outbox
 from agents.knowledge import indexing
 from billing import repricing
+from billing.exports import requests
 from runs import budget_news, lifecycle, live
 from runs.conversations import attachments, naming
 from runs.history import retention
@@ -24,7 +25,7 @@ from runs.queueing.turns import EXECUTE, HAND_ON, QUEUE, TEND
 from runs.webhooks import outbox as messages
 from runs.webhooks import sending
 
-QUEUES = [QUEUE, messages.QUEUE, indexing.QUEUE, repricing.QUEUE]
+QUEUES = [QUEUE, messages.QUEUE, indexing.QUEUE, repricing.QUEUE, requests.QUEUE]
 # How long a message to a webhook, and what became of it, can be looked at.
 DELIVERIES_KEPT = timedelta(days=30)
 

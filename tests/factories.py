@@ -11,6 +11,7 @@ from uuid import UUID
 import factory
 import yaml
 from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.utils import timezone
 from factory.django import DjangoModelFactory, Password
 
@@ -26,7 +27,9 @@ from agents.versions import record
 from agents.workflows.document import references_of
 from agents.workflows.publishing import publish
 from billing.budgets.listing import forget as forget_budgets
-from billing.models import Budget, Entry, Outcome, Price, Repricing, UsageRecord
+from billing.exports.files import name_of
+from billing.exports.options import DEFAULTS
+from billing.models import Budget, Entry, Outcome, Price, Repricing, UsageExport, UsageRecord
 from runs.events import EventType
 from runs.models import (
     Approval,
@@ -351,6 +354,45 @@ class BudgetFactory(DjangoModelFactory):
         budget = super()._create(model_class, *args, **fields)
         forget_budgets(budget.workspace_id)
         return budget
+
+
+class UsageExportFactory(DjangoModelFactory):
+    """A completed export of audrey's, of no row, with its file in the storage."""
+
+    class Meta:
+        model = UsageExport
+        skip_postgeneration_save = True
+
+    workspace = factory.SubFactory(WorkspaceFactory)
+    user_id = factory.LazyFunction(uuid7)
+    user = "audrey"
+    format = "csv"
+    columns = ["id"]
+    filters = {"start": "2026-11-01T00:00:00+00:00", "end": "2026-12-01T00:00:00+00:00"}
+    options = DEFAULTS
+    status = UsageExport.Status.COMPLETED
+    attempt = 1
+    size = 3
+    sha256 = hashlib.sha256(b"id\n").hexdigest()
+    expires_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=7))
+    manifest = factory.LazyAttribute(
+        lambda export: {
+            "workspace_id": str(export.workspace.pk),
+            "format": export.format,
+            "columns": export.columns,
+            "filters": export.filters,
+            "options": export.options,
+            "rows": 0,
+            "sums": {},
+            "ledger": {"position": 0, "hash": ""},
+            "file": {"name": "usage.csv", "size": export.size, "sha256": export.sha256},
+        }
+    )
+
+    @factory.post_generation
+    def stored(self, create, extracted, **kwargs):
+        if create and self.status == UsageExport.Status.COMPLETED:
+            default_storage.save(name_of(self, self.attempt), ContentFile(b"id\n"))
 
 
 class PriceFactory(DjangoModelFactory):

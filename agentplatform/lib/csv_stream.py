@@ -159,9 +159,15 @@ def snapshot(planner: Mapping[str, str]) -> Iterator[None]:
     """A transaction that reads one moment of the database, with these settings of PostgreSQL."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        for name, value in {"statement_timeout": STATEMENT_TIMEOUT, **planner}.items():
-            cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
+        configure({"statement_timeout": STATEMENT_TIMEOUT, **planner})
         yield
+
+
+def configure(settings: Mapping[str, str]) -> None:
+    """PostgreSQL's settings until the transaction of the caller ends."""
+    with connection.cursor() as cursor:
+        for name, value in settings.items():
+            cursor.execute("SELECT set_config(%s, %s, true)", [name, value])
 
 
 def csv_head(header: Sequence[str], delimiter: str = ",") -> bytes:

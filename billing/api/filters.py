@@ -10,7 +10,7 @@ from django.utils.functional import cached_property
 from django_filters import rest_framework as filters
 
 from agentplatform.lib.ids import as_uuid
-from billing.models import Budget, Outcome, Price, Repricing
+from billing.models import Budget, Outcome, Price, Repricing, UsageExport
 from billing.usage import Period, Records
 
 ENDED = [(value, label) for value, label in Outcome.choices if value != Outcome.PENDING]
@@ -89,3 +89,9 @@ class BudgetFilter(filters.FilterSet):
     class Meta:
         model = Budget
         fields = ["period", "action", "enabled", "agent_id", "user_id", "api_key_id", "provider", "model"]
+
+
+class UsageExportFilter(filters.FilterSet):
+    class Meta:
+        model = UsageExport
+        fields = ["status", "format"]

@@ -243,7 +243,3 @@ class BreakdownQuerySerializer(serializers.Serializer[Any]):
         if len(names) > MOST_DIMENSIONS or len(set(names)) < len(names):
             raise serializers.ValidationError("Give one dimension, or two that differ.")
         return names
-
-
-class ExportQuerySerializer(serializers.Serializer[Any]):
-    format = serializers.ChoiceField(choices=["csv"], default="csv")

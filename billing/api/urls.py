@@ -3,9 +3,10 @@
 from django.urls import path
 
 from billing.api.budget_views import BudgetViewSet
+from billing.api.export_views import UsageExportViewSet, UsageStreamViewSet
 from billing.api.ledger_views import LedgerViewSet
 from billing.api.price_views import PriceViewSet, ReconciliationViewSet, RepricingViewSet
-from billing.api.views import UsageExportViewSet, UsageViewSet
+from billing.api.views import UsageViewSet
 
 urlpatterns = [
     path("billing/budgets", BudgetViewSet.as_view({"get": "list", "post": "create"}), name="budgets"),
@@ -24,7 +25,32 @@ urlpatterns = [
     path("billing/agent-breakdown", UsageViewSet.as_view({"get": "agent_breakdown"}), name="usage-by-agent"),
     path("billing/usage/breakdown", UsageViewSet.as_view({"get": "breakdown"}), name="usage-breakdown"),
     path("billing/usage/history", UsageViewSet.as_view({"get": "history"}), name="usage-history"),
-    path("billing/usage/export", UsageExportViewSet.as_view({"get": "export"}), name="usage-export"),
+    path("billing/usage/export", UsageStreamViewSet.as_view({"get": "export"}), name="usage-export"),
+    path(
+        "billing/exports",
+        UsageExportViewSet.as_view({"get": "list", "post": "create"}),
+        name="usage-exports",
+    ),
+    path(
+        "billing/exports/<str:pk>/manifest",
+        UsageExportViewSet.as_view({"get": "manifest"}),
+        name="usage-export-manifest",
+    ),
+    path(
+        "billing/exports/<str:pk>/download",
+        UsageExportViewSet.as_view({"get": "download"}),
+        name="usage-export-download",
+    ),
+    path(
+        "billing/exports/<str:pk>/verify",
+        UsageExportViewSet.as_view({"post": "verify"}),
+        name="usage-export-verify",
+    ),
+    path(
+        "billing/exports/<str:pk>",
+        UsageExportViewSet.as_view({"get": "retrieve", "delete": "destroy"}),
+        name="usage-export-job",
+    ),
     path("billing/ledger/head", LedgerViewSet.as_view({"get": "read_head"}), name="ledger-head"),
     path(
         "billing/ledger/verification",

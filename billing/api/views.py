@@ -1,36 +1,26 @@
-"""Usage and its export."""
+"""Usage: totals, breakdowns and histories."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from django.http import HttpResponseBase
 from django.utils.functional import cached_property
 from django_filters.rest_framework import DjangoFilterBackend
 from django_filters.utils import translate_validation
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.renderers import BaseRenderer
+from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import audit
 from accounts.api.base import TenantViewSet
-from accounts.audit import Action
 from accounts.models import Workspace
 from accounts.roles import OWN_USAGE
-from agentplatform.lib.csv_stream import csv_response, require_room
 from agentplatform.lib.errors import Invalid
-from agentplatform.lib.ids import as_uuid
 from agentplatform.lib.schema import failures
-from billing import breakdowns, conditions, exports, usage
+from billing import breakdowns, conditions, usage
 from billing.api.filters import CallFilter, UsageFilter
 from billing.api.serializers import (
     AgentBreakdownSerializer,
     BreakdownQuerySerializer,
-    ExportQuerySerializer,
     HistoryQuerySerializer,
     UsageBreakdownSerializer,
     UsageHistorySerializer,
@@ -42,9 +32,6 @@ from billing.selections import Selection
 
 # Of one view's query string, beside the filters.
 OTHER_PARAMETERS = frozenset({"format", "granularity", "tz", "by", "group_by", "ordering", "limit", "offset"})
-CSV_RESPONSE = OpenApiResponse(
-    OpenApiTypes.STR, "The rows, the header first.", [OpenApiExample("One call", value=exports.EXAMPLE)]
-)
 
 
 class UsageViewSet(TenantViewSet):
@@ -147,54 +134,6 @@ class UsageViewSet(TenantViewSet):
     @cached_property
     def workspace(self) -> Workspace:
         return Workspace.objects.only("currency", "time_zone").get(pk=self.actor.workspace_id)
-
-
-class WhateverIsAccepted(BaseContentNegotiation):
-    """For a view that answers one media type: neither `Accept` nor `?format=` chooses how its errors look."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, str(renderer.media_type)
-
-
-class UsageExportViewSet(UsageViewSet):
-    """The ledger as a file."""
-
-    permissions = {"export": "export:usage"}
-    content_negotiation_class = WhateverIsAccepted
-    # HEAD would read the whole export and throw it away.
-    http_method_names = ["get", "options"]
-
-    @extend_schema(
-        parameters=[ExportQuerySerializer],
-        responses={(200, "text/csv"): CSV_RESPONSE, **failures(422, 429)},
-        filters=True,
-    )
-    def export(self, request: Request) -> HttpResponseBase:
-        """Export usage as CSV
-
-        One row per settled model call in order of time, streamed however long it is. Times are UTC, amounts
-        plain decimals. What spreadsheets take for a formula (text that begins with =, +, - or @) has an
-        apostrophe before it. If the connection breaks off before the end, the file is not complete.
-        """
-        validated(ExportQuerySerializer, request)
-        require_room()
-        chosen, slug = self.chosen(), self.actor.workspace_slug
-        audit.record(Action.EXPORTED, audit.Thing("Usage"), after=filters_of(request))
-        stream = exports.usage_csv(chosen.qs, slug, of_one_run=chosen.is_of_one_run)
-        return csv_response(stream, exports.filename(slug, chosen.period))
-
-
-def filters_of(request: Request) -> dict[str, str]:
-    """What an export was narrowed to, as the audit log tells it: names of people and keys are not for it."""
-    named = ("user", "api_key")
-    return {
-        name: value
-        for name, value in request.query_params.dict().items()
-        if name not in named or as_uuid(value)
-    }
 
 
 def validated(serializer_class: Any, request: Request) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from agents.knowledge import indexing
+from billing.exports import jobs as export_jobs
 from runs import approvals, lifecycle
 from runs.engine.connection import CONNECTION_FAULTS, be_bounded, leaving_what_is_locked, release
 from runs.events import StoredEvent, by_run
@@ -96,7 +97,13 @@ def _everything() -> Iterator[StoredEvent]:
     for part in (_runs_in_lost_hands, _forgotten_runs, _sessions, _approvals, _families, due.start_due):
         with _apart(part.__name__):
             yield from part()
-    for chore in (_forget_lost_workers, admission.wake_where_room_is, outbox.wake_due, indexing.wake_overdue):
+    for chore in (
+        _forget_lost_workers,
+        admission.wake_where_room_is,
+        outbox.wake_due,
+        indexing.wake_overdue,
+        export_jobs.wake_overdue,
+    ):
         with _apart(chore.__name__):
             chore()
 

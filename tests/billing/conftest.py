@@ -11,6 +11,15 @@ import pytest
 import uvicorn
 from django.core.asgi import get_asgi_application
 
+from billing.exports import jobs
+from billing.models import UsageExport
+from tests.factories import UsageRecordFactory
+
+
+def joined(response) -> bytes:
+    """The whole body, streamed or not."""
+    return asyncio.run(_joined(response.streaming_content)) if response.streaming else response.content
+
 
 async def _joined(chunks) -> bytes:
     return b"".join([chunk async for chunk in chunks])
@@ -51,3 +60,49 @@ def server(transactional_db):
     yield f"http://127.0.0.1:{listener.getsockname()[1]}/api/v1"
     running.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture
+def used(workspace):
+    """`used(model="gpt-5")`: a settled call in acme."""
+
+    def record(**fields):
+        return UsageRecordFactory(workspace=workspace, **fields)
+
+    return record
+
+
+@pytest.fixture
+def stored(tmp_path, settings):
+    """A storage of the test's own; `stored()` are the names of all files in it."""
+    folder = tmp_path / "stored"
+    backend = "django.core.files.storage.FileSystemStorage"
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "default": {"BACKEND": backend, "OPTIONS": {"location": str(folder)}},
+    }
+    return lambda: sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def ask(api, audrey):
+    """`ask(format="jsonl")`: an export that audrey has asked for; the response with `ask.response`."""
+
+    def post(user=audrey, status=202, **body):
+        response = api(user).post("/billing/exports", body, format="json")
+        assert response.status_code == status, response.content
+        return response.json()
+
+    return post
+
+
+@pytest.fixture
+def made(ask, stored):
+    """`made(format="jsonl")`: an export that audrey has asked for and a worker has made."""
+
+    def make(**body):
+        asked = ask(**body)
+        jobs.make(jobs.claim_next())
+        return UsageExport.objects.get(pk=asked["id"])
+
+    return make

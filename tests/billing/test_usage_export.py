@@ -62,16 +62,6 @@ HARMLESS = [
 
 
 @pytest.fixture
-def used(workspace):
-    """`used(model="gpt-5")`: a settled call in acme."""
-
-    def record(**fields):
-        return UsageRecordFactory(workspace=workspace, **fields)
-
-    return record
-
-
-@pytest.fixture
 def export(api, audrey):
     """`export(model="gpt-5")`: the response to audrey's export with these filters."""
 

@@ -36,7 +36,7 @@ def test_needs_the_keys_scope(api, audrey, workspace):
 
 
 def test_answers_errors_as_json_whatever_is_accepted(api, audrey):
-    response = api(audrey).get(PATH, {"format": "xlsx"}, headers={"Accept": "text/csv"})
+    response = api(audrey).get(PATH, {"format": "pdf"}, headers={"Accept": "text/csv"})
     assert (response.status_code, response.json()["error"]["details"][0]["field"]) == (422, "format")
 
 

@@ -115,6 +115,14 @@ def _add_billing(tenant: Tenant, marker: str) -> None:
     tenant.usage = factories.UsageRecordFactory(
         workspace=tenant.workspace, agent=marker, user=marker, model=marker, api_key=marker, end_user=marker
     )
+    tenant.usage_export = factories.UsageExportFactory(
+        workspace=tenant.workspace,
+        user_id=tenant.admin.pk,
+        user=marker,
+        api_key=marker,
+        error=marker,
+        filters={"agent": marker},
+    )
 
 
 def _add_run(tenant: Tenant, marker: str) -> None:

@@ -358,6 +358,7 @@ def test_shows_the_same_pages_to_the_admin_of_the_workspace(acme):
             "repricing",
             "budget",
             "usagerecord",
+            "usageexport",
         ),
         *("session", "run", "approval", "memory", "schedule", "webhook"),
     }
