@@ -317,7 +317,7 @@ def _said(value: Number | None, unit: str) -> str:
         return "–"
     if isinstance(value, int):
         text = f"{value:,}"
-    elif abs(value) >= 100:
+    elif abs(float(value)) >= 100:
         text = f"{value:,.2f}"
     else:
         text = f"{Decimal(f'{value:.4g}'):f}"

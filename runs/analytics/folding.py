@@ -66,7 +66,8 @@ WITH taken AS (
     SELECT workspace_id, user_id, minutes, kind, slot, executed_id, subject, outcome, error_class,
         sum(count), COALESCE(sum(timed), 0), sum(microseconds), sum(input_tokens), sum(output_tokens),
         COALESCE(
-            string_agg(int2send(bucket) || int4send(count::int), '') FILTER (WHERE bucket IS NOT NULL AND count <> 0), ''
+            string_agg(int2send(bucket) || int4send(count::int), '') FILTER (WHERE bucket IS NOT NULL AND count <> 0),
+            ''
         )
     FROM entries
     GROUP BY workspace_id, user_id, minutes, kind, slot, executed_id, subject, outcome, error_class

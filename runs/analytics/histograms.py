@@ -1,7 +1,7 @@
 """Durations as counts in buckets whose limits grow by 2 %: every estimate is right to 1 %, also after merging.
 
 The same mapping as DDSketch's. The database's `runs_bucket` puts a duration into its bucket: `ceil(log(microseconds) /
-log(GROWTH))`, 0 up to one microsecond. A histogram is stored as entries of bucket (2 bytes) and count (4 bytes, less than
+log(GROWTH))`, 0 up to one microsecond. A histogram is stored as entries of bucket (2 bytes) and count (4 bytes, below
 zero where something was taken back), big-endian; a bucket may recur, so appending is merging.
 """
 

@@ -1,4 +1,4 @@
-"""Periods of figures: whole quarters of an hour, their buckets in a time zone, and the periods that they are compared to."""
+"""Periods of figures: whole quarters of an hour, and their buckets in a time zone."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ LONGEST_PERIOD = timedelta(days=3660)
 MOST_BUCKETS = 1000
 GRANULARITIES = {"hour": timedelta(hours=1), "day": DAY, "week": timedelta(days=7)}
 PREVIOUS = "previous"
+NAMES = ("start_time", "end_time")
+ERA = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Period:
     end: datetime
 
     @classmethod
-    def of(cls, start: datetime | None, end: datetime | None, *, named: tuple[str, str]) -> Period:
+    def of(cls, start: datetime | None, end: datetime | None, *, named: tuple[str, str] = NAMES) -> Period:
         """The whole quarters of an hour that the time between two moments touches; by default the last 30 days.
 
         `named` are the fields that a fault is about. Raises Invalid.
@@ -44,6 +46,10 @@ class Period:
             return cls(_floor(start, QUARTER_HOUR), _ceil(end, QUARTER_HOUR))
         except OverflowError:
             raise Invalid({named[0]: "Give a moment of this era."}) from None
+
+    @classmethod
+    def until_now(cls, start: datetime = ERA) -> Period:
+        return cls(_floor(start, QUARTER_HOUR), _ceil(timezone.now(), QUARTER_HOUR))
 
     @property
     def before(self) -> Period:
@@ -91,13 +97,15 @@ def buckets(period: Period, granularity: str, time_zone: str) -> list[datetime]:
         raise Invalid(
             {"granularity": f"Take longer buckets or a shorter period: at most {MOST_BUCKETS} buckets."}
         )
-    step = QUARTER_HOUR if granularity == "hour" else timedelta(hours=1)
+    step = "15 minutes" if granularity == "hour" else "1 hour"
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT DISTINCT date_trunc(%s, moment, %s) AS start FROM generate_series(%s, %s, %s) AS moment ORDER BY 1",
-            [granularity, time_zone, period.start, period.end - QUARTER_HOUR, step],
-        )
+        cursor.execute(_BUCKETS, [granularity, time_zone, period.start, period.end - QUARTER_HOUR, step])
         return [start for (start,) in cursor.fetchall()]
+
+
+_BUCKETS = """
+SELECT DISTINCT date_trunc(%s, moment, %s) AS start FROM generate_series(%s, %s, %s::interval) AS moment ORDER BY 1
+"""
 
 
 def require_time_zone(time_zone: str) -> None:
@@ -111,8 +119,7 @@ def _time_zones() -> frozenset[str]:
 
 
 def _floor(moment: datetime, step: timedelta) -> datetime:
-    era = datetime(2000, 1, 1, tzinfo=UTC)
-    return (moment - (moment - era) % step).astimezone(UTC)
+    return (moment - (moment - ERA) % step).astimezone(UTC)
 
 
 def _ceil(moment: datetime, step: timedelta) -> datetime:

@@ -88,7 +88,7 @@ def read(
     bucket: tuple[str, str] | None = None,
     with_durations: bool = True,
 ) -> list[Row]:
-    """Sums of a period by `groups` and, where `bucket` names a granularity and a time zone, by its beginning (`start`)."""
+    """Sums of a period by `groups` and, where `bucket` is a granularity and a time zone, by its beginning (`start`)."""
     assert set(groups) <= GROUPS
     # A day of another time zone is made of quarters of an hour.
     in_days = bucket is None or (bucket[0] != "hour" and bucket[1] == "UTC")
@@ -133,8 +133,11 @@ def quarters_since() -> datetime | None:
 def _row(columns: Sequence[str], row: Sequence[Any]) -> Row:
     *common, count, timed, microseconds, read_, written, histogram = row
     found = histograms.read([bytes(histogram)]) if histogram else Counter()
-    numbers = (int(number or 0) for number in (count, timed, microseconds, read_, written))
-    return dict(zip(columns, common, strict=True)), Sums(*numbers, found)
+    counted, with_duration, took, read_in, written_out = (
+        int(number or 0) for number in (count, timed, microseconds, read_, written)
+    )
+    sums = Sums(counted, with_duration, took, read_in, written_out, found)
+    return dict(zip(columns, common, strict=True)), sums
 
 
 def _slots(number: int, part: Stretch, parameters: dict[str, Any]) -> str:
@@ -150,9 +153,9 @@ _SLOTS = (
     "AND kind = ANY(%(kinds)s) AND slot >= %({start})s AND slot < %({end})s"
 )
 _OUTBOX = (
-    "SELECT ended_at AS moment, kind, COALESCE(executed_id, %(everybody)s) AS executed_id, subject, outcome, error_class, "
-    "count, CASE WHEN bucket IS NULL THEN 0 ELSE count END AS timed, microseconds, input_tokens, output_tokens, "
-    "CASE WHEN bucket IS NULL THEN '' ELSE int2send(bucket) || int4send(count) END AS histogram "
+    "SELECT ended_at AS moment, kind, COALESCE(executed_id, %(everybody)s) AS executed_id, subject, outcome, "
+    "error_class, count, CASE WHEN bucket IS NULL THEN 0 ELSE count END AS timed, microseconds, input_tokens, "
+    "output_tokens, CASE WHEN bucket IS NULL THEN '' ELSE int2send(bucket) || int4send(count) END AS histogram "
     "FROM runs_measurement WHERE workspace_id = %(workspace)s AND %(user)s IN (%(everybody)s, user_id) "
     "AND kind = ANY(%(kinds)s) AND ended_at >= %(since)s AND ended_at < %(until)s"
 )

@@ -26,9 +26,8 @@ class Kind(models.TextChoices):
 class Measured(models.Model):
     """Whose it was and what, without any content; sums of what each row counts.
 
-    `subject` of a step is its type, of a model call `provider/model`, of a tool call the tool's name. `outcome` is how it
-    ended: of runs their status, of model calls the ledger's, of tool calls `ok` or `failed`, of steps `ok`. `count` may be
-    less than one: of a correction. `histogram` is of durations, see `runs.analytics.histograms`.
+    `subject` of a step is its type, of a model call `provider/model`, of a tool call the tool's name. `outcome` is how
+    it ended: of runs their status, of model calls the ledger's, of tool calls `ok` or `failed`, of steps `ok`.
     """
 
     workspace_id: Any = models.UUIDField()
@@ -45,7 +44,7 @@ class Measured(models.Model):
 
 
 class Measurement(Measured):
-    """Something that has ended and is not yet in the figures: triggers put it here, `runs.analytics.folding` takes it."""
+    """Something that has ended and is not yet in the figures. Triggers put it here, `folding` takes it."""
 
     id = models.BigAutoField(primary_key=True)
     user_id = models.UUIDField(null=True)

@@ -5,20 +5,17 @@ from __future__ import annotations
 import random
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from math import ceil
 
-import pytest
-from django.db import connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from agentplatform.lib.ids import uuid7
 from billing.models import Entry, Outcome
-from runs.analytics import folding, histograms
+from runs.analytics import folding
 from runs.analytics.periods import Period
-from runs.analytics.reading import Whose, gathered, read
-from runs.models import Kind, Measurement, Run, RunStep, Status, ToolCall
+from runs.analytics.reading import Whose, read
+from runs.models import Kind, Run, RunStep, Status, ToolCall
 from tests import factories
 
 NOON = datetime(2026, 3, 28, 12, tzinfo=UTC)
