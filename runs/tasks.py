@@ -12,8 +12,10 @@ from agentplatform.lib import queue
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.housekeeping import chore, remove
 from agentplatform.lib.ids import first_uuid7_at
+from agentplatform.lib.outboxes import outbox as worked_off
 from agents.knowledge import indexing
 from runs import lifecycle, live
+from runs.analytics import folding
 from runs.conversations import attachments, naming
 from runs.history import retention
 from runs.models import IdempotencyKey, WebhookDelivery
@@ -65,6 +67,12 @@ async def name_session(run_id: str) -> None:
 async def delete_files(names: list[str]) -> None:
     """Deletes files of a session that was deleted."""
     await in_thread(attachments.delete_files, names)
+
+
+@worked_off
+def fold_figures() -> bool:
+    """What has ended, into the figures."""
+    return folding.fold()
 
 
 @chore

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import zoneinfo
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 
 from django.db import connection
 from django.utils import timezone
 
+from agentplatform.lib import time_zones
 from agentplatform.lib.errors import Invalid
 
 QUARTER_HOUR = timedelta(minutes=15)
@@ -109,13 +108,8 @@ SELECT DISTINCT date_trunc(%s, moment, %s) AS start FROM generate_series(%s, %s,
 
 
 def require_time_zone(time_zone: str) -> None:
-    if time_zone not in _time_zones():
-        raise Invalid({"tz": f"There is no time zone {time_zone!r}; use a name like Europe/Berlin or UTC."})
-
-
-@lru_cache(maxsize=1)
-def _time_zones() -> frozenset[str]:
-    return frozenset(zoneinfo.available_timezones())
+    if time_zone not in time_zones.known():
+        raise Invalid({"tz": time_zones.unknown(time_zone)})
 
 
 def _floor(moment: datetime, step: timedelta) -> datetime:

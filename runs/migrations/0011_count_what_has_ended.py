@@ -97,7 +97,7 @@ CREATE OR REPLACE FUNCTION runs_note_model_call() RETURNS trigger LANGUAGE plpgs
 DECLARE
     opened_at timestamptz;
     duration bigint;
-    workflow uuid;
+    workflow uuid := NEW.workflow_id;
 BEGIN
     IF NEW.status IN ('ok', 'failed', 'cancelled') AND NEW.correction_of IS NULL THEN
         -- Says what the unique index says, because only then the index finds it.
@@ -105,7 +105,8 @@ BEGIN
         WHERE call_id = NEW.call_id AND entry = 'opened' AND correction_of IS NULL;
         duration := runs_microseconds(opened_at, NEW.timestamp);
     END IF;
-    IF NEW.agent_id IS NULL AND NEW.run_id IS NOT NULL THEN
+    IF NEW.agent_id IS NULL AND workflow IS NULL AND NEW.run_id IS NOT NULL THEN
+        -- Written by a process of the version before.
         SELECT workflow_id INTO workflow FROM runs_run WHERE id = NEW.run_id;
     END IF;
     INSERT INTO runs_measurement (workspace_id, user_id, kind, ended_at, executed_id, subject, outcome, error_class,
@@ -173,7 +174,7 @@ SELECT workspace_id, user_id, 'tool_call', COALESCE(call.finished_at, call.claim
 FROM runs_toolcall call JOIN runs_run run ON run.id = call.run_id, runs_microseconds(call.claimed_at, call.finished_at) AS duration
 WHERE call.status = 'done'
 UNION ALL
-SELECT call.workspace_id, call.user_id, 'model_call', call.timestamp, COALESCE(call.agent_id, run.workflow_id),
+SELECT call.workspace_id, call.user_id, 'model_call', call.timestamp, COALESCE(call.agent_id, call.workflow_id, run.workflow_id),
     call.provider || '/' || call.model, call.status, '', CASE WHEN call.correction_of IS NULL THEN 1 ELSE 0 END,
     COALESCE(duration, 0), CASE WHEN duration IS NOT NULL THEN runs_bucket(duration) END, call.input_tokens, call.output_tokens
 FROM billing_usagerecord call
@@ -217,6 +218,6 @@ class Migration(migrations.Migration):
     # What ended before is read while others write.
     atomic = False
 
-    dependencies = [("runs", "0010_run_figures"), ("billing", "0004_names_apart")]
+    dependencies = [("runs", "0010_run_figures"), ("billing", "0005_seals")]
 
     operations = [migrations.RunPython(note, forget)]
