@@ -16,8 +16,9 @@ from agentplatform.lib.outboxes import outbox as worked_off
 from agents.knowledge import indexing
 from runs import lifecycle, live
 from runs.analytics import folding
+from runs.analytics import retention as figures_retention
 from runs.conversations import attachments, naming
-from runs.history import retention
+from runs.history import events, retention
 from runs.models import IdempotencyKey, WebhookDelivery
 from runs.queueing import turns
 from runs.queueing.turns import EXECUTE, HAND_ON, QUEUE, TEND
@@ -88,6 +89,16 @@ def remove_old_idempotency_keys() -> bool:
 @chore
 def prune_checkpoints() -> bool:
     return retention.prune_some()
+
+
+@chore
+def remove_old_events() -> bool:
+    return events.remove_some()
+
+
+@chore
+def remove_old_figures() -> bool:
+    return figures_retention.remove_some()
 
 
 @chore

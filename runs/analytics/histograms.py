@@ -53,4 +53,4 @@ def quantiles(histogram: Histogram, wanted: Iterable[float]) -> list[float | Non
 
 def seconds_of(bucket: int) -> float:
     """The value that is nobody's in the bucket farther off than ERROR."""
-    return round(2 * GROWTH**bucket / (GROWTH + 1) * _MICROSECOND, 6)
+    return round(2 * GROWTH**bucket / (GROWTH + 1) * _MICROSECOND, 9)

@@ -7,7 +7,8 @@ and nobody waits while it is read. Where that breaks off it can be run again.
 
 from typing import Any
 
-from django.db import connections, migrations, transaction
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db import connections, migrations, models, transaction
 
 # An entry of a histogram covers durations whose logarithm lies in one step; the step makes each estimate right to 1 %.
 FUNCTIONS = """
@@ -21,9 +22,9 @@ $$;
 CREATE OR REPLACE FUNCTION runs_compact_histogram(entries bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT COALESCE(string_agg(int2send(bucket) || int4send(sum), '' ORDER BY bucket), '') FROM (
         SELECT bucket, sum(count)::int AS sum FROM (
-            SELECT (get_byte(entries, at) << 8 | get_byte(entries, at + 1))::smallint AS bucket,
-                get_byte(entries, at + 2) << 24 | get_byte(entries, at + 3) << 16
-                | get_byte(entries, at + 4) << 8 | get_byte(entries, at + 5) AS count
+            SELECT ((get_byte(entries, at) << 8) | get_byte(entries, at + 1))::smallint AS bucket,
+                (get_byte(entries, at + 2) << 24) | (get_byte(entries, at + 3) << 16)
+                | (get_byte(entries, at + 4) << 8) | get_byte(entries, at + 5) AS count
             FROM generate_series(0, octet_length(entries) - 1, 6) AS at
         ) AS single GROUP BY bucket
     ) AS merged WHERE sum <> 0
@@ -220,4 +221,19 @@ class Migration(migrations.Migration):
 
     dependencies = [("runs", "0010_run_figures"), ("billing", "0005_seals")]
 
-    operations = [migrations.RunPython(note, forget)]
+    operations = [
+        migrations.RunPython(note, forget),
+        # One that was broken off is there, and of no use.
+        migrations.RunSQL(
+            "DROP INDEX CONCURRENTLY IF EXISTS run_with_events",
+            migrations.RunSQL.noop,
+        ),
+        AddIndexConcurrently(
+            model_name="run",
+            index=models.Index(
+                condition=models.Q(("events_removed_at__isnull", True), ("finished_at__isnull", False)),
+                fields=["finished_at"],
+                name="run_with_events",
+            ),
+        ),
+    ]

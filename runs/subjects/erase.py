@@ -20,6 +20,7 @@ from agentplatform.lib.errors import Conflict
 from billing import ledger
 from billing.names import erase_names
 from runs import lifecycle, live
+from runs.analytics import retention as figures
 from runs.conversations import attachments
 from runs.models import (
     TERMINAL,
@@ -72,6 +73,7 @@ def erase_content(subject: Subject) -> Counts:
     done["documents"] += named.update(
         payer={"user_id": str(subject.user_id), "user": pseudonym(subject.user_id)}
     )
+    done["figures"] += figures.forget(subject.workspace_id, subject.user_id)
     done["ledger_names"] += erase_names(subject.user_id, subject.workspace_id)
     return done
 
