@@ -14,7 +14,7 @@ from agentplatform.lib.plots import Series
 
 Json = dict[str, Any]
 
-NARROW = 480
+NARROW = 440
 """Pixels, of a plot that stands beside others."""
 
 
