@@ -137,6 +137,7 @@ class _Frame:
         if len(series) > MOST_SERIES or len(labels) > MOST_POINTS:
             raise ValueError(f"A plot shows at most {MOST_SERIES} series of {MOST_POINTS} values.")
         self.title, self.labels, self.series, self.unit, self.width = title, labels, series, unit, width
+        self.is_stacked = is_stacked
         self.ticks = ticks(_highest(series, is_stacked))
         self.slot = (width - LEFT - RIGHT) / max(1, len(labels))
 
@@ -165,12 +166,16 @@ class _Frame:
         room = (self.width - LEFT) / max(1, len(self.series)) - 42
         for number, one in enumerate(self.series):
             name = _cut(one.name, max(3, min(LONGEST_NAME, int(room / CHARACTER))))
-            yield (
-                f'<line class="line s{number}" stroke="{COLOURS[number]}" stroke-width="3" '
-                f'x1="{x:.0f}" x2="{x + 18:.0f}" y1="43" y2="43"{_dashes(number)}/>'
-            )
+            yield self._mark(number, x)
             yield _words("ink", x + 24, 47, name)
             x += 42 + _length(name)
+
+    def _mark(self, number: int, x: float) -> str:
+        if self.is_stacked:
+            place = f'x="{x + 6:.0f}" y="37" width="12" height="12"'
+            return f'<rect class="area s{number}" fill="{COLOURS[number]}" rx="2" {place}/>'
+        ends = f'x1="{x:.0f}" x2="{x + 18:.0f}" y1="43" y2="43"'
+        return f'<line class="line s{number}" stroke="{COLOURS[number]}" stroke-width="3" {ends}{_dashes(number)}/>'
 
     def lines(self) -> Iterator[str]:
         for number, one in enumerate(self.series):
@@ -320,7 +325,7 @@ def _said(value: Number | None, unit: str) -> str:
     elif abs(float(value)) >= 100:
         text = f"{value:,.2f}"
     else:
-        text = f"{Decimal(f'{value:.4g}'):f}"
+        text = f"{Decimal(f'{value:.4g}').normalize():f}"
     return f"{text}{'' if unit == '%' else ' '}{unit}".strip()
 
 
