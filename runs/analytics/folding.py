@@ -55,7 +55,8 @@ WITH taken AS (
     CROSS JOIN LATERAL (VALUES
         (%(quarter)s, date_bin('15 minutes', ended_at, 'epoch')), (%(day)s, date_trunc('day', ended_at, 'UTC'))
     ) AS slots (minutes, slot)
-    WHERE whose.user_id IS NOT NULL
+    -- See Figures. Who has no id is nobody apart.
+    WHERE whose.user_id = %(everybody)s OR (whose.user_id IS NOT NULL AND (slots.minutes = %(day)s OR kind = 'run'))
     GROUP BY workspace_id, whose.user_id, slots.minutes, kind, slots.slot, executed_id, subject, outcome, error_class,
         bucket
 ), added AS (
@@ -71,8 +72,8 @@ WITH taken AS (
         )
     FROM entries
     GROUP BY workspace_id, user_id, minutes, kind, slot, executed_id, subject, outcome, error_class
-    ORDER BY workspace_id, user_id, minutes, kind, slot, executed_id, subject, outcome, error_class
-    ON CONFLICT (workspace_id, user_id, minutes, kind, slot, executed_id, subject, outcome, error_class) DO UPDATE SET
+    ORDER BY workspace_id, user_id, executed_id, minutes, kind, slot, subject, outcome, error_class
+    ON CONFLICT (workspace_id, user_id, executed_id, minutes, kind, slot, subject, outcome, error_class) DO UPDATE SET
         count = sums.count + EXCLUDED.count, timed = sums.timed + EXCLUDED.timed,
         microseconds = sums.microseconds + EXCLUDED.microseconds,
         input_tokens = sums.input_tokens + EXCLUDED.input_tokens,

@@ -51,6 +51,11 @@ class Period:
         return cls(_floor(start, QUARTER_HOUR), _ceil(timezone.now(), QUARTER_HOUR))
 
     @property
+    def in_whole_days(self) -> Period:
+        """All days (UTC) that it touches."""
+        return Period(_floor(self.start, DAY), _ceil(self.end, DAY))
+
+    @property
     def before(self) -> Period:
         """The period of the same length that ends where this one begins."""
         return Period(self.start - (self.end - self.start), self.start)

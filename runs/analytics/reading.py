@@ -37,6 +37,10 @@ class Whose:
         sees_all = actor.may("read:all-metrics")
         return cls(actor.workspace_id, EVERYBODY if sees_all else actor.user_id)
 
+    def countable(self, period: Period) -> Period:
+        """The part of time for which calls and steps are counted: of a single user, whole days; see `Figures`."""
+        return period if self.user_id == EVERYBODY else period.in_whole_days
+
     def within(self, executed_id: uuid.UUID) -> Whose:
         return replace(self, executed_id=executed_id)
 

@@ -10,9 +10,10 @@ import uuid
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
 
-from agentplatform.lib.housekeeping import remove
+from agentplatform.lib.housekeeping import BATCH
 from runs.analytics.reading import quarters_since
 from runs.models import DAY, QUARTER, Figures, Measurement
 
@@ -20,11 +21,7 @@ from runs.models import DAY, QUARTER, Figures, Measurement
 def remove_some() -> bool:
     """Removes one batch of what is too old; whether there may be more."""
     since = {QUARTER: quarters_since(), DAY: _days_since()}
-    batches = [
-        remove(Figures.objects.filter(minutes=minutes, slot__lt=oldest))
-        for minutes, oldest in since.items()
-        if oldest is not None
-    ]
+    batches = [_remove(minutes, oldest) for minutes, oldest in since.items() if oldest is not None]
     return any(batches)
 
 
@@ -33,6 +30,19 @@ def forget(workspace_id: uuid.UUID, user_id: uuid.UUID) -> int:
     own = {"workspace_id": workspace_id, "user_id": user_id}
     Measurement.objects.filter(**own).update(user_id=None)
     return Figures.objects.filter(**own).delete()[0]
+
+
+def _remove(minutes: int, oldest: datetime) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(_REMOVE, [minutes, oldest, BATCH])
+        return bool(cursor.rowcount == BATCH)
+
+
+_REMOVE = """
+DELETE FROM runs_figures WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM runs_figures WHERE minutes = %s AND slot < %s LIMIT %s FOR UPDATE SKIP LOCKED
+))
+"""
 
 
 def _days_since() -> datetime | None:

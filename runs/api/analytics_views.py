@@ -121,17 +121,19 @@ class AnalyticsViewSet(TenantViewSet):
         """Analyse performance
 
         How long runs, steps, model calls and tool calls took that ended in a period: by agent, workflow, type of
-        step, model and tool, at most a hundred of each. Percentiles are right to 1 %. As a plot: of runs, over time.
+        step, model and tool, at most a hundred of each. Percentiles are right to 1 %. Who sees their own only is
+        answered for whole days (UTC). As a plot: of runs, over time.
         """
         asked = self._asked(PerformanceQuerySerializer)
         period, other = asked.periods()
         whose, title = self._whose(asked)
         if asked.validated_data["format"] == "svg":
             return self._plot(asked, whose, period, title)
+        period = whose.countable(period)
         found = performance.performance(whose, period)
         before = compared(
             performance.totals(whose, period) if other else {},
-            other,
+            other and whose.countable(other),
             lambda before: performance.totals(whose, before),
         )
         return Response(PerformanceSerializer({"period": period.as_json(), **found, **before}).data)
@@ -150,6 +152,7 @@ class AnalyticsViewSet(TenantViewSet):
         asked = self._asked(ErrorsQuerySerializer)
         period, other = asked.periods()
         whose, _ = self._whose(asked)
+        period, other = whose.countable(period), other and whose.countable(other)
         found = performance.errors(whose, period)
         of_runs = {name: found[name] for name in ("total_runs", "failed_runs", "error_rate")}
         before = compared(of_runs, other, lambda before: performance.error_totals(whose, before))

@@ -61,9 +61,23 @@ class Measurement(Measured):
 
 
 class Figures(Measured):
-    """Sums of a slot of time: of all users together, and of each. They outlive what they count."""
+    """Sums of a slot of time: of all users together, and of each. They outlive what they count.
 
-    id = models.BigAutoField(primary_key=True)
+    Of a single user only runs are counted by quarter of an hour, and everything by day: most slots of a person hold one
+    run, so the rest would be as many rows as there are calls.
+    """
+
+    pk = models.CompositePrimaryKey(
+        "workspace_id",
+        "user_id",
+        "executed_id",
+        "minutes",
+        "kind",
+        "slot",
+        "subject",
+        "outcome",
+        "error_class",
+    )
     user_id = models.UUIDField(db_comment="Zeros: all users together")
     minutes = models.SmallIntegerField(db_comment="How long the slot is: 15, or 1440 for a day (UTC)")
     slot = models.DateTimeField(db_comment="Its beginning")
@@ -73,27 +87,10 @@ class Figures(Measured):
     histogram = models.BinaryField(db_comment="Entries of bucket (2 bytes) and count (4); a bucket may recur")
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=[
-                    "workspace_id",
-                    "user_id",
-                    "minutes",
-                    "kind",
-                    "slot",
-                    "executed_id",
-                    "subject",
-                    "outcome",
-                    "error_class",
-                ],
-                name="figures_once",
-            )
-        ]
         indexes = [
-            # Those of one agent.
+            # Those of all agents; the key finds those of one.
             models.Index(
-                fields=["workspace_id", "user_id", "executed_id", "minutes", "kind", "slot"],
-                name="figures_of_executed",
+                fields=["workspace_id", "user_id", "minutes", "kind", "slot"], name="figures_by_time"
             ),
             # What is too old to be kept, whosever it is.
             models.Index(fields=["minutes", "slot"], name="figures_by_age"),

@@ -221,6 +221,16 @@ def test_users_see_their_own(ask, run, what, bob, alice):
     assert (found["runs"]["count"] if what == "performance" else found["total_runs"]) == 0
 
 
+@pytest.mark.parametrize("fold", [False, True])
+def test_users_are_answered_for_whole_days(ask, run, call, bob, fold):
+    call(run())
+    if fold:
+        folding.fold_all()
+    found = ask("performance", bob, start_time=(timezone.now() - timedelta(minutes=20)).isoformat()).json()
+    assert {moment[11:] for moment in found["period"].values()} == {"00:00:00Z"}
+    assert found["model_calls"]["count"] == 1
+
+
 @pytest.mark.parametrize("what", ["performance", "errors"])
 def test_strangers_see_nothing(ask, run, what, charlie):
     run()
