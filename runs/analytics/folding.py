@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from django.db import connection, transaction
 
-from runs.models import DAY, EVERYBODY, QUARTER
+from runs.models import ALL_EXECUTED, DAY, EVERYBODY, QUARTER
 
 BATCH = 5_000
 """Rows of the outbox in one transaction."""
-LONGEST_HISTOGRAM = 6_000
+LONGEST_HISTOGRAM = 6_400
 """Bytes. Appending is cheaper than merging, so buckets recur until then."""
 
 
@@ -24,6 +24,7 @@ def fold() -> bool:
             {
                 "batch": BATCH,
                 "everybody": EVERYBODY,
+                "all": ALL_EXECUTED,
                 "quarter": QUARTER,
                 "day": DAY,
                 "longest": LONGEST_HISTOGRAM,
@@ -47,18 +48,21 @@ WITH taken AS (
     ) RETURNING *
 ), entries AS (
     SELECT workspace_id, whose.user_id, slots.minutes, kind, slots.slot,
-        COALESCE(executed_id, %(everybody)s) AS executed_id, subject, outcome, error_class, bucket,
+        whose.executed_id, subject, outcome, error_class, bucket,
         sum(count) AS count, sum(count) FILTER (WHERE bucket IS NOT NULL) AS timed,
         sum(microseconds) AS microseconds, sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens
     FROM taken
-    CROSS JOIN LATERAL (VALUES (%(everybody)s::uuid), (taken.user_id)) AS whose (user_id)
+    CROSS JOIN LATERAL (VALUES
+        (%(everybody)s::uuid, COALESCE(taken.executed_id, %(everybody)s)), (%(everybody)s, %(all)s),
+        (taken.user_id, COALESCE(taken.executed_id, %(everybody)s))
+    ) AS whose (user_id, executed_id)
     CROSS JOIN LATERAL (VALUES
         (%(quarter)s, date_bin('15 minutes', ended_at, 'epoch')), (%(day)s, date_trunc('day', ended_at, 'UTC'))
     ) AS slots (minutes, slot)
     -- See Figures. Who has no id is nobody apart.
     WHERE whose.user_id = %(everybody)s OR (whose.user_id IS NOT NULL AND (slots.minutes = %(day)s OR kind = 'run'))
-    GROUP BY workspace_id, whose.user_id, slots.minutes, kind, slots.slot, executed_id, subject, outcome, error_class,
-        bucket
+    GROUP BY workspace_id, whose.user_id, slots.minutes, kind, slots.slot, whose.executed_id, subject, outcome,
+        error_class, bucket
 ), added AS (
     INSERT INTO runs_figures AS sums (
         workspace_id, user_id, minutes, kind, slot, executed_id, subject, outcome, error_class,
@@ -67,7 +71,7 @@ WITH taken AS (
     SELECT workspace_id, user_id, minutes, kind, slot, executed_id, subject, outcome, error_class,
         sum(count), COALESCE(sum(timed), 0), sum(microseconds), sum(input_tokens), sum(output_tokens),
         COALESCE(
-            string_agg(int2send(bucket) || int4send(count::int), '') FILTER (WHERE bucket IS NOT NULL AND count <> 0),
+            string_agg(int4send(bucket) || int4send(count::int), '') FILTER (WHERE bucket IS NOT NULL AND count <> 0),
             ''
         )
     FROM entries

@@ -14,6 +14,7 @@ from runs.models import EVERYBODY, Kind, Status
 
 Json = dict[str, Any]
 
+CALLS = (Kind.STEP, Kind.MODEL_CALL, Kind.TOOL_CALL)
 MOST_GROUPS = 100
 """Of each breakdown, those with the most."""
 FAILED = (Status.FAILED.value, "unknown")
@@ -22,29 +23,22 @@ FAILED = (Status.FAILED.value, "unknown")
 
 def performance(whose: Whose, period: Period) -> Json:
     """Durations of what ended in a period: as a whole, and by agent, workflow, type of step, model and tool."""
-    rows = read(whose, period, list(Kind), ["kind", "executed_id", "subject", "outcome"])
-    by_kind = _by_kind(rows)
-    names = _Names(whose.workspace_id, (common["executed_id"] for common, _ in rows))
+    runs = read(whose, period, [Kind.RUN], ["executed_id", "outcome"])
+    by_kind = _by_kind(read(whose, period, CALLS, ["kind", "subject", "outcome"]))
+    names = _Names(whose.workspace_id, (common["executed_id"] for common, _ in runs))
     return {
         "error": ERROR,
         "runs": {
-            **stated(by_kind[Kind.RUN]),
-            "by_agent": _broken_down(by_kind[Kind.RUN], "executed_id", names.of_agent),
-            "by_workflow": _broken_down(by_kind[Kind.RUN], "executed_id", names.of_workflow),
+            **stated(runs),
+            "by_agent": _broken_down(runs, "executed_id", names.of_agent),
+            "by_workflow": _broken_down(runs, "executed_id", names.of_workflow),
         },
-        "steps": {
-            **stated(by_kind[Kind.STEP]),
-            "by_type": _broken_down(by_kind[Kind.STEP], "subject", lambda subject: {"type": subject}),
-        },
-        "model_calls": {
-            **stated(by_kind[Kind.MODEL_CALL]),
-            "by_model": _broken_down(by_kind[Kind.MODEL_CALL], "subject", _model),
-            "by_agent": _broken_down(by_kind[Kind.MODEL_CALL], "executed_id", names.of_agent),
-        },
-        "tool_calls": {
-            **stated(by_kind[Kind.TOOL_CALL]),
-            "by_tool": _broken_down(by_kind[Kind.TOOL_CALL], "subject", lambda subject: {"tool": subject}),
-            "by_agent": _broken_down(by_kind[Kind.TOOL_CALL], "executed_id", names.of_agent),
+        **{
+            f"{kind.value}s": {
+                **stated(by_kind[kind]),
+                f"by_{by}": _broken_down(by_kind[kind], "subject", name),
+            }
+            for kind, by, name in SUBJECTS
         },
     }
 
@@ -57,17 +51,10 @@ def totals(whose: Whose, period: Period) -> Json:
 
 def errors(whose: Whose, period: Period) -> Json:
     """What has failed in a period: runs by class, agent and workflow, calls by model and by tool. No messages."""
-    kinds = (Kind.RUN, Kind.MODEL_CALL, Kind.TOOL_CALL)
-    rows = read(
-        whose,
-        period,
-        kinds,
-        ["kind", "executed_id", "subject", "outcome", "error_class"],
-        with_durations=False,
-    )
-    by_kind = _by_kind(rows)
-    runs = by_kind[Kind.RUN]
-    names = _Names(whose.workspace_id, (common["executed_id"] for common, _ in rows))
+    runs = read(whose, period, [Kind.RUN], ["executed_id", "outcome", "error_class"], with_durations=False)
+    calls = read(whose, period, CALLS, ["kind", "subject", "outcome"], with_durations=False)
+    by_kind = _by_kind(calls)
+    names = _Names(whose.workspace_id, (common["executed_id"] for common, _ in runs))
 
     def executed(name: Callable[[uuid.UUID], Json | None]) -> list[Json]:
         found = _failing(runs, "executed_id", name, "runs")
@@ -79,7 +66,7 @@ def errors(whose: Whose, period: Period) -> Json:
         "by_agent": executed(names.of_agent),
         "by_workflow": executed(names.of_workflow),
         "by_model": _failing(by_kind[Kind.MODEL_CALL], "subject", _model, "calls"),
-        "by_tool": _failing(by_kind[Kind.TOOL_CALL], "subject", lambda subject: {"tool": subject}, "calls"),
+        "by_tool": _failing(by_kind[Kind.TOOL_CALL], "subject", _tool, "calls"),
     }
 
 
@@ -168,9 +155,20 @@ def _rate(part: int, whole: int) -> float | None:
     return round(part / whole, 6) if whole else None
 
 
+def _type(subject: str) -> Json:
+    return {"type": subject}
+
+
+def _tool(subject: str) -> Json:
+    return {"tool": subject}
+
+
 def _model(subject: str) -> Json:
     provider, _, model = subject.partition("/")
     return {"provider": provider, "model": model}
+
+
+SUBJECTS = ((Kind.STEP, "type", _type), (Kind.MODEL_CALL, "model", _model), (Kind.TOOL_CALL, "tool", _tool))
 
 
 class _Names:

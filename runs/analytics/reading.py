@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -17,7 +16,7 @@ from accounts.actor import Actor
 from runs.analytics import histograms
 from runs.analytics.histograms import Histogram
 from runs.analytics.periods import Period, Stretch, stretches
-from runs.models import EVERYBODY, Kind
+from runs.models import ALL_EXECUTED, EVERYBODY, Kind
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 GROUPS = frozenset({"kind", "executed_id", "subject", "outcome", "error_class"})
@@ -54,7 +53,8 @@ class Sums:
     microseconds: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
-    histogram: Histogram = field(default_factory=Counter)
+    entries: list[bytes] = field(default_factory=list)
+    """Of histograms, which are looked at as late as possible."""
 
     def add(self, other: Sums) -> None:
         self.count += other.count
@@ -62,7 +62,11 @@ class Sums:
         self.microseconds += other.microseconds
         self.input_tokens += other.input_tokens
         self.output_tokens += other.output_tokens
-        self.histogram.update(other.histogram)
+        self.entries += other.entries
+
+    @property
+    def histogram(self) -> Histogram:
+        return histograms.read(b"".join(self.entries))
 
     @property
     def tokens(self) -> int:
@@ -101,6 +105,7 @@ def read(
         "user": whose.user_id,
         "everybody": EVERYBODY,
         "executed": whose.executed_id,
+        "all": ALL_EXECUTED,
         "kinds": [str(kind) for kind in kinds],
         "since": period.start,
         "until": period.end,
@@ -110,8 +115,11 @@ def read(
         columns.append("start")
         parameters |= {"granularity": bucket[0], "zone": bucket[1]}
     parts = stretches(period, in_days=in_days, quarters_since=quarters_since())
-    sources = [_slots(number, part, parameters) for number, part in enumerate(parts)]
-    statement = _statement([*sources, _OUTBOX], columns, whose, bool(bucket), with_durations)
+    sources = [
+        _slots(number, part, parameters) + _executed(whose, groups) for number, part in enumerate(parts)
+    ]
+    outbox = _OUTBOX + (" AND executed_id = %(executed)s" if whose.executed_id else "")
+    statement = _statement([*sources, outbox], columns, bool(bucket), with_durations)
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return [_row(columns, row) for row in cursor.fetchall()]
@@ -136,11 +144,11 @@ def quarters_since() -> datetime | None:
 
 def _row(columns: Sequence[str], row: Sequence[Any]) -> Row:
     *common, count, timed, microseconds, read_, written, histogram = row
-    found = histograms.read([bytes(histogram)]) if histogram else Counter()
     counted, with_duration, took, read_in, written_out = (
         int(number or 0) for number in (count, timed, microseconds, read_, written)
     )
-    sums = Sums(counted, with_duration, took, read_in, written_out, found)
+    entries = [bytes(histogram)] if histogram else []
+    sums = Sums(counted, with_duration, took, read_in, written_out, entries)
     return dict(zip(columns, common, strict=True)), sums
 
 
@@ -159,17 +167,22 @@ _SLOTS = (
 _OUTBOX = (
     "SELECT ended_at AS moment, kind, COALESCE(executed_id, %(everybody)s) AS executed_id, subject, outcome, "
     "error_class, count, CASE WHEN bucket IS NULL THEN 0 ELSE count END AS timed, microseconds, input_tokens, "
-    "output_tokens, CASE WHEN bucket IS NULL THEN '' ELSE int2send(bucket) || int4send(count) END AS histogram "
+    "output_tokens, CASE WHEN bucket IS NULL THEN '' ELSE int4send(bucket) || int4send(count) END AS histogram "
     "FROM runs_measurement WHERE workspace_id = %(workspace)s AND %(user)s IN (%(everybody)s, user_id) "
     "AND kind = ANY(%(kinds)s) AND ended_at >= %(since)s AND ended_at < %(until)s"
 )
 
 
-def _statement(
-    sources: Sequence[str], columns: Sequence[str], whose: Whose, has_bucket: bool, with_durations: bool
-) -> str:
-    narrowed = " AND executed_id = %(executed)s" if whose.executed_id else ""
-    union = " UNION ALL ".join(f"({source}{narrowed})" for source in sources)
+def _executed(whose: Whose, groups: Sequence[str]) -> str:
+    """Which rows: of one agent, of each, or of all together where that is enough."""
+    if whose.executed_id:
+        return " AND executed_id = %(executed)s"
+    is_together = whose.user_id == EVERYBODY and "executed_id" not in groups
+    return f" AND executed_id {'=' if is_together else '<>'} %(all)s"
+
+
+def _statement(sources: Sequence[str], columns: Sequence[str], has_bucket: bool, with_durations: bool) -> str:
+    union = " UNION ALL ".join(f"({source})" for source in sources)
     start = ", date_trunc(%(granularity)s, moment, %(zone)s) AS start" if has_bucket else ""
     sums = ", ".join(f"sum({name})" for name in _SUMS.split(", "))
     durations = "string_agg(histogram, '')" if with_durations else "NULL"

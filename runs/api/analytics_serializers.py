@@ -218,12 +218,10 @@ class StepPerformanceSerializer(StatedSerializer):
 
 class ModelCallPerformanceSerializer(StatedSerializer):
     by_model = StatedModelSerializer(many=True)
-    by_agent = StatedNamedSerializer(many=True)
 
 
 class ToolCallPerformanceSerializer(StatedSerializer):
     by_tool = StatedToolSerializer(many=True)
-    by_agent = StatedNamedSerializer(many=True)
 
 
 STATED = {"count": 48, "failed": 2, **DURATIONS}
@@ -247,12 +245,10 @@ class PerformanceSerializer(StrictSerializer):
         "model_calls": {
             **STATED,
             "by_model": [{"provider": "openai", "model": "gpt-4o-mini", **STATED}],
-            "by_agent": [{**AGENT, **STATED}],
         },
         "tool_calls": {
             **STATED,
             "by_tool": [{"tool": "calculator", **STATED}],
-            "by_agent": [{**AGENT, **STATED}],
         },
         "comparison": None,
     }

@@ -59,13 +59,18 @@ class Migration(migrations.Migration):
                     models.SmallIntegerField(db_comment="How long the slot is: 15, or 1440 for a day (UTC)"),
                 ),
                 ("slot", models.DateTimeField(db_comment="Its beginning")),
-                ("executed_id", models.UUIDField(db_comment="The agent or the workflow; zeros: none")),
+                (
+                    "executed_id",
+                    models.UUIDField(
+                        db_comment="The agent or the workflow; zeros: none; all ones: all together"
+                    ),
+                ),
                 ("count", models.BigIntegerField()),
                 ("timed", models.BigIntegerField(db_comment="How many of them have a duration")),
                 (
                     "histogram",
                     models.BinaryField(
-                        db_comment="Entries of bucket (2 bytes) and count (4); a bucket may recur"
+                        db_comment="Entries of bucket and count, 4 bytes each; a bucket may recur"
                     ),
                 ),
             ],

@@ -20,12 +20,12 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT greatest(0, extract(epoch FROM until - since) * 1000000)::bigint
 $$;
 CREATE OR REPLACE FUNCTION runs_compact_histogram(entries bytea) RETURNS bytea LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT COALESCE(string_agg(int2send(bucket) || int4send(sum), '' ORDER BY bucket), '') FROM (
+    SELECT COALESCE(string_agg(int4send(bucket) || int4send(sum), '' ORDER BY bucket), '') FROM (
         SELECT bucket, sum(count)::int AS sum FROM (
-            SELECT ((get_byte(entries, at) << 8) | get_byte(entries, at + 1))::smallint AS bucket,
-                (get_byte(entries, at + 2) << 24) | (get_byte(entries, at + 3) << 16)
-                | (get_byte(entries, at + 4) << 8) | get_byte(entries, at + 5) AS count
-            FROM generate_series(0, octet_length(entries) - 1, 6) AS at
+            SELECT (get_byte(entries, at + 2) << 8) | get_byte(entries, at + 3) AS bucket,
+                (get_byte(entries, at + 4) << 24) | (get_byte(entries, at + 5) << 16)
+                | (get_byte(entries, at + 6) << 8) | get_byte(entries, at + 7) AS count
+            FROM generate_series(0, octet_length(entries) - 1, 8) AS at
         ) AS single GROUP BY bucket
     ) AS merged WHERE sum <> 0
 $$;

@@ -6,7 +6,7 @@ Beside them: schedules, which start runs, and webhooks, which tell of them.
 from runs.models.approvals import Approval, ApprovalQuerySet, ToolCall
 from runs.models.attachments import Attachment, AttachmentQuerySet
 from runs.models.checkpoints import Checkpoint, CheckpointBlob, CheckpointQuerySet, CheckpointWrite
-from runs.models.figures import DAY, EVERYBODY, QUARTER, Figures, Kind, Measurement
+from runs.models.figures import ALL_EXECUTED, DAY, EVERYBODY, QUARTER, Figures, Kind, Measurement
 from runs.models.idempotency import IdempotencyKey
 from runs.models.journal import RunEvent, RunPayload, RunStep
 from runs.models.memory import Memory, MemoryQuerySet
@@ -21,6 +21,7 @@ from runs.models.workers import Worker, WorkerQuerySet
 
 __all__ = [
     "ACTIVE",
+    "ALL_EXECUTED",
     "AT_REST",
     "DAY",
     "EVERYBODY",

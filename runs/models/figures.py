@@ -10,6 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 EVERYBODY = uuid.UUID(int=0)
 """Whose figures those are that stand for all users together. Of `executed_id`: neither an agent nor a workflow."""
+ALL_EXECUTED = uuid.UUID(int=(1 << 128) - 1)
+"""All agents and workflows together, tests of models too; kept of all users together alone."""
 QUARTER, DAY = 15, 1440
 """Minutes of a slot. Days are UTC's. All time zones in use are whole quarters of an hour away from it."""
 
@@ -81,10 +83,12 @@ class Figures(Measured):
     user_id = models.UUIDField(db_comment="Zeros: all users together")
     minutes = models.SmallIntegerField(db_comment="How long the slot is: 15, or 1440 for a day (UTC)")
     slot = models.DateTimeField(db_comment="Its beginning")
-    executed_id = models.UUIDField(db_comment="The agent or the workflow; zeros: none")
+    executed_id = models.UUIDField(
+        db_comment="The agent or the workflow; zeros: none; all ones: all together"
+    )
     count = models.BigIntegerField()
     timed = models.BigIntegerField(db_comment="How many of them have a duration")
-    histogram = models.BinaryField(db_comment="Entries of bucket (2 bytes) and count (4); a bucket may recur")
+    histogram = models.BinaryField(db_comment="Entries of bucket and count, 4 bytes each; a bucket may recur")
 
     class Meta:
         indexes = [

@@ -46,8 +46,8 @@ def test_old_quarters_of_an_hour_go(ended, settings):
         ended(days)
     folding.fold_all()
     retention.remove_some()
-    assert Figures.objects.filter(minutes=15).count() == 2  # of all, and of bob
-    assert Figures.objects.filter(minutes=1440).count() == 4
+    assert Figures.objects.filter(minutes=15).count() == 3  # of the agent, of all, and of bob
+    assert Figures.objects.filter(minutes=1440).count() == 6
 
 
 @pytest.mark.django_db
@@ -76,7 +76,7 @@ def test_all_stay_where_nothing_is_to_go(ended, settings):
     ended(1000)
     folding.fold_all()
     assert not retention.remove_some()
-    assert Figures.objects.count() == 4
+    assert Figures.objects.count() == 6
 
 
 @pytest.mark.django_db(transaction=True)
