@@ -79,7 +79,7 @@ COMPARISON = (
 )
 
 
-class PeriodSerializer(StrictSerializer):
+class MetricsPeriodSerializer(StrictSerializer):
     start = serializers.DateTimeField()
     end = serializers.DateTimeField(help_text="Not part of it.")
 
@@ -102,7 +102,7 @@ class OutcomesSerializer(StrictSerializer):
     )
 
 
-class RunMetricsSerializer(OutcomesSerializer, DurationsSerializer):
+class EndedRunsSerializer(OutcomesSerializer, DurationsSerializer):
     total_runs = serializers.IntegerField(help_text="Runs that ended in the period.")
     total_tokens = serializers.IntegerField(
         help_text="Of the runs themselves, not of those their tools started."
@@ -112,7 +112,7 @@ class RunMetricsSerializer(OutcomesSerializer, DurationsSerializer):
     avg_tokens_per_run = serializers.FloatField(allow_null=True)
 
 
-class BucketSerializer(OutcomesSerializer, DurationsSerializer):
+class MetricsBucketSerializer(OutcomesSerializer, DurationsSerializer):
     timestamp = serializers.DateTimeField(help_text="Its beginning.")
     runs = serializers.IntegerField()
     tokens = serializers.IntegerField()
@@ -134,11 +134,11 @@ PERIOD = {"start": "2026-11-20T00:00:00Z", "end": "2026-11-27T00:00:00Z"}
 
 class AgentMetricsSerializer(StrictSerializer):
     agent_id = serializers.UUIDField()
-    period = PeriodSerializer()
+    period = MetricsPeriodSerializer()
     granularity = serializers.CharField()
     tz = serializers.CharField()
-    metrics = RunMetricsSerializer()
-    timeseries = BucketSerializer(many=True, help_text="In order of time, empty buckets too.")
+    metrics = EndedRunsSerializer()
+    timeseries = MetricsBucketSerializer(many=True, help_text="In order of time, empty buckets too.")
     comparison = serializers.JSONField(help_text=COMPARISON)
 
     example = {
@@ -154,7 +154,7 @@ class AgentMetricsSerializer(StrictSerializer):
     }
 
 
-class TodaySerializer(RunMetricsSerializer):
+class TodaySerializer(EndedRunsSerializer):
     start = serializers.DateTimeField()
 
 
@@ -229,7 +229,7 @@ AGENT = {"id": "01934d6e-9b7e-7d52-8f1a-3a3f5e2b1c90", "name": "trade-assistant"
 
 
 class PerformanceSerializer(StrictSerializer):
-    period = PeriodSerializer()
+    period = MetricsPeriodSerializer()
     error = serializers.FloatField(help_text="How far a percentile is off at most: 0.01 is 1 %.")
     runs = RunPerformanceSerializer()
     steps = StepPerformanceSerializer()
@@ -286,7 +286,7 @@ class FailingToolSerializer(FailingSerializer):
 class ErrorsSerializer(StrictSerializer):
     """What has failed: classes and counts, no messages."""
 
-    period = PeriodSerializer()
+    period = MetricsPeriodSerializer()
     total_runs = serializers.IntegerField()
     failed_runs = serializers.IntegerField()
     error_rate = serializers.FloatField(allow_null=True)
