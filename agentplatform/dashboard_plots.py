@@ -18,8 +18,7 @@ from django.utils.translation import gettext as _
 from accounts.actor import Actor
 from accounts.admin_base import reach
 from accounts.models import Workspace
-from agentplatform.lib import plots
-from agentplatform.lib.plots import Bar
+from billing import pictures as billing_pictures
 from billing import usage
 from billing.models import UsageRecord
 from runs.analytics import metrics, pictures
@@ -93,16 +92,7 @@ def _cost(actor: Actor, workspace: Workspace, period: usage.Period, how: dict[st
     within = {"timestamp__gte": period.start, "timestamp__lt": period.end}
     records = UsageRecord.objects.visible_to(actor).settled().filter(**within)
     found = usage.summary(records, period, workspace.currency)
-    by_agent = [Bar(group["agent"] or _("without an agent"), group["cost"]) for group in found["by_agent"]]
-    by_model = [Bar(f"{group['provider']}/{group['model']}", group["cost"]) for group in found["by_model"]]
-    return [
-        plots.bars(title, _dearest(bars), unit=workspace.currency, **how)
-        for title, bars in ((_("Cost by agent"), by_agent), (_("Cost by model"), by_model))
-    ]
-
-
-def _dearest(bars: list[Bar]) -> list[Bar]:
-    return sorted(bars, key=lambda bar: -(bar.value or 0))[:MOST_BARS]
+    return [draw(found, MOST_BARS, **how) for draw in (billing_pictures.by_agent, billing_pictures.by_model)]
 
 
 def _link(workspace: Workspace, days: int) -> str:
