@@ -41,6 +41,8 @@ OF_ALL_USERS = frozenset(
     {"read:all-runs", "read:all-sessions", "control:all-runs", "write:all-sessions", "delete:all-sessions"}
 )
 READ_OF_ALL_USERS = frozenset({"read:all-runs", "read:all-sessions"})
+# Figures of what has ended: counts and durations, no content.
+METRICS_OF_ALL = frozenset({"read:metrics", "read:all-metrics"})
 MEMORIES_OF_ALL = frozenset({"read:all-memories", "delete:all-memories"})
 # What everybody has.
 OWN_KEYS = frozenset({"read:api-key", "write:api-key", "export:own-data"})
@@ -54,16 +56,17 @@ AUDIT = frozenset({"read:audit", "export:audit"})
 
 permissions_by_role: dict[Role, frozenset[str]] = {
     Role.ADMIN: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS | MEMBERS
-    | MEMORIES_OF_ALL
+    | MEMORIES_OF_ALL | METRICS_OF_ALL
     | QUEUE | WEBHOOKS | MONEY | PROOFS | AUDIT
     | {"write:price", "write:budget", "write:workspace", "write:mcp-command", "read:history"},
     Role.OPERATOR: READ_CONFIGURATION | WRITE_CONFIGURATION | OWN_WORK | OF_ALL_USERS | OWN_KEYS
-    | QUEUE | WEBHOOKS
+    | QUEUE | WEBHOOKS | METRICS_OF_ALL
     | {"read:member", "read:usage", OWN_USAGE, "read:price", "read:budget", "read:history"},
-    Role.USER: frozenset({"read:agent", "read:workflow", "read:knowledge", OWN_USAGE}) | OWN_WORK | OWN_KEYS,
-    Role.VIEWER: READ_CONFIGURATION | READ_OF_ALL_USERS | OWN_KEYS
+    Role.USER: frozenset({"read:agent", "read:workflow", "read:knowledge", "read:metrics", OWN_USAGE})
+    | OWN_WORK | OWN_KEYS,
+    Role.VIEWER: READ_CONFIGURATION | READ_OF_ALL_USERS | METRICS_OF_ALL | OWN_KEYS
     | {"read:run", "read:session", "read:approval", "read:queue"},
-    Role.AUDITOR: MONEY | PROOFS | AUDIT | OWN_KEYS | {"read:history"},
+    Role.AUDITOR: MONEY | PROOFS | AUDIT | METRICS_OF_ALL | OWN_KEYS | {"read:history"},
 }  # fmt: skip
 
 PERMISSIONS: frozenset[str] = frozenset().union(*permissions_by_role.values())

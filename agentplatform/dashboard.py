@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.admin_base import reach
+from agentplatform.dashboard_plots import plots_of
 from agentplatform.lib.ids import first_uuid7_at
 from billing.models import Entry, UsageRecord
 from runs.admin.lists import visible_runs
@@ -53,7 +54,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
         figures += spent_today(request, now)
     if may("read:worker"):
         figures += workers()
-    context |= {"figures": figures, "title": _("Overview")}
+    context |= {"figures": figures, "plots": plots_of(request), "title": _("Overview")}
     return context
 
 

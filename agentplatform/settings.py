@@ -388,6 +388,11 @@ EXPORT_TEMP_DIR = env.str("EXPORT_TEMP_DIR", default="")
 
 # The worker
 WORKSPACE_CONCURRENCY = env.int("WORKSPACE_CONCURRENCY", default=0)
+
+# How long what is kept of runs can be looked at, in days; 0: for ever.
+RUN_EVENTS_KEPT_DAYS = env.int("RUN_EVENTS_KEPT_DAYS", default=0)
+METRICS_QUARTERS_KEPT_DAYS = env.int("METRICS_QUARTERS_KEPT_DAYS", default=400)
+METRICS_KEPT_DAYS = env.int("METRICS_KEPT_DAYS", default=0)
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=200)
 WORKER_HEARTBEAT_SECONDS = 1.0
 WORKER_LOST_AFTER_SECONDS = 3.0

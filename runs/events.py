@@ -44,6 +44,7 @@ class EventType(models.TextChoices):
     RUN_COMPLETED = "run_completed"
     RUN_FAILED = "run_failed"
     RUN_CANCELLED = "run_cancelled"
+    EVENTS_REMOVED = "events_removed"
 
 
 TERMINAL_EVENTS = frozenset({EventType.RUN_COMPLETED, EventType.RUN_FAILED, EventType.RUN_CANCELLED})
@@ -273,6 +274,13 @@ class RunCancelled(TypedDict):
     reason: str
 
 
+class EventsRemoved(TypedDict):
+    """In the place of all events up to this one, which were kept long enough; the run's last event follows."""
+
+    run_id: str
+    up_to_seq: int
+
+
 shape_by_type: dict[EventType, type] = {
     EventType.RUN_QUEUED: RunQueued,
     EventType.RUN_STARTED: RunStarted,
@@ -298,6 +306,7 @@ shape_by_type: dict[EventType, type] = {
     EventType.RUN_COMPLETED: RunCompleted,
     EventType.RUN_FAILED: RunFailed,
     EventType.RUN_CANCELLED: RunCancelled,
+    EventType.EVENTS_REMOVED: EventsRemoved,
 }
 
 

@@ -17,8 +17,10 @@ from agents.knowledge import indexing
 from billing import repricing
 from billing.exports import requests
 from runs import budget_news, lifecycle, live
+from runs.analytics import folding
+from runs.analytics import retention as figures_retention
 from runs.conversations import attachments, naming
-from runs.history import retention
+from runs.history import events, retention
 from runs.models import IdempotencyKey, WebhookDelivery
 from runs.queueing import turns
 from runs.queueing.turns import EXECUTE, HAND_ON, QUEUE, TEND
@@ -96,6 +98,12 @@ def resume_within_budgets() -> bool:
     return False
 
 
+@outbox
+def fold_figures() -> bool:
+    """What has ended, into the figures."""
+    return folding.fold()
+
+
 @chore
 def remove_unsent_attachments() -> bool:
     return attachments.remove_unsent()
@@ -109,6 +117,16 @@ def remove_old_idempotency_keys() -> bool:
 @chore
 def prune_checkpoints() -> bool:
     return retention.prune_some()
+
+
+@chore
+def remove_old_events() -> bool:
+    return events.remove_some()
+
+
+@chore
+def remove_old_figures() -> bool:
+    return figures_retention.remove_some()
 
 
 @chore

@@ -5,6 +5,7 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.routers import SimpleRouter
 
 from runs.api.agent_queries import query, stream_query
+from runs.api.analytics_views import AnalyticsViewSet, SessionUsageViewSet
 from runs.api.approval_views import ApprovalViewSet, RunApprovalsViewSet
 from runs.api.attachment_views import AttachmentViewSet
 from runs.api.chat import chat, session_chat
@@ -70,6 +71,12 @@ urlpatterns = [
         MemoryViewSet.as_view({"get": "retrieve", "patch": "change", "delete": "destroy"}),
         name="memory-detail",
     ),
+    path("metrics/agents/<str:pk>", AnalyticsViewSet.as_view({"get": "agent"}), name="agent-metrics"),
+    path("metrics/system", AnalyticsViewSet.as_view({"get": "system"}), name="system-metrics"),
+    path("analytics/performance", AnalyticsViewSet.as_view({"get": "performance"}), name="performance"),
+    path("analytics/errors", AnalyticsViewSet.as_view({"get": "errors"}), name="errors"),
+    path("analytics/tokens/<str:pk>", SessionUsageViewSet.as_view({"get": "tokens"}), name="session-tokens"),
+    path("analytics/cost/<str:pk>", SessionUsageViewSet.as_view({"get": "cost"}), name="session-cost"),
     path("queue", QueueViewSet.as_view({"get": "figures"}), name="queue"),
     path("queue/requeue", QueueViewSet.as_view({"post": "requeue"}), name="queue-requeue"),
     path("runs/<str:pk>/approvals", RunApprovalsViewSet.as_view({"get": "list"}), name="run-approvals"),

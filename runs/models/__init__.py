@@ -6,6 +6,7 @@ Beside them: schedules, which start runs, and webhooks, which tell of them.
 from runs.models.approvals import Approval, ApprovalQuerySet, ToolCall
 from runs.models.attachments import Attachment, AttachmentQuerySet
 from runs.models.checkpoints import Checkpoint, CheckpointBlob, CheckpointQuerySet, CheckpointWrite
+from runs.models.figures import ALL_EXECUTED, DAY, EVERYBODY, QUARTER, Figures, Kind, Measurement
 from runs.models.idempotency import IdempotencyKey
 from runs.models.journal import RunEvent, RunPayload, RunStep
 from runs.models.memory import Memory, MemoryQuerySet
@@ -20,8 +21,12 @@ from runs.models.workers import Worker, WorkerQuerySet
 
 __all__ = [
     "ACTIVE",
+    "ALL_EXECUTED",
     "AT_REST",
+    "DAY",
+    "EVERYBODY",
     "IN_FLIGHT",
+    "QUARTER",
     "TERMINAL",
     "UNDER_WAY",
     "Approval",
@@ -35,7 +40,10 @@ __all__ = [
     "DeliveryQuerySet",
     "ErrorClass",
     "FamilyTotals",
+    "Figures",
     "IdempotencyKey",
+    "Kind",
+    "Measurement",
     "Memory",
     "MemoryQuerySet",
     "Message",

@@ -215,6 +215,9 @@ class Run(FamilyTotals, TenantModel):
     pruned_to = models.PositiveIntegerField(
         null=True, db_comment="How many of its checkpoints were kept when it was last pruned"
     )
+    events_removed_at = models.DateTimeField(
+        null=True, db_comment="When its events were removed, all but the last; see RUN_EVENTS_KEPT_DAYS"
+    )
 
     created_at = models.DateTimeField(_("created at"))
     queued_at = models.DateTimeField(_("queued at"), null=True)
@@ -273,6 +276,12 @@ class Run(FamilyTotals, TenantModel):
             # Whose checkpoints are pruned next.
             models.Index(
                 fields=["workspace", "pruned_to"], name="run_to_prune", condition=Q(status__in=[*TERMINAL])
+            ),
+            # Whose events are removed next.
+            models.Index(
+                fields=["finished_at"],
+                name="run_with_events",
+                condition=Q(finished_at__isnull=False, events_removed_at__isnull=True),
             ),
         ]
         db_table_comment = "Executions of agents and workflows"

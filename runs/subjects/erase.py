@@ -22,6 +22,7 @@ from billing import ledger
 from billing.exports import requests
 from billing.names import erase_names
 from runs import lifecycle, live
+from runs.analytics import retention as figures
 from runs.conversations import attachments
 from runs.models import (
     TERMINAL,
@@ -75,6 +76,7 @@ def erase_content(subject: Subject) -> Counts:
         payer={"user_id": str(subject.user_id), "user": pseudonym(subject.user_id)}
     )
     done["usage_exports"] += requests.delete_of_person(subject.user_id, subject.workspace_id)
+    done["figures"] += figures.forget(subject.workspace_id, subject.user_id)
     done["ledger_names"] += erase_names(subject.user_id, subject.workspace_id)
     done["audit_names"] += audit.erase_names(subject.user_id, subject.workspace_id)
     return done

@@ -144,6 +144,8 @@ def methods_of(callback: Any) -> set[str]:
 OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/agents/{pk}": lambda tenant: tenant.agent,
     "/agents/{pk}/versions/{number}": lambda tenant: 1,
+    "/analytics/cost/{pk}": lambda tenant: tenant.session,
+    "/analytics/tokens/{pk}": lambda tenant: tenant.session,
     "/approvals/{pk}": lambda tenant: tenant.approval,
     "/audit-log/{pk}": lambda tenant: tenant.audit_entry,
     "/attachments/{pk}": lambda tenant: tenant.attachment,
@@ -160,6 +162,7 @@ OBJECTS: dict[str, Callable[[Tenant], Any]] = {
     "/mcp-servers/{pk}": lambda tenant: tenant.mcp_server,
     "/mcp-servers/{pk}/versions/{number}": lambda tenant: 1,
     "/memories/{pk}": lambda tenant: tenant.memory,
+    "/metrics/agents/{pk}": lambda tenant: tenant.agent,
     "/models/{pk}": lambda tenant: tenant.model,
     "/models/{pk}/versions/{number}": lambda tenant: 1,
     "/runs/{pk}": lambda tenant: tenant.run,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 
@@ -9,7 +10,7 @@ import pytest
 from django.utils import timezone
 
 from runs.models import Status, Worker
-from tests.factories import ApprovalFactory, RunFactory, SessionFactory, UsageRecordFactory
+from tests.factories import ApprovalFactory, MembershipFactory, RunFactory, SessionFactory, UsageRecordFactory
 from tests.runs.admin_support import queries_of, signed_in
 
 
@@ -146,3 +147,76 @@ def test_costs_the_same_however_many_runs_there_are(workspace, olivia, django_as
 )
 def test_lists_what_the_role_may_see(request, who, titles):
     assert entries(request.getfixturevalue(who)) == titles
+
+
+@pytest.fixture
+def plots():
+    """`plots(olivia, …)`: the titles of the plots that somebody sees."""
+
+    def look(user, query="") -> list[str]:
+        page = signed_in(user).get(f"/admin/{query}").context["plots"]
+        found = [re.search("<title>(.*?)</title>", picture) for picture in page.pictures]
+        return [match[1] for match in found if match]
+
+    return look
+
+
+OVER_TIME = ["Runs", "Success rate (%)", "Duration of runs (s)", "Tokens"]
+OF_MONEY = ["Cost by agent", "Cost by model"]
+
+
+@pytest.mark.parametrize(
+    ("who", "titles"),
+    [
+        ("bob", OVER_TIME),
+        ("vera", OVER_TIME),
+        ("olivia", OVER_TIME + OF_MONEY),
+        ("audrey", OVER_TIME + OF_MONEY),
+    ],
+)
+def test_shows_the_plots_of_the_role(request, plots, who, titles):
+    assert plots(request.getfixturevalue(who)) == titles
+
+
+def test_shows_nobody_plots_of_no_workspace(django_user_model):
+    newcomer = django_user_model.objects.create(username="newcomer")
+    assert signed_in(newcomer).get("/admin/").context["plots"] is None
+
+
+def test_plots_what_has_ended(workspace, olivia):
+    now = timezone.now()
+    RunFactory.create_batch(3, workspace=workspace, started_at=now, finished_at=now)
+    [runs, *_] = signed_in(olivia).get("/admin/").context["plots"].pictures
+    assert "completed: 3" in runs
+
+
+def test_plots_cost_by_agent(workspace, olivia):
+    UsageRecordFactory(workspace=workspace, agent="<b>dear</b>", cost=Decimal("1.5"))
+    pictures = signed_in(olivia).get("/admin/").context["plots"].pictures
+    assert "&lt;b&gt;dear&lt;/b&gt;: 1.5 USD" in pictures[4]
+
+
+def test_plots_a_user_their_own(workspace, bob, alice):
+    now = timezone.now()
+    RunFactory(workspace=workspace, user=alice, started_at=now, finished_at=now)
+    [runs, *_] = signed_in(bob).get("/admin/").context["plots"].pictures
+    assert "completed: 1" not in runs
+
+
+def test_plots_a_month_on_request(olivia):
+    [runs, *_] = signed_in(olivia).get("/admin/?days=30").context["plots"].pictures
+    assert "30 values" in runs
+
+
+def test_plots_the_workspace_that_is_chosen(workspace, other_workspace, olivia):
+    MembershipFactory(workspace=other_workspace, user=olivia, role="viewer")
+    page = signed_in(olivia).get("/admin/?workspace=other").context["plots"]
+    assert [choice.title for choice in page.workspaces if choice.is_chosen] == ["Other"]
+    assert len(page.pictures) == len(OVER_TIME)
+
+
+def test_plots_no_workspace_of_others(workspace, other_workspace, olivia):
+    now = timezone.now()
+    RunFactory(workspace=other_workspace, started_at=now, finished_at=now)
+    [runs, *_] = signed_in(olivia).get("/admin/?workspace=other").context["plots"].pictures
+    assert "completed: 1" not in runs

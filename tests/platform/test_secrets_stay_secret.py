@@ -128,6 +128,9 @@ def read_everything(client: httpx.Client, server: str) -> None:
         "/billing/agent-breakdown",
         "/billing/usage/history",
         "/billing/usage/export",
+        "/metrics/system",
+        "/analytics/performance",
+        "/analytics/errors",
     ):
         client.get(path)
     for path in ("/health/detailed", "/openapi.json", "/workspaces/acme/members"):

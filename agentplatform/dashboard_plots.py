@@ -1,0 +1,99 @@
+"""The plots of the admin's first page: one workspace's runs, durations, tokens and, where the user may know, cost.
+
+They read sums of days, however many runs there were.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+
+from accounts.actor import Actor
+from accounts.admin_base import reach
+from accounts.models import Workspace
+from billing import pictures as billing_pictures
+from billing import usage
+from billing.models import UsageRecord
+from runs.analytics import metrics, pictures
+from runs.analytics.periods import Period
+from runs.analytics.reading import Whose
+
+DAYS = (7, 30)
+MOST_WORKSPACES = 50
+"""That can be chosen from."""
+MOST_BARS = 8
+ZONE = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Another view of the plots."""
+
+    title: str
+    link: str
+    is_chosen: bool
+
+
+@dataclass(slots=True)
+class Plots:
+    """Pictures, and what else there is to look at."""
+
+    pictures: list[SafeString] = field(default_factory=list)
+    periods: list[Choice] = field(default_factory=list)
+    workspaces: list[Choice] = field(default_factory=list)
+
+
+def plots_of(request: HttpRequest) -> Plots | None:
+    """What the user may see of the workspace that the query names, or of their first; None: of none."""
+    own = reach(request).workspaces("read:metrics").order_by("slug")
+    found = list(own[:MOST_WORKSPACES])
+    named = own.filter(slug=request.GET.get("workspace", "")).first()
+    workspace = named or next(iter(found), None)
+    if workspace is None:
+        return None
+    days = DAYS[1] if request.GET.get("days") == str(DAYS[1]) else DAYS[0]
+    actor = reach(request).actor(workspace.pk)
+    return Plots(
+        [mark_safe(picture) for picture in _pictures(actor, workspace, days)],  # noqa: S308 - plots escape all texts
+        [
+            Choice(_("%(days)s days") % {"days": other}, _link(workspace, other), other == days)
+            for other in DAYS
+        ],
+        [Choice(other.name, _link(other, days), other == workspace) for other in found]
+        if len(found) > 1
+        else [],
+    )
+
+
+def _pictures(actor: Actor, workspace: Workspace, days: int) -> list[str]:
+    now = timezone.now()
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    start = midnight - timedelta(days=days - 1)
+    _whole, series = metrics.runs_over_time(Whose.of(actor), Period.until_now(start), "day", ZONE)
+    how: dict[str, Any] = {"is_file": False, "width": pictures.NARROW}
+    drawn = [
+        draw(series, "day", ZONE, **how)
+        for draw in (pictures.runs, pictures.success, pictures.latency, pictures.tokens)
+    ]
+    if actor.may("read:usage"):
+        drawn += _cost(actor, workspace, usage.Period.of(start, now), how)
+    return drawn
+
+
+def _cost(actor: Actor, workspace: Workspace, period: usage.Period, how: dict[str, Any]) -> list[str]:
+    """What was spent, by agent and by model."""
+    within = {"timestamp__gte": period.start, "timestamp__lt": period.end}
+    records = UsageRecord.objects.visible_to(actor).settled().filter(**within)
+    found = usage.summary(records, period, workspace.currency)
+    return [draw(found, MOST_BARS, **how) for draw in (billing_pictures.by_agent, billing_pictures.by_model)]
+
+
+def _link(workspace: Workspace, days: int) -> str:
+    return f"?{urlencode({'workspace': workspace.slug, 'days': days})}#plots"
