@@ -20,7 +20,8 @@ from accounts.admin_base import reach
 from accounts.models import Workspace
 from billing import pictures as billing_pictures
 from billing import usage
-from billing.models import UsageRecord
+from billing.budgets import counters
+from billing.selections import Selection
 from runs.analytics import metrics, pictures
 from runs.analytics.periods import Period
 from runs.analytics.reading import Whose
@@ -84,14 +85,14 @@ def _pictures(actor: Actor, workspace: Workspace, days: int) -> list[str]:
     ]
     if actor.may("read:usage"):
         drawn += _cost(actor, workspace, usage.Period.of(start, now), how)
+    if actor.may("read:budget") and (found := counters.burnt([workspace.pk])):
+        drawn.append(billing_pictures.burnt(found, MOST_BARS, **how))
     return drawn
 
 
 def _cost(actor: Actor, workspace: Workspace, period: usage.Period, how: dict[str, Any]) -> list[str]:
     """What was spent, by agent and by model."""
-    within = {"timestamp__gte": period.start, "timestamp__lt": period.end}
-    records = UsageRecord.objects.visible_to(actor).settled().filter(**within)
-    found = usage.summary(records, period, workspace.currency)
+    found = usage.summary(Selection(workspace.pk, period.span), period, workspace.currency)
     return [draw(found, MOST_BARS, **how) for draw in (billing_pictures.by_agent, billing_pictures.by_model)]
 
 

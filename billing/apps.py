@@ -7,4 +7,5 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        import_module("billing.roads")
+        for room in ("billing.roads", "billing.rollup_roads", "billing.budgets.roads"):
+            import_module(room)

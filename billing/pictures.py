@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -9,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from agentplatform.lib import plots
 from agentplatform.lib.plots import Bar, Series
+from billing.models import Budget
 from billing.totals import Totals
 
 Json = dict[str, Any]
@@ -25,6 +28,12 @@ def by_agent(answer: Json, most: int = plots.MOST_BARS, **how: Any) -> str:
     groups: list[Totals] = answer["agents"] if "agents" in answer else answer["by_agent"]
     bars = [Bar(group["agent"] or _("without an agent"), group["cost"]) for group in groups]
     return plots.bars(_("Cost by agent"), _dearest(bars, most), unit=answer["currency"], **how)
+
+
+def burnt(found: Sequence[tuple[Budget, Decimal]], most: int = plots.MOST_BARS, **how: Any) -> str:
+    """How many percent of budgets are spent in their present periods, as `counters.burnt` has them."""
+    bars = [Bar(budget.name, percent) for budget, percent in found[:most]]
+    return plots.bars(_("Budgets burnt"), bars, unit="%", **how)
 
 
 def history(answer: Json, **how: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast
 
-from billing import exports
+from billing.exports.columns import DEFAULT, UTC, as_csv
 from billing.models import UsageRecord
 from billing.reconciliation import Compared, Scope, Select, road
 from billing.repricing import COUNTS
@@ -51,7 +51,7 @@ def corrections(scope: Scope) -> Compared:
 @road("export", keys=EXPORTED_BY, columns=SUMMED)
 def export(scope: Scope) -> Compared:
     """What the figures in the export's rows add up to, by what they are of."""
-    columns = exports.columns(scope.slug)
+    columns = dict(zip(DEFAULT, as_csv(DEFAULT, scope.slug, UTC, decimal_comma=False), strict=True))
     # Names as they are: spreadsheets get an apostrophe before what looks like a formula.
     texts = {f"row_{name}": Cast(name, TextField()) for name in EXPORTED_BY}
     figures = {f"row_{name}": Cast(columns[name], TextField()) for name in SUMMED}

@@ -159,3 +159,21 @@ class BudgetPeriodSerializer(_FiguresSerializer):
     end = serializers.DateTimeField(allow_null=True, help_text="Not part of the period.")
 
     example = {"start": "2026-10-31T23:00:00Z", "end": "2026-11-30T23:00:00Z", **FIGURES}
+
+
+class BurntBudgetSerializer(serializers.Serializer[Any]):
+    budget_id = serializers.UUIDField()
+    name = serializers.CharField()
+    percent = serializers.DecimalField(
+        max_digits=24, decimal_places=1, help_text="Of the limit that is nearer."
+    )
+
+
+class BurntSerializer(serializers.Serializer[Any]):
+    budgets = BurntBudgetSerializer(many=True)
+
+    example = {
+        "budgets": [
+            {"budget_id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e", "name": "monthly", "percent": "62.5"}
+        ]
+    }

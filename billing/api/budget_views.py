@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from django.http import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import TenantModelViewSet
+from agentplatform.lib import plots
 from agentplatform.lib.schema import failures
-from billing.api.budget_serializers import BudgetPeriodSerializer, BudgetSerializer, BudgetStatusSerializer
+from billing import pictures
+from billing.api.budget_serializers import (
+    BudgetPeriodSerializer,
+    BudgetSerializer,
+    BudgetStatusSerializer,
+    BurntSerializer,
+)
 from billing.api.filters import BudgetFilter
+from billing.api.serializers import FormatQuerySerializer
 from billing.budgets import counters, editing
 from billing.models import Budget
 
@@ -34,6 +44,7 @@ class BudgetViewSet(TenantModelViewSet):
         "retrieve": "read:budget",
         "status": "read:budget",
         "history": "read:budget",
+        "burnt": "read:budget",
         "create": "write:budget",
         "update": "write:budget",
         "partial_update": "write:budget",
@@ -42,6 +53,32 @@ class BudgetViewSet(TenantModelViewSet):
 
     def perform_destroy(self, instance: Budget) -> None:
         editing.delete(instance)
+
+    @extend_schema(
+        parameters=[FormatQuerySerializer],
+        responses={
+            (200, "application/json"): BurntSerializer,
+            (200, "image/svg+xml"): OpenApiResponse(
+                OpenApiTypes.STR, description="With `format=svg`: a plot."
+            ),
+            **failures(422),
+        },
+        filters=False,
+    )
+    def burnt(self, request: Request) -> HttpResponseBase:
+        """Read how far budgets are burnt
+
+        The enabled budgets and how many percent of each are spent in its present period, the most spent first.
+        """
+        query = FormatQuerySerializer(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        found = counters.burnt([self.actor.workspace_id])
+        if query.validated_data["format"] == "svg":
+            return plots.response(pictures.burnt(found))
+        budgets = [
+            {"budget_id": budget.pk, "name": budget.name, "percent": percent} for budget, percent in found
+        ]
+        return Response(BurntSerializer({"budgets": budgets}).data)
 
     @extend_schema(responses={200: BudgetStatusSerializer, **failures(404)}, filters=False)
     def status(self, request: Request, pk: str) -> Response:

@@ -212,7 +212,11 @@ def _ordering_field() -> serializers.ChoiceField:
     )
 
 
-class HistoryQuerySerializer(serializers.Serializer[Any]):
+class FormatQuerySerializer(serializers.Serializer[Any]):
+    format = serializers.ChoiceField(choices=["json", "svg"], default="json", help_text="svg: a plot.")
+
+
+class HistoryQuerySerializer(FormatQuerySerializer):
     granularity = serializers.ChoiceField(choices=list(GRANULARITIES), default="day")
     tz = serializers.CharField(
         required=False, max_length=64, help_text="Time zone, like Europe/Berlin. Default: the workspace's."

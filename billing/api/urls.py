@@ -10,6 +10,7 @@ from billing.api.views import UsageViewSet
 
 urlpatterns = [
     path("billing/budgets", BudgetViewSet.as_view({"get": "list", "post": "create"}), name="budgets"),
+    path("billing/budgets/burnt", BudgetViewSet.as_view({"get": "burnt"}), name="budgets-burnt"),
     path(
         "billing/budgets/<str:pk>",
         BudgetViewSet.as_view(

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.http import HttpResponseBase
 from django.utils.functional import cached_property
 from django_filters.rest_framework import DjangoFilterBackend
 from django_filters.utils import translate_validation
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import TenantViewSet
 from accounts.models import Workspace
 from accounts.roles import OWN_USAGE
+from agentplatform.lib import plots
 from agentplatform.lib.errors import Invalid
 from agentplatform.lib.schema import failures
-from billing import breakdowns, conditions, usage
+from billing import breakdowns, conditions, pictures, usage
 from billing.api.filters import CallFilter, UsageFilter
 from billing.api.serializers import (
     AgentBreakdownSerializer,
     BreakdownQuerySerializer,
+    FormatQuerySerializer,
     HistoryQuerySerializer,
     UsageBreakdownSerializer,
     UsageHistorySerializer,
@@ -32,6 +36,7 @@ from billing.selections import Selection
 
 # Of one view's query string, beside the filters.
 OTHER_PARAMETERS = frozenset({"format", "granularity", "tz", "by", "group_by", "ordering", "limit", "offset"})
+PLOT = OpenApiResponse(OpenApiTypes.STR, description="With `format=svg`: a plot.")
 
 
 class UsageViewSet(TenantViewSet):
@@ -42,26 +47,46 @@ class UsageViewSet(TenantViewSet):
     filterset_class = UsageFilter
     permissions = dict.fromkeys(("summary", "agent_breakdown", "breakdown", "history"), OWN_USAGE)
 
-    @extend_schema(responses={200: UsageSerializer, **failures(422)}, filters=True)
-    def summary(self, request: Request) -> Response:
+    @extend_schema(
+        parameters=[FormatQuerySerializer],
+        responses={
+            (200, "application/json"): UsageSerializer,
+            (200, "image/svg+xml"): PLOT,
+            **failures(422),
+        },
+        filters=True,
+    )
+    def summary(self, request: Request) -> HttpResponseBase:
         """Sum up usage
 
         Totals of a period, as a whole, by model and by agent. The sum over an export with the same filters
-        equals the totals.
+        equals the totals. As a plot: cost by model.
         """
-        chosen = self.chosen()
+        chosen, form = self.chosen(), validated(FormatQuerySerializer, request)["format"]
         answer = usage.summary(self.selection(chosen), chosen.period, self.workspace.currency)
+        if form == "svg":
+            return plots.response(pictures.by_model(answer))
         open_calls = CallFilter(request.query_params, self.get_queryset().open_calls()).qs
         return Response(shown({**answer, "open_calls": usage.count_recent(open_calls)}))
 
-    @extend_schema(responses={200: AgentBreakdownSerializer, **failures(422)}, filters=True)
-    def agent_breakdown(self, request: Request) -> Response:
+    @extend_schema(
+        parameters=[FormatQuerySerializer],
+        responses={
+            (200, "application/json"): AgentBreakdownSerializer,
+            (200, "image/svg+xml"): PLOT,
+            **failures(422),
+        },
+        filters=True,
+    )
+    def agent_breakdown(self, request: Request) -> HttpResponseBase:
         """Break usage down by agent
 
         Totals of a period for each agent, and within it for each model.
         """
-        chosen = self.chosen()
+        chosen, form = self.chosen(), validated(FormatQuerySerializer, request)["format"]
         answer = usage.agent_breakdown(self.selection(chosen), chosen.period, self.workspace.currency)
+        if form == "svg":
+            return plots.response(pictures.by_agent(answer))
         return Response(shown(answer))
 
     @extend_schema(
@@ -89,10 +114,14 @@ class UsageViewSet(TenantViewSet):
 
     @extend_schema(
         parameters=[HistoryQuerySerializer],
-        responses={200: UsageHistorySerializer, **failures(422)},
+        responses={
+            (200, "application/json"): UsageHistorySerializer,
+            (200, "image/svg+xml"): PLOT,
+            **failures(422),
+        },
         filters=True,
     )
-    def history(self, request: Request) -> Response:
+    def history(self, request: Request) -> HttpResponseBase:
         """Read the history of usage
 
         Totals by hour, day, week, month, quarter or year, in the order of time; buckets without usage are left out.
@@ -106,6 +135,8 @@ class UsageViewSet(TenantViewSet):
             query["granularity"],
             query.get("tz", self.workspace.time_zone),
         )
+        if query["format"] == "svg":
+            return plots.response(pictures.history(usage.history(*of)))
         if group := query.get("group_by"):
             asked = breakdowns.Query((group,), query["ordering"], query["limit"])
             return Response(shown(usage.history_by(*of, asked)))

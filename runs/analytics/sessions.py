@@ -6,15 +6,22 @@ import uuid
 from typing import Any
 
 from django.db import connection
+from django.db.models import Q, Sum
 
 from accounts.models import Workspace
 from billing.models import UsageRecord
-from billing.totals import SUMS, Totals, fold, nothing
+from billing.totals import COUNTS, Totals, fold, nothing
 from runs.models import Session
 
 Json = dict[str, Any]
 
 MOST_GROUPS = 100
+# The sum of a column takes the column's name from there on, so what needs the columns themselves comes first.
+_SUMS = {
+    "unpriced_requests": Sum("requests", filter=Q(cost=None), default=0),
+    "cost": Sum("cost"),
+    **{name: Sum(name, default=0) for name in COUNTS},
+}
 TOKENS = ("input_tokens", "cached_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 
 
@@ -58,7 +65,7 @@ def _rows(session: Session) -> list[Totals]:
         runs = [run_id for (run_id,) in cursor.fetchall()]
     records = UsageRecord.objects.filter(workspace_id=session.workspace_id, run_id__in=runs).settled()
     keys = ("provider", "model", "agent_id", "agent", "currency")
-    return list(records.order_by().values(*keys).annotate(**SUMS))
+    return list(records.order_by().values(*keys).annotate(**_SUMS))
 
 
 def _whole(rows: list[Totals], currency: str) -> Totals:
