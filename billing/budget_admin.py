@@ -14,7 +14,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
-from unfold.contrib.forms.widgets import ArrayWidget
+from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.admin_base import TenantForm, TenantModelAdmin
 from agentplatform.lib.errors import Invalid
@@ -109,7 +109,7 @@ class BudgetAdmin(TenantModelAdmin):
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if db_field.name in ("warning_levels", "recipients"):
-            options["widget"] = ArrayWidget
+            options["widget"] = UnfoldAdminTextInputWidget
         return super().formfield_for_dbfield(db_field, request, **options)
 
     def save_model(self, request: HttpRequest, obj: Budget, form: forms.ModelForm[Any], change: bool) -> None:

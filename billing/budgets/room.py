@@ -311,7 +311,9 @@ def require_room(record: UsageRecord) -> None:
         counter.reserved_amount, counter.reserved_tokens = Decimal(0), 0
         if counter.budget.action != Budget.Action.BLOCK:
             continue
-        if limit := counter.is_spent() or (counter.lacks_room(record) if record.model else ""):
+        if limit := counter.is_spent():
+            raise Shortfall(counter, limit).error(now)
+        if record.model and (limit := counter.lacks_room(record)):
             raise _short(counter, limit, record).error(now)
 
 

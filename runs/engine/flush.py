@@ -311,7 +311,9 @@ class _Flush:
             return None
         if excess := lifecycle.exceeded(state, self.now) or lifecycle.exceeded_above(state, self.now):
             return excess.data
-        if not refused or not all(shortfall.pauses for shortfall in refused.values()):
+        opened = {record.call_id for record in entry.tally.usage if record.entry == "opened"}
+        if opened - refused.keys() or not all(shortfall.pauses for shortfall in refused.values()):
+            # Some go on: the others wait until those have ended.
             return None
         shortfall = next(iter(refused.values()))
         self.rows.extend(holds.rows(state.id, shortfall, self.now))

@@ -121,8 +121,8 @@ async def test_goes_on_by_itself_when_the_budget_begins_anew(worker, agent, alic
     assert (await finished(run)).status == Status.COMPLETED
 
 
-async def test_warns_before_the_run_ends(worker, agent, alice, enough_for_one):
-    await in_thread(BudgetFactory, **enough_for_one, action="alert")
+async def test_warns_before_the_run_ends(worker, agent, alice, workspace):
+    await in_thread(BudgetFactory, workspace=workspace, limit_tokens=1, action="alert")
     run = await finished(await start(alice, agent, CALCULATE))
 
     told = [(event.type, event.data.get("level")) async for event in run.events.order_by("seq")]

@@ -32,7 +32,7 @@ def agent(workspace):
 
 
 def test_answers_402_with_the_budget_and_when_it_begins_anew(api, alice, agent, spent):
-    answer = api(alice).post("/runs", {"agent": "assistant", "message": "hello"})
+    answer = api(alice).post("/runs", {"agent_id": "assistant", "message": "hello"})
 
     error = answer.json()["error"]
     assert (answer.status_code, error["type"]) == (402, "BudgetExceeded")
@@ -54,7 +54,7 @@ def test_answers_402_with_the_budget_and_when_it_begins_anew(api, alice, agent, 
 def test_is_refused_in_another_workspace_for_nothing(api, charlie, other_workspace, spent):
     AgentFactory(workspace=other_workspace, name="assistant")
 
-    assert api(charlie).post("/runs", {"agent": "assistant", "message": "hello"}).status_code == 202
+    assert api(charlie).post("/runs", {"agent_id": "assistant", "message": "hello"}).status_code == 202
 
 
 def test_answers_chats_with_402(http, alice, agent, spent):
