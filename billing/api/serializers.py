@@ -16,6 +16,8 @@ from billing.usage import GRANULARITIES
 # Of which a history can be had by group. Sessions are too many, and too short.
 IN_TIME = tuple(name for name in DIMENSIONS if name != "session")
 MOST_DIMENSIONS = 2
+MOST_LISTED = 1000
+MOST_SERIES = 20
 
 
 class MoneyField(serializers.DecimalField):
@@ -226,16 +228,18 @@ class HistoryQuerySerializer(FormatQuerySerializer):
     )
     ordering = _ordering_field()
     limit = serializers.IntegerField(
-        min_value=1, max_value=20, default=5, help_text="With `group_by`: how many groups."
+        min_value=1, max_value=MOST_SERIES, default=5, help_text="With `group_by`: how many groups."
     )
 
 
 class BreakdownQuerySerializer(serializers.Serializer[Any]):
     by = serializers.CharField(
-        max_length=64, help_text=f"One of {', '.join(DIMENSIONS)}; or two of them, as in `agent,model`."
+        default="agent",
+        max_length=64,
+        help_text=f"One of {', '.join(DIMENSIONS)}; or two of them, as in `agent,model`.",
     )
     ordering = _ordering_field()
-    limit = serializers.IntegerField(min_value=1, max_value=1000, default=100)
+    limit = serializers.IntegerField(min_value=1, max_value=MOST_LISTED, default=100)
     offset = serializers.IntegerField(min_value=0, max_value=100_000, default=0)
 
     def validate_by(self, value: str) -> list[str]:

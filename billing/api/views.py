@@ -18,10 +18,13 @@ from accounts.models import Workspace
 from accounts.roles import OWN_USAGE
 from agentplatform.lib import plots
 from agentplatform.lib.errors import Invalid
+from agentplatform.lib.pagination import offset_of, whole_number
 from agentplatform.lib.schema import failures
 from billing import breakdowns, conditions, pictures, usage
 from billing.api.filters import CallFilter, UsageFilter
 from billing.api.serializers import (
+    MOST_LISTED,
+    MOST_SERIES,
     AgentBreakdownSerializer,
     BreakdownQuerySerializer,
     FormatQuerySerializer,
@@ -100,11 +103,11 @@ class UsageViewSet(TenantViewSet):
         Totals of a period by agent, provider, model, workflow, user, API key, tag, session or status, or by two of
         them: a page of groups, and the rest as one. A call with several tags counts in each of them.
         """
+        limit, offset = whole_number(request, "limit", 100, 1, MOST_LISTED), offset_of(request)
         chosen, query = self.chosen(), validated(BreakdownQuerySerializer, request)
         answer = usage.breakdown(
             self.selection(chosen), chosen.period, self.workspace.currency, breakdowns.Query(**query)
         )
-        limit, offset = query["limit"], query["offset"]
         page = {
             "limit": limit,
             "offset": offset,
@@ -127,6 +130,7 @@ class UsageViewSet(TenantViewSet):
         Totals by hour, day, week, month, quarter or year, in the order of time; buckets without usage are left out.
         With `group_by` also those of the groups that are first in the period as a whole, and of all others as one.
         """
+        limit = whole_number(request, "limit", 5, 1, MOST_SERIES)
         chosen, query = self.chosen(), validated(HistoryQuerySerializer, request)
         of = (
             self.selection(chosen),
@@ -138,7 +142,7 @@ class UsageViewSet(TenantViewSet):
         if query["format"] == "svg":
             return plots.response(pictures.history(usage.history(*of)))
         if group := query.get("group_by"):
-            asked = breakdowns.Query((group,), query["ordering"], query["limit"])
+            asked = breakdowns.Query((group,), query["ordering"], limit)
             return Response(shown(usage.history_by(*of, asked)))
         return Response(shown(usage.history(*of)))
 

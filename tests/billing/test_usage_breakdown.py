@@ -173,7 +173,6 @@ def test_leaves_out_other_workspaces(used, broken_down):
 @pytest.mark.parametrize(
     ("query", "field"),
     [
-        ({}, "by"),
         ({"by": "weather"}, "by"),
         ({"by": "agent,agent"}, "by"),
         ({"by": "agent,model,user"}, "by"),
