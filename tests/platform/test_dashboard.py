@@ -142,7 +142,18 @@ def test_costs_the_same_however_many_runs_there_are(workspace, olivia, django_as
                 "API",
             ],
         ),
-        ("audrey", ["Overview", "Versions", "Usage", "Prices", "Repricings", "API keys", "API"]),
+        ("audrey", [
+                "Overview",
+                "Versions",
+                "Usage",
+                "Budgets",
+                "Exports",
+                "Prices",
+                "Repricings",
+                "API keys",
+                "Audit log",
+                "API",
+            ]),
     ],
 )
 def test_lists_what_the_role_may_see(request, who, titles):
