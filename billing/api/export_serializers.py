@@ -183,13 +183,13 @@ class ManifestSerializer(serializers.Serializer[Any]):
     }
 
 
-class DifferenceSerializer(serializers.Serializer[Any]):
+class ProofDifferenceSerializer(serializers.Serializer[Any]):
     check = serializers.CharField(help_text="signature, size, sha256, rows, sums.<name>, content or ledger.")
     message = serializers.CharField()
 
 
 class ProofSerializer(serializers.Serializer[Any]):
     intact = serializers.BooleanField(source="is_intact")
-    differences = DifferenceSerializer(many=True)
+    differences = ProofDifferenceSerializer(many=True)
 
     example = {"intact": True, "differences": []}

@@ -142,7 +142,9 @@ def test_costs_the_same_however_many_runs_there_are(workspace, olivia, django_as
                 "API",
             ],
         ),
-        ("audrey", [
+        (
+            "audrey",
+            [
                 "Overview",
                 "Versions",
                 "Usage",
@@ -153,7 +155,8 @@ def test_costs_the_same_however_many_runs_there_are(workspace, olivia, django_as
                 "API keys",
                 "Audit log",
                 "API",
-            ]),
+            ],
+        ),
     ],
 )
 def test_lists_what_the_role_may_see(request, who, titles):
