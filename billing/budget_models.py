@@ -40,6 +40,7 @@ class Budget(TenantModel):
         PAUSE = "pause", _("Pause")
 
     resource = "Budget"
+    audited = ("name", "provider", "model")
 
     workspace = models.ForeignKey(
         Workspace,

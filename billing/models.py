@@ -508,6 +508,7 @@ class Repricing(TenantModel):
         FAILED = "failed", _("Failed")
 
     resource = "Repricing"
+    audited = ("provider", "model", "agent", "reason")
 
     workspace = models.ForeignKey(
         Workspace, on_delete=models.PROTECT, related_name="+", db_index=False, verbose_name=_("workspace")
@@ -585,6 +586,7 @@ class UsageExport(TenantModel):
     UNDER_WAY = (Status.QUEUED, Status.RUNNING)
 
     resource = "UsageExport"
+    audited = ("format", "columns")
 
     user_id = models.UUIDField(db_comment="Who asked for it; no key, so that it can be asked who did")
     user = models.CharField(_("user"), max_length=150)

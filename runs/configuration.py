@@ -1,15 +1,20 @@
-"""Schedules and webhooks as sections of a workspace's configuration."""
+"""Schedules, webhooks and budgets as sections of a workspace's configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from accounts.actor import Actor
-from agentplatform.lib.errors import Conflict
+from accounts.models import Membership, User
+from agentplatform.lib.errors import Conflict, Invalid
 from agents.configuration.documents import by_name
 from agents.configuration.rows import RowSection, one
 from agents.configuration.sections import Json, Reference, has_id, register
+from agents.models import Agent
+from billing.api.budget_serializers import BudgetSerializer
+from billing.budgets import editing as budget_editing
+from billing.models import Budget
 from runs.api.schedule_serializers import ScheduleSerializer
 from runs.api.webhook_serializers import WebhookSerializer
 from runs.models import Schedule, Webhook
@@ -74,5 +79,80 @@ class WebhookSection(RowSection):
         webhook_editing.delete(row)
 
 
+class BudgetSection(RowSection):
+    """Budgets, except those of API keys: keys are no part of a configuration. What they are of never changes."""
+
+    type, key, resource = "budget", "budgets", "budget"
+    required = ("period",)
+    defaults = {
+        "agent": None,
+        "user": None,
+        "provider": "",
+        "model": "",
+        "limit_amount": None,
+        "limit_tokens": None,
+        "warning_levels": [50, 80, 100],
+        "action": "alert",
+        "recipients": [],
+        "enabled": True,
+    }
+    rows = Budget.objects.filter(api_key_id=None)
+    serializer = BudgetSerializer
+
+    def documents(self, actor: Actor) -> dict[str, Json]:
+        rows = list(self.rows.visible_to(actor).order_by("name"))
+        names = _names(rows)
+        return {row.name: self._written(row, names) for row in rows}
+
+    def document(self, row: Budget) -> Json:
+        return self._written(row, _names([row]))
+
+    def needs(self, document: Mapping[str, Any]) -> dict[str, set[Reference]]:
+        return {"agent": one("agent", document.get("agent"))}
+
+    def write(self, actor: Actor, row: Any, name: str, values: Json) -> None:
+        agent, username = values.pop("agent"), values.pop("user")
+        ids = {
+            "agent_id": agent and Agent.objects.named(actor, agent).pk,
+            "user_id": username and _member(actor, username),
+        }
+        serializer = BudgetSerializer(row, data={**ids, **values, "name": name}, context={"actor": actor})
+        serializer.is_valid(raise_exception=True)
+        serializer.save(**({} if row else {"workspace_id": actor.workspace_id}))
+
+    def delete(self, actor: Actor, name: str) -> None:
+        actor.require("write:budget")
+        if row := self.find(actor, name, lock=True):
+            self.remove(actor, row)
+
+    def remove(self, actor: Actor, row: Budget) -> None:
+        budget_editing.delete(row)
+
+    def _written(self, row: Budget, names: Mapping[Any, str]) -> Json:
+        own = {name: getattr(row, name) for name in self.defaults if name not in ("agent", "user")}
+        amount = None if row.limit_amount is None else f"{row.limit_amount.normalize():f}"
+        of = {
+            "agent": row.agent_id and names.get(row.agent_id),
+            "user": row.user_id and names.get(row.user_id),
+        }
+        return {"period": row.period, **own, **of, "limit_amount": amount}
+
+
+def _names(budgets: Sequence[Budget]) -> dict[Any, str]:
+    """What the agents and users of budgets are called, by id."""
+    agents = Agent.objects.filter(pk__in=[budget.agent_id for budget in budgets if budget.agent_id])
+    users = User.objects.filter(pk__in=[budget.user_id for budget in budgets if budget.user_id])
+    return dict([*agents.values_list("pk", "name"), *users.values_list("pk", "username")])
+
+
+def _member(actor: Actor, username: str) -> Any:
+    """The id of a member. Raises Invalid."""
+    members = Membership.objects.filter(workspace_id=actor.workspace_id, user__username=username)
+    if (user_id := members.values_list("user_id", flat=True).first()) is None:
+        raise Invalid({"user": f"The workspace has no member {username!r}."})
+    return user_id
+
+
 register(ScheduleSection())
 register(WebhookSection())
+register(BudgetSection())

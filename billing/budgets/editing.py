@@ -11,6 +11,7 @@ from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.models import ApiKey, Membership
 from agentplatform.lib.errors import Conflict, Invalid
@@ -56,6 +57,7 @@ def delete(budget: Budget) -> None:
     with transaction.atomic():
         # Whoever counts for it holds its lock first.
         Budget.objects.select_for_update().filter(pk=budget.pk).first()
+        audit.deleted(budget)
         budget.delete()
     transaction.on_commit(lambda: forget(budget.workspace_id))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from decimal import Decimal
 
 import pytest
 import yaml
@@ -10,11 +11,13 @@ from django.db import connections
 
 from agents.models import Agent, ChatModel, Secret, Tool, Version, Workflow
 from agents.workflows.publishing import publish
+from billing.models import Budget
 from runs.models import Schedule, Webhook
 from tests.factories import (
     AgentFactory,
     AgentToolFactory,
     ApiKeyFactory,
+    BudgetFactory,
     ChatModelFactory,
     DocumentFactory,
     HttpToolFactory,
@@ -67,6 +70,7 @@ def shop(workspace):
     WorkflowFactory(workspace=workspace, name="triage", ask="main")
     ScheduleFactory(workspace=workspace, name="morning", agent=boss, limits={"max_cost": "0.5"})
     WebhookFactory(workspace=workspace, name="backend", agent=clerk)
+    BudgetFactory(workspace=workspace, name="monthly", agent_id=boss.pk, limit_amount=Decimal("2.50"))
 
 
 def exported(client) -> str:
@@ -108,7 +112,7 @@ def test_has_all_sections_in_their_order(client, shop):
             "agents",
             "workflows",
         ),
-        *("schedules", "webhooks"),
+        *("schedules", "webhooks", "budgets"),
     ]
 
 
@@ -148,7 +152,7 @@ def test_exports_many_in_few_queries(client, workspace, django_assert_max_num_qu
 def test_changes_nothing_when_it_is_imported_again(client, shop):
     versions = Version.objects.count()
     answer = load(client, exported(client)).json()
-    assert (answer["changes"], answer["summary"]["unchanged"], Version.objects.count()) == ([], 12, versions)
+    assert (answer["changes"], answer["summary"]["unchanged"], Version.objects.count()) == ([], 13, versions)
 
 
 def test_imports_an_unchanged_export_in_few_queries(client, shop, django_assert_max_num_queries):
@@ -273,7 +277,7 @@ def test_prunes_the_sections_that_the_text_has(client, shop):
 def test_prunes_circles_too(client, shop):
     everything = "".join(f"{name}: {{}}\n" for name in yaml.safe_load(exported(client)) if name.endswith("s"))
     answer = load(client, everything, "?prune=true")
-    assert (answer.json()["summary"]["deleted"], Agent.objects.count()) == (12, 0)
+    assert (answer.json()["summary"]["deleted"], Agent.objects.count()) == (13, 0)
 
 
 def test_does_not_prune_what_is_used(client, shop):
@@ -430,3 +434,34 @@ def test_imports_the_same_text_twice_at_once(api, alice):
     for thread in threads:
         thread.join()
     assert (sorted(answers), Version.objects.count()) == ([0, 2], 2)
+
+
+# --- budgets ---
+
+
+def test_writes_budgets_by_names(client, shop):
+    assert yaml.safe_load(exported(client))["budgets"] == {
+        "monthly": {"period": "day", "agent": "boss", "limit_amount": "2.5", "action": "block"}
+    }
+
+
+def test_leaves_budgets_of_keys_out(client, workspace, alice):
+    key = ApiKeyFactory(workspace=workspace, user=alice)
+    BudgetFactory(workspace=workspace, name="of-a-key", api_key_id=key.pk)
+    assert yaml.safe_load(exported(client))["budgets"] == {}
+
+
+def test_changes_a_budget(client, shop):
+    load(client, "budgets:\n  monthly: {period: day, agent: boss, limit_amount: '3', action: pause}\n")
+    budget = Budget.objects.get()
+    assert (budget.limit_amount, budget.action) == (Decimal(3), "pause")
+
+
+def test_says_what_of_a_budget_never_changes(client, shop):
+    answer = load(client, "budgets:\n  monthly: {period: month, agent: boss, limit_amount: '3'}\n")
+    assert (answer.status_code, errors(answer)) == (422, [("budgets.monthly.period", 2)])
+
+
+def test_knows_no_budget_of_a_stranger(client, shop, charlie):
+    answer = load(client, "budgets:\n  theirs: {period: day, user: charlie, limit_amount: '3'}\n")
+    assert (answer.status_code, errors(answer)) == (422, [("budgets.theirs.user", 2)])
