@@ -570,7 +570,7 @@ class UsageExportQuerySet(TenantQuerySet["UsageExport"]):
 
     def visible_to(self, actor: Actor) -> Self:
         rows = super().visible_to(actor)
-        return rows if sees_all_usage(actor) else rows.filter(user_id=actor.user_id)
+        return rows if actor.may("read:usage") else rows.filter(user_id=actor.user_id)
 
 
 class UsageExport(TenantModel):

@@ -28,6 +28,7 @@ from django.db.models import QuerySet
 from django.utils.crypto import salted_hmac
 
 GENESIS = bytes(32)
+GENESIS_ID = uuid.UUID(int=0)
 # Rows that are verified with one query.
 BATCH = 5_000
 # Rows that are sealed in one transaction: the more there are, the fewer writes have those that follow for each.
@@ -183,8 +184,9 @@ def verify(
     `after` also proves that nothing was removed up to a head that was noted down earlier: where the chain has
     another hash at its position, or has not come as far, the fault says so.
     """
-    known = Head()
+    known, lowest = Head(), GENESIS_ID
     if after and after.position:
+        lowest = _record_at(chain, workspace_id, after.position)
         known = _at(chain, workspace_id, after.position)
         if known.hash != after.hash:
             return Verdict(Head(), _differs(chain, workspace_id, after))
@@ -198,9 +200,13 @@ def verify(
             known = Head(row.position, row.hash, row.signature)
         checked += len(rows)
         if len(rows) < size:
-            return Verdict(known, _fault_at_the_end(chain, workspace_id, known))
+            return Verdict(known, _fault_at_the_end(chain, workspace_id, known, lowest))
     is_whole = not chain.seals_of(workspace_id).filter(position__gt=known.position).exists()
-    return Verdict(known, _fault_at_the_end(chain, workspace_id, known) if is_whole else None, is_whole)
+    if is_whole:
+        return Verdict(known, _fault_at_the_end(chain, workspace_id, known, lowest))
+    highest = _record_at(chain, workspace_id, known.position)
+    stray = _stray(chain, workspace_id, lowest, highest)
+    return Verdict(known, Fault("inserted", None, stray) if stray else None, is_whole=False)
 
 
 def digest_sql(chain: Chain, number: int, alias: str = "record") -> str:
@@ -262,11 +268,11 @@ def _fault(before: Head, row: _Sealed) -> Fault | None:
     return None
 
 
-def _fault_at_the_end(chain: Chain, workspace_id: uuid.UUID, last: Head) -> Fault | None:
-    """What only a whole chain can show: an end that nobody signed, and rows that are in no chain."""
+def _fault_at_the_end(chain: Chain, workspace_id: uuid.UUID, last: Head, lowest: uuid.UUID) -> Fault | None:
+    """What the end of a chain can show: that nobody signed it, and rows from `lowest` on that are in no chain."""
     if last.position and not _is_signed(last):
         return Fault("unsigned", last.position, None)
-    stray = _stray(chain, workspace_id)
+    stray = _stray(chain, workspace_id, lowest)
     return Fault("inserted", None, stray) if stray else None
 
 
@@ -289,17 +295,26 @@ def _differs(chain: Chain, workspace_id: uuid.UUID, noted: Head) -> Fault:
     return Fault("removed", min(last + 1, noted.position), None)
 
 
-def _stray(chain: Chain, workspace_id: uuid.UUID) -> uuid.UUID | None:
-    """A row that has no seal and does not wait for one."""
+def _record_at(chain: Chain, workspace_id: uuid.UUID, position: int) -> uuid.UUID:
+    found = chain.seals_of(workspace_id).filter(position=position).values_list("record_id", flat=True)
+    return found.first() or GENESIS_ID
+
+
+def _stray(
+    chain: Chain, workspace_id: uuid.UUID, lowest: uuid.UUID, highest: uuid.UUID | None = None
+) -> uuid.UUID | None:
+    """A row of these ids that has no seal and does not wait for one. Ids grow with time, more or less as positions do,
+    so that a verification in parts looks at each row once.
+    """
     sql = f"""
         SELECT record.id FROM {_table(chain.records)} record
-        WHERE record.workspace_id = %s
+        WHERE record.workspace_id = %s AND record.id >= %s AND (%s::uuid IS NULL OR record.id <= %s)
         AND NOT EXISTS (SELECT FROM {_table(chain.seals)} seal WHERE seal.record_id = record.id)
         AND NOT EXISTS (SELECT FROM {_table(chain.unsealed)} waiting WHERE waiting.record_id = record.id)
         LIMIT 1
     """  # noqa: S608
     with connection.cursor() as cursor:
-        cursor.execute(sql, [workspace_id])
+        cursor.execute(sql, [workspace_id, lowest, highest, highest])
         found = cursor.fetchone()
     return found[0] if found else None
 

@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from django.utils.functional import cached_property
 from django_filters import rest_framework as filters
 
+from agentplatform.lib.filtering import BooleanFilter
 from agentplatform.lib.ids import as_uuid
 from billing.models import Budget, Outcome, Price, Repricing, UsageExport
 from billing.usage import Period, Records
@@ -80,12 +81,16 @@ class PriceFilter(filters.FilterSet):
 
 
 class RepricingFilter(filters.FilterSet):
+    dry_run = BooleanFilter()
+
     class Meta:
         model = Repricing
         fields = ["status", "dry_run"]
 
 
 class BudgetFilter(filters.FilterSet):
+    enabled = BooleanFilter()
+
     class Meta:
         model = Budget
         fields = ["period", "action", "enabled", "agent_id", "user_id", "api_key_id", "provider", "model"]

@@ -200,12 +200,17 @@ class RepricingSerializer(StrictModelSerializer):
 
 
 class ReconciliationQuerySerializer(serializers.Serializer[Any]):
-    start = serializers.DateTimeField(help_text="From this moment. Runs count by when they were made.")
+    start = serializers.DateTimeField(
+        required=False,
+        help_text=f"From this moment. Runs count by when they were made. Default: {MOST_DAYS} days before the end.",
+    )
     end = serializers.DateTimeField(
-        help_text=f"Before this moment; at most {MOST_DAYS} days after the start."
+        default=timezone.now,
+        help_text=f"Before this moment; at most {MOST_DAYS} days after the start. Default: now.",
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        attrs.setdefault("start", attrs["end"] - timedelta(days=MOST_DAYS))
         if attrs["start"] >= attrs["end"]:
             raise serializers.ValidationError({"start": "Give a start before the end."})
         if attrs["end"] - attrs["start"] > timedelta(days=MOST_DAYS):

@@ -104,7 +104,9 @@ def at_once(
 def _told(filters: Mapping[str, str], period: Mapping[str, str], options: Options) -> dict[str, Any]:
     """What an export is of, as the audit log tells it: names of people and keys are not for it."""
     narrowed = {
-        name: value for name, value in filters.items() if name not in ("user", "api_key") or as_uuid(value)
+        name: value
+        for name, value in filters.items()
+        if name not in ("user", "api_key", "end_user") or as_uuid(value)
     }
     return {**narrowed, **period, "format": options.format}
 

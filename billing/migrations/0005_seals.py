@@ -28,10 +28,22 @@ NO_OUTBOX = """
 DROP TRIGGER usage_awaits_seal ON billing_usagerecord;
 DROP FUNCTION billing_await_seal()
 """
-ALL_WAIT = "INSERT INTO billing_unsealedusage (record_id, workspace_id) SELECT id, workspace_id FROM billing_usagerecord"
+ALL_WAIT = """
+INSERT INTO billing_unsealedusage (record_id, workspace_id)
+SELECT id, workspace_id FROM billing_usagerecord entry
+WHERE NOT EXISTS (SELECT FROM billing_ledgerseal seal WHERE seal.record_id = entry.id)
+ON CONFLICT DO NOTHING
+"""
+REVISION_ONCE = """
+CREATE UNIQUE INDEX CONCURRENTLY IF NOT EXISTS usage_revision_once
+ON billing_usagerecord (call_id, revision, is_reversal) WHERE correction_of IS NOT NULL
+"""
 
 
 class Migration(migrations.Migration):
+    # Nobody who writes into the ledger waits for what reads all of it.
+    atomic = False
+
     dependencies = [
         ("accounts", "0003_time_zone"),
         ("billing", "0004_names_apart"),
@@ -181,13 +193,18 @@ class Migration(migrations.Migration):
                 verbose_name="timestamp",
             ),
         ),
-        migrations.AddConstraint(
-            model_name="usagerecord",
-            constraint=models.UniqueConstraint(
-                condition=models.Q(("correction_of__isnull", False)),
-                fields=("call_id", "revision", "is_reversal"),
-                name="usage_revision_once",
-            ),
+        migrations.SeparateDatabaseAndState(
+            [migrations.RunSQL(REVISION_ONCE, "DROP INDEX CONCURRENTLY usage_revision_once")],
+            [
+                migrations.AddConstraint(
+                    model_name="usagerecord",
+                    constraint=models.UniqueConstraint(
+                        condition=models.Q(("correction_of__isnull", False)),
+                        fields=("call_id", "revision", "is_reversal"),
+                        name="usage_revision_once",
+                    ),
+                )
+            ],
         ),
         migrations.RunSQL(SEALS_ARE_APPEND_ONLY, "DROP TRIGGER seals_are_append_only ON billing_ledgerseal"),
         migrations.RunSQL(OUTBOX, NO_OUTBOX),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import uuid
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -52,6 +53,27 @@ def test_names_the_first_bad_row(api, audrey, records):
     change(records[1])
     fault = api(audrey).get("/billing/ledger/verification").json()["fault"]
     assert (fault["problem"], fault["position"], fault["record_id"]) == ("changed", 2, str(records[1].pk))
+
+
+def insert_past_the_triggers(record) -> None:
+    copy = "INSERT INTO billing_usagerecord SELECT (jsonb_populate_record(r, jsonb_build_object("
+    values = "'id', %s::text, 'call_id', gen_random_uuid()))).* FROM billing_usagerecord r WHERE id = %s"
+    # Right after the row that it is a copy of.
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute(copy + values, [str(uuid.UUID(int=record.pk.int + 1)), record.pk])
+        cursor.execute("SET LOCAL session_replication_role = origin")
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_finds_in_parts_what_was_inserted_anywhere(api, audrey, records, place):
+    insert_past_the_triggers(records[place])
+    found, query = [], ""
+    for _ in range(4):
+        answer = api(audrey).get(f"/billing/ledger/verification?limit=1{query}").json()
+        found += [answer["fault"]["problem"]] if answer["fault"] else []
+        query = f"&position={answer['position']}&hash={answer['hash']}"
+    assert "inserted" in found
 
 
 def test_goes_on_from_an_answer_before(api, audrey, records):
@@ -107,7 +129,7 @@ def test_ends_with_an_error_where_a_row_was_changed(records):
 def test_looks_at_the_workspace_that_it_is_asked_for(records):
     WorkspaceFactory(slug="quiet")
     change(records[0])
-    assert verified("--workspace", "quiet").startswith("quiet ledger 0:")
+    assert verified("--workspace", "quiet", "--chain", "ledger").startswith("quiet ledger 0:")
 
 
 def test_takes_a_head_that_it_has_printed(records):

@@ -18,11 +18,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentplatform.lib import hash_chain
-from agentplatform.lib.csv_stream import copy_statement
+from agentplatform.lib.csv_stream import csv_statement
 from billing.api.filters import UsageFilter
 from billing.breakdowns import Query
 from billing.cuts import CUTS, DIMENSIONS
-from billing.exports import columns
+from billing.exports.columns import DEFAULT, as_csv
+from billing.exports.columns import UTC as IN_UTC
 from billing.models import Entry, Outcome, UsageRecord, UsageRollup
 from billing.rebuilding import rebuild
 from billing.sealing import LEDGER
@@ -295,11 +296,11 @@ def csv_of(workspace, period: Period, filters: dict[str, str]) -> list[dict[str,
     """The export, read in the test's transaction."""
     query = {**filters, "start": period.start.isoformat(), "end": period.end.isoformat()}
     chosen = UsageFilter(query, UsageRecord.objects.settled().filter(workspace=workspace))
-    selected = columns(workspace.slug)
-    rows = chosen.qs.order_by("timestamp", "id").values_list(*selected.values())
-    with connection.cursor() as cursor, cursor.copy(copy_statement(rows)) as copy:
+    selected = as_csv(DEFAULT, workspace.slug, IN_UTC, decimal_comma=False)
+    rows = chosen.qs.order_by("timestamp", "id").values_list(*selected)
+    with connection.cursor() as cursor, cursor.copy(csv_statement(rows)) as copy:
         text = b"".join(copy).decode()
-    return list(csv.DictReader(io.StringIO(text), fieldnames=list(selected)))
+    return list(csv.DictReader(io.StringIO(text), fieldnames=list(DEFAULT)))
 
 
 def exported(workspace, period: Period) -> tuple[int, Decimal]:

@@ -91,6 +91,7 @@ def complete_figures() -> Figures:
         restarted=TakeOver(10, 4.0, 0),
         standby=TakeOver(10, 3.0, 0),
         export=Export(1_000_000, 20.0, 80_000.0, 1_000_000),
+        export_of_lines=Export(1_000_000, 20.0, 80_000.0, 1_000_000),
         page_completed=Page(5.0, 9.0),
         page_failed=Page(5.0, 9.0),
     )

@@ -152,6 +152,7 @@ ROLES = {
     "GET /billing/ledger/head": EXPORT_MONEY,
     "GET /billing/ledger/verification": EXPORT_MONEY,
     "GET /billing/budgets": READ_MONEY,
+    "GET /billing/budgets/burnt": READ_MONEY,
     "POST /billing/budgets": ADMIN,
     "GET /billing/budgets/{pk}": READ_MONEY,
     "PUT /billing/budgets/{pk}": ADMIN,

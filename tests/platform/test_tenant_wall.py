@@ -215,7 +215,7 @@ def test_refuses_a_body_that_refers_to_what_is_not_ones_own(api, acme, other):
         if isinstance(own, str)
         for value in foreign.get(own, ())
     ]
-    assert len({str(operation) for operation, *_ in wishes}) == 23
+    assert len({str(operation) for operation, *_ in wishes}) == 24
     assert walk(breach, wishes) == {}
 
 
@@ -359,6 +359,7 @@ def test_shows_the_same_pages_to_the_admin_of_the_workspace(acme):
             "budget",
             "usagerecord",
             "usageexport",
+            "auditentry",
         ),
         *("session", "run", "approval", "memory", "schedule", "webhook"),
     }

@@ -287,9 +287,9 @@ def test_asks_the_database_few_times(alice, agent, workspace, in_session):
         _begin_chat(request, uuid7())
     Run.objects.update(status=Status.CANCELLED)  # No worker need take it up.
 
-    # Who calls, BEGIN, the agent, the job, the run, its event, COMMIT; a session adds itself, its lock, whose
-    # turn it is, the message, and its name.
-    assert len(queries) <= (12 if in_session else 7)
+    # Who calls, BEGIN, the agent, the workspace's budgets (once in a few seconds), the job, the run, its event,
+    # COMMIT; a session adds itself, its lock, whose turn it is, the message, and its name.
+    assert len(queries) <= (13 if in_session else 8)
 
 
 def test_answers_a_lone_chat_soon(chat, agent):

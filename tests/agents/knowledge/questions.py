@@ -52,7 +52,11 @@ QUESTIONS: tuple[tuple[str, dict[str, str]], ...] = (
     ),
     (
         "Where do prices of model calls come from?",
-        {"api.md": "priced as it is recorded", "decisions.md": "Calls are priced as they are recorded"},
+        {
+            "api.md": "priced as it is recorded",
+            "decisions.md": "Calls are priced as they are recorded",
+            "operations.md": "prices come with the package",
+        },
     ),
     (
         "What has to be done when the embedded database does not answer?",
