@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import TenantViewSet
+from agentplatform.lib.filtering import refuse_unknown
 from agentplatform.lib.schema import failures
 from billing import price_list
 from billing.api.filters import PriceFilter, RepricingFilter
@@ -96,6 +97,7 @@ class ReconciliationViewSet(TenantViewSet):
         Compares the ledger with everything that was made of it (totals of runs and sessions, corrections, the
         export …), group by group and exactly, in one snapshot of the database, and names what differs.
         """
+        refuse_unknown(request, ["start", "end"])
         period = validated(ReconciliationQuerySerializer, request)
         scope = Scope(self.actor.workspace_id, self.actor.workspace_slug, period["start"], period["end"])
         outcomes = list(reconcile(scope))
