@@ -30,6 +30,7 @@ __all__ = [
     "append",
     "estimate_tokens",
     "opened",
+    "opened_among",
     "prefetch",
     "settle_forgotten",
     "settle_open",
@@ -136,6 +137,12 @@ def appending(records: Sequence[UsageRecord]) -> list[bulk.Statement]:
     """What `append` executes, for callers that send it along with other statements; none without records."""
     rows = [bulk.from_instance(record).values for record in records]
     return [bulk.insert(UsageRecord, rows, bulk.Conflict(()))] if rows else []
+
+
+def opened_among(call_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of these calls that were opened."""
+    calls = UsageRecord.objects.filter(call_id__in=list(call_ids), entry=Entry.OPENED, correction_of=None)
+    return set(calls.values_list("call_id", flat=True))
 
 
 def settle_open(run_ids: Iterable[uuid.UUID], at: datetime, keep_attempts: Mapping[uuid.UUID, int]) -> int:

@@ -15,7 +15,7 @@ from agentplatform.lib import bulk
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.ids import uuid7
 from billing import ledger
-from billing.models import Outcome, UsageRecord
+from billing.models import BudgetReservation, Outcome, UsageRecord
 from runs import event_log, lifecycle
 from runs.engine import journal as journal_module
 from runs.engine.flush import Attempt, Result
@@ -24,7 +24,7 @@ from runs.engine.journal import Fenced, Journal, Paused
 from runs.events import Event, EventType, StoredEvent
 from runs.models import ErrorClass, Run, RunStep
 from tests.engine.support import start
-from tests.factories import AgentFactory
+from tests.factories import AgentFactory, BudgetFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -148,6 +148,43 @@ async def test_commits_once_when_the_answer_of_a_commit_is_lost(journal, begun, 
 
     assert [event.type for event in await stored(run)].count("content_delta") == 1
     assert [event.data for event in events] == ['{"content": "once"}']
+
+
+@pytest.fixture
+def lost_answer(monkeypatch) -> None:
+    """The first commit from now on succeeds, and its answer is lost."""
+    commit, calls = journal_module.commit, []
+
+    def commit_and_lose_the_answer(items):
+        calls.append(items)
+        results = commit(items)
+        if len(calls) == 1:
+            raise OperationalError("server closed the connection unexpectedly")
+        return results
+
+    monkeypatch.setattr(journal_module, "commit", commit_and_lose_the_answer)
+
+
+@pytest.mark.parametrize("at_safe_point", [True, False])
+async def test_says_again_that_a_budget_has_no_room_when_the_answer_is_lost(
+    journal, begun, workspace, lost_answer, at_safe_point
+):
+    run, attempt = begun
+    await in_thread(BudgetFactory, workspace=workspace, limit_tokens=10, limit_amount=None)
+    call = opening(run)
+    result = await journal.committed(attempt, usage=[call], at_safe_point=at_safe_point)
+
+    assert list(result.refused) == [call.call_id]
+    assert not await UsageRecord.objects.filter(run_id=run.pk).aexists()
+
+
+async def test_opens_a_call_once_when_the_answer_is_lost(journal, begun, workspace, lost_answer):
+    run, attempt = begun
+    await in_thread(BudgetFactory, workspace=workspace, limit_tokens=150, limit_amount=None)
+    result = await journal.committed(attempt, usage=[opening(run)])
+
+    assert result.refused == {}
+    assert await BudgetReservation.objects.acount() == 1
 
 
 async def test_loses_nothing_that_follows_a_repeat_which_finds_its_run_in_other_hands(
@@ -299,7 +336,18 @@ async def test_cleans_what_postgresql_refuses(journal, begun):
 
 
 def usage(run: Run, output_tokens: int) -> UsageRecord:
-    context = ledger.CallContext(
+    return ledger.settled(
+        context_of(run), uuid7(), ledger.Tokens(output=output_tokens), Outcome.OK, timezone.now()
+    )
+
+
+def opening(run: Run) -> UsageRecord:
+    """Of a call that may take 100 tokens."""
+    return ledger.opened(context_of(run), uuid7(), ledger.Tokens(), timezone.now(), 100)
+
+
+def context_of(run: Run) -> ledger.CallContext:
+    return ledger.CallContext(
         workspace_id=run.workspace_id,
         currency="USD",
         run_id=run.pk,
@@ -317,7 +365,6 @@ def usage(run: Run, output_tokens: int) -> UsageRecord:
         provider="openai",
         model="gpt-4o-mini",
     )
-    return ledger.settled(context, uuid7(), ledger.Tokens(output=output_tokens), Outcome.OK, timezone.now())
 
 
 async def test_lets_no_run_wait_for_what_was_lost(journal, begun):
