@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
+import psycopg
 import pytest
 import pytest_asyncio
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from agentplatform.lib import bulk
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.ids import uuid7
 from billing import ledger
-from billing.models import BudgetReservation, Outcome, UsageRecord
+from billing.models import Budget, BudgetReservation, Outcome, UsageRecord
 from runs import event_log, lifecycle
 from runs.engine import journal as journal_module
 from runs.engine.flush import Attempt, Result
@@ -52,6 +55,14 @@ async def journal(published, close_connections) -> AsyncIterator[Journal]:
 async def begun(journal, alice, agent) -> tuple[Run, Attempt]:
     """A run in its first attempt."""
     run = await start(alice, agent)
+    return await journal.begin(run.pk, WORKER)
+
+
+@pytest_asyncio.fixture
+async def run_of_another(journal, other_workspace, charlie) -> tuple[Run, Attempt]:
+    """A run of another workspace, in the hands of the same worker."""
+    agent = await in_thread(AgentFactory, workspace=other_workspace)
+    run = await start(charlie, agent)
     return await journal.begin(run.pk, WORKER)
 
 
@@ -318,6 +329,45 @@ async def test_leaves_a_run_in_other_hands_for_the_next_flush(journal, begun, al
     await blocked
 
     assert (await stored(run))[-1].type == EventType.CONTENT_DELTA
+
+
+@contextmanager
+def locked(budget: Budget) -> Iterator[None]:
+    """Somebody else holds the budget's row, for as long as it takes."""
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT 1 FROM billing_budget WHERE id = %s FOR UPDATE", [budget.pk])
+        yield
+
+
+async def test_goes_on_with_other_runs_while_a_budget_is_locked(journal, begun, run_of_another, workspace):
+    run, attempt = begun
+    _, other_attempt = run_of_another
+    budget = await in_thread(BudgetFactory, workspace=workspace)
+    with locked(budget):
+        held_up = asyncio.create_task(journal.committed(attempt, usage=[opening(run)]))
+        for text in ("a", "b", "c"):
+            await asyncio.wait_for(journal.write(other_attempt, events=[delta(text)]), 4)
+        is_done_early = held_up.done()
+    result = await held_up
+
+    assert (is_done_early, result.refused) == (False, {})
+    assert await UsageRecord.objects.filter(run_id=run.pk).acount() == 1
+
+
+async def test_holds_others_up_once_for_a_budget_that_is_locked(journal, begun, run_of_another, workspace):
+    run, attempt = begun
+    _, other_attempt = run_of_another
+    budget = await in_thread(BudgetFactory, workspace=workspace)
+    with locked(budget):
+        held_up = asyncio.create_task(journal.committed(attempt, usage=[opening(run)]))
+        await asyncio.sleep(1.5)
+        began = time.monotonic()
+        for text in ("a", "b", "c"):
+            await journal.write(other_attempt, events=[delta(text)])
+        took = time.monotonic() - began
+    await held_up
+
+    assert took < 1
 
 
 async def test_stores_a_large_payload_apart(journal, begun):
