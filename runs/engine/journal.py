@@ -336,6 +336,8 @@ def _leave_out(item: Entry | Begin) -> None:
         item.events.clear()
         item.rows.clear()
         item.claims.clear()
+        # A call whose opening nobody is told of is not made.
+        item.tally.usage = item.tally.settled()
         item.transition = item.transition if item.ends_badly else None
 
 

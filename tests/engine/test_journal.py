@@ -306,6 +306,16 @@ async def test_lets_nothing_follow_a_lost_entry_but_the_end(journal, begun):
     assert [event.type for event in await stored(run)] == ["run_queued", "run_started", "run_failed"]
 
 
+async def test_opens_no_call_after_a_lost_entry(journal, begun):
+    run, attempt = begun
+    journal.append(attempt, rows=[bulk.row(RunStep, run_id=uuid.uuid4(), step_num=1)])
+    for _ in range(2):
+        with pytest.raises(Exception, match=r"null value|violates"):
+            await journal.write(attempt, usage=[opening(run)])
+
+    assert not await UsageRecord.objects.filter(run_id=run.pk).aexists()
+
+
 async def test_leaves_a_run_in_other_hands_for_the_next_flush(journal, begun, alice, agent):
     run, attempt = begun
     other = await start(alice, agent)
