@@ -106,6 +106,12 @@ def fold_figures() -> bool:
 
 
 @chore
+def settle_forgotten_calls_of_runs() -> bool:
+    """Those that keep room of a budget and that nobody has settled."""
+    return lifecycle.settle_forgotten()
+
+
+@chore
 def remove_unsent_attachments() -> bool:
     return attachments.remove_unsent()
 
