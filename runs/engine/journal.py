@@ -203,7 +203,8 @@ class Journal:
             _count(pending.item)
             _leave_out(pending.item)
         outcomes = self._commit_apart(list(batch.values()))
-        blocked, waiting = {}, {}
+        blocked: dict[Key, _Pending] = {}
+        waiting: dict[Key, _Pending] = {}
         done = []
         for key, pending in batch.items():
             outcome = outcomes.get(id(pending))
