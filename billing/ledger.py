@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db.models import Q, Sum
 
 from agentplatform.lib import bulk
-from billing.models import Entry, Outcome, UsageRecord
+from billing.models import BudgetReservation, Entry, Outcome, UsageRecord
 from billing.pricing import UnitPrices, prefetch, price
 from billing.tokens import Tokens, estimate_tokens
 
@@ -29,10 +29,13 @@ __all__ = [
     "answered_from_cache",
     "append",
     "estimate_tokens",
+    "forgotten_with_reservations",
     "opened",
+    "opened_among",
     "prefetch",
     "settle_forgotten",
     "settle_open",
+    "settle_unknown",
     "settled",
     "totals_of_runs",
 ]
@@ -138,6 +141,12 @@ def appending(records: Sequence[UsageRecord]) -> list[bulk.Statement]:
     return [bulk.insert(UsageRecord, rows, bulk.Conflict(()))] if rows else []
 
 
+def opened_among(call_ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of these calls that were opened."""
+    calls = UsageRecord.objects.filter(call_id__in=list(call_ids), entry=Entry.OPENED, correction_of=None)
+    return set(calls.values_list("call_id", flat=True))
+
+
 def settle_open(run_ids: Iterable[uuid.UUID], at: datetime, keep_attempts: Mapping[uuid.UUID, int]) -> int:
     """Settles as `unknown`, with the estimate as its cost, what dead attempts left open; returns how many.
 
@@ -146,7 +155,7 @@ def settle_open(run_ids: Iterable[uuid.UUID], at: datetime, keep_attempts: Mappi
     """
     calls = UsageRecord.objects.filter(run_id__in=list(run_ids)).open_calls()
     dead = [record for record in calls if record.attempt < keep_attempts.get(record.run_id, NEVER)]
-    append([_unknown(record, at) for record in dead])
+    settle_unknown(dead, at)
     return len(dead)
 
 
@@ -158,8 +167,25 @@ def settle_forgotten(at: datetime) -> int:
     of_no_attempt = Q(run_id=None) | Q(attempt=0)
     calls = UsageRecord.objects.filter(of_no_attempt, timestamp__lt=at - LONGEST_CALL).open_calls()
     forgotten = list(calls[:BATCH])
-    append([_unknown(record, at) for record in forgotten])
+    settle_unknown(forgotten, at)
     return len(forgotten)
+
+
+def forgotten_with_reservations(at: datetime) -> list[UsageRecord]:
+    """Opened entries, up to BATCH, that have set something aside in budgets for longer than any call takes.
+
+    Of any run, whatever has become of it: what nobody settles would narrow a budget for good.
+    """
+    reserved = BudgetReservation.objects.values("call_id")
+    calls = UsageRecord.objects.filter(
+        call_id__in=reserved, timestamp__lt=at - LONGEST_CALL, correction_of=None
+    ).open_calls()
+    return list(calls[:BATCH])
+
+
+def settle_unknown(records: Iterable[UsageRecord], at: datetime) -> None:
+    """Settles as `unknown`, with the estimate as its cost, what these entries have opened."""
+    append([_unknown(record, at) for record in records])
 
 
 def totals_of_runs(run_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, RunTotals]:

@@ -1,8 +1,8 @@
 """What follows from budgets beside runs: webhooks and mails of levels that were reached, and runs that go on.
 
 A level is a row that the ledger's own transaction writes, so none is lost; that its webhooks are told, and that its
-mail is due, is one transaction, so none is told twice. A mail has a job under a lease, as a webhook's message has; it
-carries the same Message-ID however often it is sent.
+mail is due, is one transaction, so none is told twice. A mail has a job under a lease, which `mail_at` ends and the job
+knows, so that of two jobs only one sends; the mail carries the same Message-ID however often it is sent.
 """
 
 from __future__ import annotations
@@ -55,22 +55,31 @@ def send_due() -> bool:
     found = list(due[: notices.BATCH])
     for row in found:
         is_wanted = settings.EMAIL_HOST and row.created_at > now - MAILED_WITHIN
-        _of(row).update(mail_at=now + LEASE if is_wanted else None)
-        if is_wanted:
+        lease = now + LEASE if is_wanted else None
+        _of(row).update(mail_at=lease)
+        if lease:
             start = row.period_start.isoformat()
-            queue.defer(MAIL, queue=QUEUE, budget_id=str(row.budget_id), period_start=start, level=row.level)
+            queue.defer(
+                MAIL,
+                queue=QUEUE,
+                budget_id=str(row.budget_id),
+                period_start=start,
+                level=row.level,
+                lease=lease.isoformat(),
+            )
     return len(found) == notices.BATCH
 
 
-@transaction.atomic
-def mail(budget_id: uuid.UUID, period_start: datetime, level: int) -> None:
-    """Sends the mail, unless it was sent meanwhile. What the mail server refuses is sent again after the lease."""
-    rows = notices.of_notice(budget_id, period_start, level).filter(mail_at__isnull=False)
-    row = rows.select_related("budget__workspace").select_for_update(of=("self",)).first()
-    if row is None:
+def mail(budget_id: uuid.UUID, period_start: datetime, level: int, lease: datetime) -> None:
+    """Sends the mail, unless its job came too late and another has it. What the mail server refuses is sent again after
+    the lease. Nothing is locked meanwhile: the ledger waits for no mail server.
+    """
+    mine = notices.of_notice(budget_id, period_start, level)
+    until = timezone.now() + LEASE
+    if not mine.filter(mail_at=lease).update(mail_at=until):
         return
-    message(row).send()
-    _of(row).update(mail_at=None)
+    message(mine.select_related("budget__workspace").get()).send()
+    mine.filter(mail_at=until).update(mail_at=None)
 
 
 def message(row: BudgetNotice) -> EmailMessage:

@@ -74,9 +74,10 @@ async def delete_files(names: list[str]) -> None:
 
 
 @queue.task(name=budget_news.MAIL, queue=QUEUE)
-async def mail_of_budget(budget_id: str, period_start: str, level: int) -> None:
+async def mail_of_budget(budget_id: str, period_start: str, level: int, lease: str) -> None:
     """Sends a mail of a budget's level."""
-    await in_thread(budget_news.mail, uuid.UUID(budget_id), datetime.fromisoformat(period_start), level)
+    start, until = datetime.fromisoformat(period_start), datetime.fromisoformat(lease)
+    await in_thread(budget_news.mail, uuid.UUID(budget_id), start, level, until)
 
 
 @outbox
@@ -102,6 +103,12 @@ def resume_within_budgets() -> bool:
 def fold_figures() -> bool:
     """What has ended, into the figures."""
     return folding.fold()
+
+
+@chore
+def settle_forgotten_calls_of_runs() -> bool:
+    """Those that keep room of a budget and that nobody has settled."""
+    return lifecycle.settle_forgotten()
 
 
 @chore

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from agentplatform.lib.concurrency import in_thread
@@ -19,6 +20,7 @@ from agents.specification import ModelSpecification, parse_config, parse_model, 
 RETRIES = 2
 BACKOFF_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 20.0
+Settle = Callable[[Spent], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ async def _once(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
     characters = sum(map(len, texts))
     call = PaidCall(embedder.workspace_id, embedder.payer, embedder.spec, characters)
     try:
-        settle = await in_thread(open_call, call)
+        settle = await _open(call)
     except BudgetExceeded as error:
         raise ProviderFault("budget_exceeded", error.message) from error
     spent = Spent(ok=False)
@@ -86,3 +88,19 @@ async def _once(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
     finally:
         # Money is not lost where the task is cancelled meanwhile.
         await asyncio.shield(in_thread(settle, spent))
+
+
+async def _open(call: PaidCall) -> Settle:
+    """Opens the call, which nobody else would settle where the task is cancelled meanwhile."""
+    opening = asyncio.ensure_future(in_thread(open_call, call))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.shield(_settle_unmade(opening))
+        raise
+
+
+async def _settle_unmade(opening: asyncio.Future[Settle]) -> None:
+    with suppress(Exception):  # It was not opened then.
+        settle = await opening
+        await in_thread(settle, Spent(ok=False))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import structlog
 from django.db import InterfaceError, OperationalError, connection
-from psycopg.errors import LockNotAvailable
+from psycopg.errors import DeadlockDetected, LockNotAvailable
 from psycopg_pool import PoolTimeout
 
 logger = structlog.get_logger(__name__)
@@ -17,6 +17,8 @@ CONNECTION_FAULTS = (OperationalError, InterfaceError, PoolTimeout)
 
 # What somebody else holds must not hold up everything that the thread does.
 BOUNDED_WAITS = "SET lock_timeout = '1s'"
+# One after another, they would still add up.
+SHORT_WAITS = "SET lock_timeout = '50ms'"
 # Nor must the thread hold up others when its process is frozen: the database then ends its session, with its locks.
 BOUNDED_TRANSACTIONS = "SET idle_in_transaction_session_timeout = '5s'"
 BOUNDED_SESSION = "SET idle_session_timeout = '6s'"
@@ -26,15 +28,33 @@ RESET = "RESET lock_timeout; RESET idle_in_transaction_session_timeout; RESET id
 def be_bounded(*, never_idle: bool = False) -> None:
     """Bounds what the thread's connection waits for and holds; `never_idle` says that it is used all the time."""
     bounds = [BOUNDED_WAITS, BOUNDED_TRANSACTIONS, *([BOUNDED_SESSION] if never_idle else [])]
-    with contextlib.suppress(*CONNECTION_FAULTS), connection.cursor() as cursor:
-        cursor.execute("; ".join(bounds))
+    _set("; ".join(bounds))
 
 
 def release() -> None:
     """Whoever gets the connection from the pool next has it as it was."""
-    with contextlib.suppress(*CONNECTION_FAULTS), connection.cursor() as cursor:
-        cursor.execute(RESET)
+    _set(RESET)
     connection.close()
+
+
+def is_held_up(error: Exception) -> bool:
+    """Whether somebody else's lock is the reason: the connection is well, and another time will do."""
+    return isinstance(error.__cause__, LockNotAvailable | DeadlockDetected)
+
+
+@contextlib.contextmanager
+def waiting_briefly() -> Iterator[None]:
+    """For what is done one by one, because together it met somebody else's lock."""
+    _set(SHORT_WAITS)
+    try:
+        yield
+    finally:
+        _set(BOUNDED_WAITS)
+
+
+def _set(bounds: str) -> None:
+    with contextlib.suppress(*CONNECTION_FAULTS), connection.cursor() as cursor:
+        cursor.execute(bounds)
 
 
 @contextlib.contextmanager
@@ -43,6 +63,6 @@ def leaving_what_is_locked() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        if not isinstance(error.__cause__, LockNotAvailable):
+        if not is_held_up(error):
             raise
         logger.info("left_what_is_locked", error=str(error))

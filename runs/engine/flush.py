@@ -247,15 +247,30 @@ class _Flush:
         is_repeated = is_current and entry.position <= state.journal_position
         if is_current and not is_repeated and state.status in UNDER_WAY:
             return self._accept(entry, state)
-        # A call that is not going to be made has not been opened; one that a repeat speaks of is written already.
-        self.usage.extend(entry.tally.settled() if entry.at_safe_point else entry.tally.usage)
         if is_repeated:
-            # Whatever has happened to the run since: what was about to begin must not any more.
-            is_over = entry.at_safe_point and state.status not in UNDER_WAY
-            events = event_log.read(state.id, attempt.last_seq)
-            return Result(Outcome.PAUSED if is_over else Outcome.COMMITTED, events)
+            return self._repeat(entry, attempt, state)
+        # A call that is not going to be made has not been opened.
+        self.usage.extend(entry.tally.settled() if entry.at_safe_point else entry.tally.usage)
         self._come_late(entry, state)
         return Result(Outcome.FENCED)
+
+    def _repeat(self, entry: Entry, attempt: Attempt, state: RunState) -> Result:
+        """The entry is written already, only the answer was lost; whatever has happened to the run since."""
+        self.usage.extend(entry.tally.settled())
+        events = event_log.read(state.id, attempt.last_seq)
+        if entry.at_safe_point and state.status not in UNDER_WAY:
+            # What was about to begin must not any more.
+            return Result(Outcome.PAUSED, events)
+        return Result(Outcome.COMMITTED, events, refused=self._ask_again(entry))
+
+    def _ask_again(self, entry: Entry) -> dict[uuid.UUID, Shortfall]:
+        """Calls that the ledger does not have were refused; those for which there is room by now are opened."""
+        wanted = [record for record in entry.tally.usage if record.entry == "opened"]
+        known = ledger.opened_among(record.call_id for record in wanted) if wanted else set()
+        missing = [record for record in wanted if record.call_id not in known]
+        refused = self.room.take(missing)
+        self.usage.extend(record for record in missing if _is_made(record, refused))
+        return refused
 
     def _accept(self, entry: Entry, state: RunState) -> Result:
         state.journal_position = entry.position

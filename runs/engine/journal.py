@@ -20,7 +20,7 @@ import structlog
 
 from agentplatform.lib import bulk
 from billing.models import UsageRecord
-from runs.engine.connection import CONNECTION_FAULTS, be_bounded, release
+from runs.engine.connection import CONNECTION_FAULTS, be_bounded, is_held_up, release, waiting_briefly
 from runs.engine.flush import Attempt, Begin, Entry, Outcome, Result, commit
 from runs.events import Event, StoredEvent
 from runs.lifecycle import Transition
@@ -30,6 +30,8 @@ logger = structlog.get_logger(__name__)
 
 # Seconds that a flush waits for company when another has just ended: fewer, fuller transactions under load.
 GATHER_SECONDS = 0.002
+# What a flush spends at most on entries that met somebody else's lock before.
+HELD_UP_SECONDS = 0.2
 RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 # Of what an attempt writes, of a wish to begin, of rows that belong to no run.
@@ -57,6 +59,8 @@ class _Pending:
     waiters: list[asyncio.Future[Result]] = field(default_factory=list)
     repeated: bool = False
     """Tried before by a flush whose answer was lost: it may be written already, so nothing is added to it."""
+    held_up: bool = False
+    """It met somebody else's lock (a budget's row) and is tried apart, so that its neighbours do not wait for it."""
 
 
 class Part(TypedDict, total=False):
@@ -198,37 +202,68 @@ class Journal:
         for pending in batch.values():
             _count(pending.item)
             _leave_out(pending.item)
-        outcomes = self._commit(list(batch.values()))
-        blocked = {}
+        outcomes = self._commit_apart(list(batch.values()))
+        blocked: dict[Key, _Pending] = {}
+        waiting: dict[Key, _Pending] = {}
         done = []
-        for (key, pending), outcome in zip(batch.items(), outcomes, strict=True):
+        for key, pending in batch.items():
+            outcome = outcomes.get(id(pending))
             if isinstance(outcome, Exception) and isinstance(pending.item, Entry) and pending.item.attempt:
                 pending.item.attempt.failure = outcome
-            if isinstance(outcome, Result) and outcome.outcome is Outcome.BLOCKED:
+            if outcome is None or (isinstance(outcome, Result) and outcome.outcome is Outcome.BLOCKED):
                 if not pending.repeated:
                     _uncount(pending.item)
-                blocked[key] = pending
+                (blocked if outcome else waiting)[key] = pending
             else:
                 done.append((pending, outcome))
         self._loop.call_soon_threadsafe(self._settle, done)
-        return blocked
+        # Those for which there was no time come first.
+        return waiting | blocked
+
+    def _commit_apart(self, batch: list[_Pending]) -> dict[int, Result | Exception]:
+        """By id, what has become of each; of those held up before, only as many as there is time for."""
+        free = [pending for pending in batch if not pending.held_up]
+        outcomes = dict(zip(map(id, free), self._commit(free), strict=True)) if free else {}
+        if len(free) == len(batch):
+            return outcomes
+        until = time.monotonic() + HELD_UP_SECONDS
+        with waiting_briefly():
+            for pending in batch:
+                if id(pending) not in outcomes and time.monotonic() < until:
+                    outcomes[id(pending)] = self._commit_alone(pending)
+        return outcomes
 
     def _commit(self, batch: list[_Pending]) -> list[Result | Exception]:
+        if len(batch) == 1:
+            return [self._commit_alone(batch[0])]
         try:
             return list(self._commit_surely(batch))
+        except Exception:
+            # One run's bad rows, or a lock that it waits for, must not fail its neighbours: each alone.
+            with waiting_briefly():
+                return [self._commit_alone(pending) for pending in batch]
+
+    def _commit_alone(self, pending: _Pending) -> Result | Exception:
+        try:
+            (result,) = self._commit_surely([pending])
         except Exception as error:
-            if len(batch) == 1:
-                return [error]
-            # One run's bad rows must not fail its neighbours': each alone.
-            return [outcome for pending in batch for outcome in self._commit([pending])]
+            pending.held_up = is_held_up(error)
+            return Result(Outcome.BLOCKED) if pending.held_up else error
+        pending.held_up = False
+        return result
 
     def _commit_surely(self, batch: list[_Pending]) -> list[Result]:
-        """Repeats the very same flush while the database is away; keys and positions make that harmless."""
+        """Repeats the very same flush while the database is away; keys and positions make that harmless.
+
+        Raises what the database says of the rows, and where somebody else's lock holds them up.
+        """
         tries = 0
         while True:
             try:
                 return commit([pending.item for pending in batch])
             except CONNECTION_FAULTS as error:
+                if is_held_up(error):
+                    raise
                 release()
                 for pending in batch:
                     pending.repeated = True
@@ -302,6 +337,8 @@ def _leave_out(item: Entry | Begin) -> None:
         item.events.clear()
         item.rows.clear()
         item.claims.clear()
+        # A call whose opening nobody is told of is not made.
+        item.tally.usage = item.tally.settled()
         item.transition = item.transition if item.ends_badly else None
 
 

@@ -122,9 +122,7 @@ async def _open(recorder: Recorder, step: Step, record: UsageRecord, settle: Set
     is_safe = recorder.is_safe(step)
     try:
         await recorder.open_usage(step, record)
-    except asyncio.CancelledError:
-        # It may have been written, and nobody else would settle it.
-        settle(Outcome.CANCELLED, ledger.Tokens())
+    except (Paused, HandedBack):
         raise
     except Fenced:
         # Of a fenced attempt openings are written, but at a safe point.
@@ -135,6 +133,10 @@ async def _open(recorder: Recorder, step: Step, record: UsageRecord, settle: Set
         if not refused.shortfall.pauses:
             raise RunFault(ErrorClass.BUDGET_EXCEEDED, refused.shortfall.message) from refused
         return False
+    except (Exception, asyncio.CancelledError):
+        # It may have been written, and nobody else would settle it.
+        settle(Outcome.CANCELLED, ledger.Tokens())
+        raise
     return True
 
 

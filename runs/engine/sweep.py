@@ -24,7 +24,14 @@ from django.utils import timezone
 from agents.knowledge import indexing
 from billing.exports import jobs as export_jobs
 from runs import approvals, lifecycle
-from runs.engine.connection import CONNECTION_FAULTS, be_bounded, leaving_what_is_locked, release
+from runs.engine.connection import (
+    CONNECTION_FAULTS,
+    be_bounded,
+    is_held_up,
+    leaving_what_is_locked,
+    release,
+    waiting_briefly,
+)
 from runs.events import StoredEvent, by_run
 from runs.models import Run, Worker
 from runs.queueing import admission, stuck, turns
@@ -136,7 +143,26 @@ def _take_up(runs: QuerySet[Any]) -> Events:
     if not ids:
         return []
     logger.warning("runs_taken_up", count=len(ids))
-    return [event for events in lifecycle.requeue_lost(ids).values() for event in events]
+    return _requeued(ids)
+
+
+def _requeued(ids: list[uuid.UUID]) -> Events:
+    """Together; where that fails, one by one: a fault of one tenant's does not keep others' runs where they are."""
+    try:
+        yield from _events(lifecycle.requeue_lost(ids))
+        return
+    except Exception as error:
+        if isinstance(error, CONNECTION_FAULTS) and not is_held_up(error):
+            raise
+        logger.warning("runs_taken_up_one_by_one", count=len(ids), error=str(error))
+    with waiting_briefly():
+        for run_id in ids:
+            with _apart(f"run {run_id}"):
+                yield from _events(lifecycle.requeue_lost([run_id]))
+
+
+def _events(by_id: dict[uuid.UUID, list[StoredEvent]]) -> Events:
+    return [event for events in by_id.values() for event in events]
 
 
 def _sessions() -> Events:

@@ -31,7 +31,15 @@ from runs.lifecycle.attempts import (
 from runs.lifecycle.families import active_below, all_below
 from runs.lifecycle.limits import Excess, exceeded, exceeded_above, nearly_exceeded
 from runs.lifecycle.people import cancel, cancel_all, enqueue, pause, proceed, resume, start, start_child
-from runs.lifecycle.recovery import MAX_LOSSES, neglected, recount, requeue_lost, roll_up, tend
+from runs.lifecycle.recovery import (
+    MAX_LOSSES,
+    neglected,
+    recount,
+    requeue_lost,
+    roll_up,
+    settle_forgotten,
+    tend,
+)
 from runs.lifecycle.rewinding import rewind
 from runs.lifecycle.state import (
     Change,
@@ -77,6 +85,7 @@ __all__ = [
     "resume",
     "rewind",
     "roll_up",
+    "settle_forgotten",
     "start",
     "start_child",
     "tell_parents",

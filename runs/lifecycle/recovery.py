@@ -6,12 +6,14 @@ import uuid
 from collections.abc import Sequence
 from datetime import datetime
 
-from django.db import transaction
+import structlog
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from agentplatform.lib import queue
 from billing import ledger
+from billing.models import UsageRecord
 from runs.events import StoredEvent
 from runs.lifecycle.attempts import fail, queue_again
 from runs.lifecycle.families import above
@@ -27,6 +29,8 @@ from runs.lifecycle.state import (
 )
 from runs.models import AT_REST, IN_FLIGHT, TERMINAL, Approval, ErrorClass, Relation, Run, Status
 from runs.queueing import turns
+
+logger = structlog.get_logger(__name__)
 
 # A run that has lost so many workers is more likely their killer than their victim.
 MAX_LOSSES = 3
@@ -49,6 +53,32 @@ def requeue_lost(run_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[StoredEve
         ledger.settle_open([state.id for state in states], now, {})
         tell_parents(count_usage(states))
         return write(states, now)
+
+
+def settle_forgotten() -> bool:
+    """Settles model calls that keep room of budgets though they can't be under way any more, and counts them for their
+    runs; whether there may be more. Each by itself: one that can't be settled keeps no other from it.
+    """
+    now = timezone.now()
+    found = ledger.forgotten_with_reservations(now)
+    settled = [_settle(call, now) for call in found]
+    return len(found) == ledger.BATCH and any(settled)
+
+
+def _settle(call: UsageRecord, now: datetime) -> bool:
+    try:
+        with transaction.atomic():
+            states = lock([call.run_id]) if call.run_id else {}
+            ledger.settle_unknown([call], now)
+            changed = count_usage(states.values())
+            tell_parents(changed)
+            write(changed, now)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("call_not_settled", call_id=str(call.call_id))
+        return False
+    return True
 
 
 def _lose_worker(state: RunState, now: datetime) -> None:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
+import psycopg
 import pytest
 import pytest_asyncio
-from django.db import OperationalError, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from agentplatform.lib import bulk
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.ids import uuid7
 from billing import ledger
-from billing.models import Outcome, UsageRecord
+from billing.models import Budget, BudgetReservation, Outcome, UsageRecord
 from runs import event_log, lifecycle
 from runs.engine import journal as journal_module
 from runs.engine.flush import Attempt, Result
@@ -24,7 +27,7 @@ from runs.engine.journal import Fenced, Journal, Paused
 from runs.events import Event, EventType, StoredEvent
 from runs.models import ErrorClass, Run, RunStep
 from tests.engine.support import start
-from tests.factories import AgentFactory
+from tests.factories import AgentFactory, BudgetFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,6 +55,14 @@ async def journal(published, close_connections) -> AsyncIterator[Journal]:
 async def begun(journal, alice, agent) -> tuple[Run, Attempt]:
     """A run in its first attempt."""
     run = await start(alice, agent)
+    return await journal.begin(run.pk, WORKER)
+
+
+@pytest_asyncio.fixture
+async def run_of_another(journal, other_workspace, charlie) -> tuple[Run, Attempt]:
+    """A run of another workspace, in the hands of the same worker."""
+    agent = await in_thread(AgentFactory, workspace=other_workspace)
+    run = await start(charlie, agent)
     return await journal.begin(run.pk, WORKER)
 
 
@@ -148,6 +159,43 @@ async def test_commits_once_when_the_answer_of_a_commit_is_lost(journal, begun, 
 
     assert [event.type for event in await stored(run)].count("content_delta") == 1
     assert [event.data for event in events] == ['{"content": "once"}']
+
+
+@pytest.fixture
+def lost_answer(monkeypatch) -> None:
+    """The first commit from now on succeeds, and its answer is lost."""
+    commit, calls = journal_module.commit, []
+
+    def commit_and_lose_the_answer(items):
+        calls.append(items)
+        results = commit(items)
+        if len(calls) == 1:
+            raise OperationalError("server closed the connection unexpectedly")
+        return results
+
+    monkeypatch.setattr(journal_module, "commit", commit_and_lose_the_answer)
+
+
+@pytest.mark.parametrize("at_safe_point", [True, False])
+async def test_says_again_that_a_budget_has_no_room_when_the_answer_is_lost(
+    journal, begun, workspace, lost_answer, at_safe_point
+):
+    run, attempt = begun
+    await in_thread(BudgetFactory, workspace=workspace, limit_tokens=10, limit_amount=None)
+    call = opening(run)
+    result = await journal.committed(attempt, usage=[call], at_safe_point=at_safe_point)
+
+    assert list(result.refused) == [call.call_id]
+    assert not await UsageRecord.objects.filter(run_id=run.pk).aexists()
+
+
+async def test_opens_a_call_once_when_the_answer_is_lost(journal, begun, workspace, lost_answer):
+    run, attempt = begun
+    await in_thread(BudgetFactory, workspace=workspace, limit_tokens=150, limit_amount=None)
+    result = await journal.committed(attempt, usage=[opening(run)])
+
+    assert result.refused == {}
+    assert await BudgetReservation.objects.acount() == 1
 
 
 async def test_loses_nothing_that_follows_a_repeat_which_finds_its_run_in_other_hands(
@@ -258,6 +306,16 @@ async def test_lets_nothing_follow_a_lost_entry_but_the_end(journal, begun):
     assert [event.type for event in await stored(run)] == ["run_queued", "run_started", "run_failed"]
 
 
+async def test_opens_no_call_after_a_lost_entry(journal, begun):
+    run, attempt = begun
+    journal.append(attempt, rows=[bulk.row(RunStep, run_id=uuid.uuid4(), step_num=1)])
+    for _ in range(2):
+        with pytest.raises(Exception, match=r"null value|violates"):
+            await journal.write(attempt, usage=[opening(run)])
+
+    assert not await UsageRecord.objects.filter(run_id=run.pk).aexists()
+
+
 async def test_leaves_a_run_in_other_hands_for_the_next_flush(journal, begun, alice, agent):
     run, attempt = begun
     other = await start(alice, agent)
@@ -283,6 +341,45 @@ async def test_leaves_a_run_in_other_hands_for_the_next_flush(journal, begun, al
     assert (await stored(run))[-1].type == EventType.CONTENT_DELTA
 
 
+@contextmanager
+def locked(budget: Budget) -> Iterator[None]:
+    """Somebody else holds the budget's row, for as long as it takes."""
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT 1 FROM billing_budget WHERE id = %s FOR UPDATE", [budget.pk])
+        yield
+
+
+async def test_goes_on_with_other_runs_while_a_budget_is_locked(journal, begun, run_of_another, workspace):
+    run, attempt = begun
+    _, other_attempt = run_of_another
+    budget = await in_thread(BudgetFactory, workspace=workspace)
+    with locked(budget):
+        held_up = asyncio.create_task(journal.committed(attempt, usage=[opening(run)]))
+        for text in ("a", "b", "c"):
+            await asyncio.wait_for(journal.write(other_attempt, events=[delta(text)]), 4)
+        is_done_early = held_up.done()
+    result = await held_up
+
+    assert (is_done_early, result.refused) == (False, {})
+    assert await UsageRecord.objects.filter(run_id=run.pk).acount() == 1
+
+
+async def test_holds_others_up_once_for_a_budget_that_is_locked(journal, begun, run_of_another, workspace):
+    run, attempt = begun
+    _, other_attempt = run_of_another
+    budget = await in_thread(BudgetFactory, workspace=workspace)
+    with locked(budget):
+        held_up = asyncio.create_task(journal.committed(attempt, usage=[opening(run)]))
+        await asyncio.sleep(1.5)
+        began = time.monotonic()
+        for text in ("a", "b", "c"):
+            await journal.write(other_attempt, events=[delta(text)])
+        took = time.monotonic() - began
+    await held_up
+
+    assert took < 1
+
+
 async def test_stores_a_large_payload_apart(journal, begun):
     run, attempt = begun
     event = Event(EventType.TOOL_CALL_COMPLETED, {"result": "x" * 100_000}, timezone.now())
@@ -299,7 +396,18 @@ async def test_cleans_what_postgresql_refuses(journal, begun):
 
 
 def usage(run: Run, output_tokens: int) -> UsageRecord:
-    context = ledger.CallContext(
+    return ledger.settled(
+        context_of(run), uuid7(), ledger.Tokens(output=output_tokens), Outcome.OK, timezone.now()
+    )
+
+
+def opening(run: Run) -> UsageRecord:
+    """Of a call that may take 100 tokens."""
+    return ledger.opened(context_of(run), uuid7(), ledger.Tokens(), timezone.now(), 100)
+
+
+def context_of(run: Run) -> ledger.CallContext:
+    return ledger.CallContext(
         workspace_id=run.workspace_id,
         currency="USD",
         run_id=run.pk,
@@ -317,7 +425,6 @@ def usage(run: Run, output_tokens: int) -> UsageRecord:
         provider="openai",
         model="gpt-4o-mini",
     )
-    return ledger.settled(context, uuid7(), ledger.Tokens(output=output_tokens), Outcome.OK, timezone.now())
 
 
 async def test_lets_no_run_wait_for_what_was_lost(journal, begun):

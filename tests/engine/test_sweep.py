@@ -7,13 +7,17 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from agentplatform.lib.concurrency import in_thread
+from agentplatform.lib.ids import uuid7
+from billing import ledger
+from runs.engine.sweep import sweep
 from runs.models import Approval, Run, Session, Status, Worker
 from tests.engine.support import at_rest, finished, start, start_now, until
+from tests.factories import AgentFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -59,3 +63,28 @@ def _hold(run: Run, is_over: threading.Event) -> None:
     with transaction.atomic():
         Run.objects.select_for_update().get(pk=run.pk)
         is_over.wait(20)
+
+
+def test_takes_up_the_runs_of_others_though_one_cannot_be_taken_up(
+    workspace, other_workspace, alice, charlie, monkeypatch
+):
+    runs = []
+    for who, place in ((alice, workspace), (charlie, other_workspace)):
+        run = start_now(who, AgentFactory(workspace=place))
+        Run.objects.filter(pk=run.pk).update(status=Status.RUNNING, worker_id=uuid7())
+        runs.append(run)
+    poisoned, other = runs
+    settle = ledger.settle_open
+
+    def settle_open(run_ids, *given):
+        if poisoned.pk in run_ids:
+            raise IntegrityError("poison")
+        return settle(run_ids, *given)
+
+    monkeypatch.setattr(ledger, "settle_open", settle_open)
+    sweep()
+
+    assert set(Run.objects.values_list("pk", "status")) == {
+        (poisoned.pk, Status.RUNNING),
+        (other.pk, Status.QUEUED),
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 
 import psycopg
 import pytest
@@ -18,9 +19,11 @@ from agentplatform.lib import housekeeping
 from agentplatform.lib.errors import NotAuthenticated
 from agentplatform.lib.housekeeping import alone, chores, do_chores, remove
 from agentplatform.lib.ids import uuid7
-from billing.models import Entry, Outcome, UsageRecord
+from billing import ledger
+from billing.budgets.counters import present_start
+from billing.models import BudgetPeriod, BudgetReservation, Entry, Outcome, UsageRecord
 from runs.models import IdempotencyKey
-from tests.factories import MembershipFactory, RunFactory, UsageRecordFactory, UserFactory
+from tests.factories import BudgetFactory, MembershipFactory, RunFactory, UsageRecordFactory, UserFactory
 
 
 def do(name):
@@ -102,6 +105,61 @@ def test_settles_forgotten_tests_of_models(workspace):
     )
     do("settle_forgotten_calls")
     assert UsageRecord.objects.settled().get().status == Outcome.UNKNOWN
+
+
+def reserved(run, budget, age):
+    """A call of the run that was opened so long ago, and never settled, though it keeps room of the budget."""
+    opened = UsageRecordFactory(
+        workspace=run.workspace,
+        run_id=run.pk,
+        attempt=1,
+        entry=Entry.OPENED,
+        status=Outcome.PENDING,
+        timestamp=timezone.now() - age,
+    )
+    start = present_start(budget, timezone.now())
+    BudgetReservation.objects.create(
+        call_id=opened.call_id, budget=budget, period_start=start, amount=Decimal("0.5"), tokens=1100
+    )
+    BudgetPeriod.objects.create(
+        budget=budget, period_start=start, reserved_amount=Decimal("0.5"), reserved_tokens=1100
+    )
+
+
+def test_frees_what_forgotten_calls_of_runs_have_set_aside(workspace):
+    run, budget = RunFactory(workspace=workspace), BudgetFactory(workspace=workspace)
+    reserved(run, budget, timedelta(hours=2))
+    do("settle_forgotten_calls_of_runs")
+    run.refresh_from_db()
+
+    assert not BudgetReservation.objects.exists()
+    assert BudgetPeriod.objects.get().reserved_tokens == 0
+    assert run.cost == UsageRecord.objects.settled().get().cost > 0
+
+
+def test_leaves_calls_of_runs_that_may_be_under_way(workspace):
+    reserved(RunFactory(workspace=workspace), BudgetFactory(workspace=workspace), timedelta(minutes=30))
+    do("settle_forgotten_calls_of_runs")
+
+    assert not UsageRecord.objects.settled().exists()
+
+
+def test_settles_forgotten_calls_though_one_of_them_cannot_be_settled(
+    workspace, other_workspace, monkeypatch
+):
+    for place in (workspace, other_workspace):
+        reserved(RunFactory(workspace=place), BudgetFactory(workspace=place), timedelta(hours=2))
+    settle = ledger.settle_unknown
+
+    def settle_of_one_workspace(records, at):
+        if records[0].workspace_id == workspace.pk:
+            raise ValueError("poison")
+        settle(records, at)
+
+    monkeypatch.setattr(ledger, "settle_unknown", settle_of_one_workspace)
+    do("settle_forgotten_calls_of_runs")
+
+    assert UsageRecord.objects.settled().get().workspace_id == other_workspace.pk
 
 
 def test_removes_a_bounded_batch_and_says_that_there_may_be_more(db, monkeypatch):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
+from smtplib import SMTPException
 
 import pytest
 from django.core import mail
+from django.core.mail import EmailMessage
+from django.db import connection
 from django.utils import timezone
 
 from billing.models import BudgetNotice
@@ -34,8 +37,11 @@ def mail_server(settings):
     settings.EMAIL_HOST = "mail.example.com"
 
 
-def send(notice: BudgetNotice) -> None:
-    budget_news.mail(notice.budget_id, notice.period_start, notice.level)
+def send(notice: BudgetNotice, lease: datetime | None = None) -> None:
+    """As its job does, by default the last."""
+    notice.refresh_from_db(fields=["mail_at"])
+    if lease := lease or notice.mail_at:
+        budget_news.mail(notice.budget_id, notice.period_start, notice.level, lease)
 
 
 def test_tells_webhooks_of_it_once(workspace, other_workspace, reached):
@@ -71,10 +77,54 @@ def test_mails_those_who_are_named(reached, mail_server):
 
 def test_mails_once_however_often_its_job_comes(reached, mail_server):
     budget_news.tell()
-    send(reached)
-    send(reached)
+    reached.refresh_from_db()
+    lease = reached.mail_at
+    send(reached, lease)
+    send(reached, lease)
 
     assert len(mail.outbox) == 1
+
+
+def test_is_mailed_by_one_of_two_jobs_at_a_time(reached, mail_server, monkeypatch):
+    """The second comes while the mail server has not answered the first yet."""
+    budget_news.tell()
+    reached.refresh_from_db()
+    lease, really_send, coming = reached.mail_at, EmailMessage.send, [1]
+
+    def slowly(message):
+        if coming:
+            coming.pop()
+            send(reached, lease)
+        return really_send(message)
+
+    monkeypatch.setattr(EmailMessage, "send", slowly)
+    send(reached, lease)
+
+    assert len(mail.outbox) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_locks_nothing_while_the_mail_server_takes_its_time(reached, mail_server, monkeypatch):
+    in_transaction = []
+    monkeypatch.setattr(
+        EmailMessage, "send", lambda message: in_transaction.append(connection.in_atomic_block)
+    )
+    budget_news.tell()
+    send(reached)
+
+    assert in_transaction == [False]
+
+
+def test_is_mailed_again_where_the_mail_server_refuses(reached, mail_server, monkeypatch):
+    def refuse(message):
+        raise SMTPException("busy")
+
+    monkeypatch.setattr(EmailMessage, "send", refuse)
+    budget_news.tell()
+    with pytest.raises(SMTPException):
+        send(reached)
+
+    assert BudgetNotice.objects.get(level=50).mail_at > timezone.now()
 
 
 def test_is_mailed_again_after_a_lost_job(reached, mail_server):
