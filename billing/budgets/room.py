@@ -177,7 +177,7 @@ def counters(
 ) -> dict[uuid.UUID, Counter]:
     """Enabled budgets, or `disabled` ones too, with their present periods, in two queries.
 
-    `locked` keeps others from them until the transaction ends.
+    `locked` keeps others from all of them until the transaction ends, in the order in which the trigger locks them.
     """
     ids = list(budget_ids)
     if not ids:
