@@ -115,6 +115,9 @@ class BudgetPeriod(models.Model):
     pk = models.CompositePrimaryKey("budget_id", "period_start")
     budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="periods", db_index=False)
     period_start = models.DateTimeField(db_comment="1970 where the period is the whole time")
+    period_end = models.DateTimeField(
+        null=True, db_comment="By the clock of the place at that time; null: never"
+    )
     spent_amount = _amount(default=0, db_default=0)
     spent_tokens = models.BigIntegerField(default=0, db_default=0)
     reserved_amount = _amount(default=0, db_default=0, db_comment="Sum of its reservations")

@@ -18,7 +18,8 @@ from agentplatform.lib.errors import Conflict, Invalid
 from billing.budgets import targets
 from billing.budgets.counters import percent, present, present_start, recount
 from billing.budgets.listing import forget
-from billing.models import Budget, BudgetNotice
+from billing.budgets.periods import end_of
+from billing.models import Budget, BudgetNotice, BudgetPeriod
 
 MOST_BUDGETS = 200
 # Of these a change may tell the present period's levels anew.
@@ -43,11 +44,14 @@ def create(budget: Budget) -> Budget:
 
 def update(budget: Budget, changes: Mapping[str, Any]) -> Budget:
     """Changes what may be changed. A new limit tells anew of the levels that it has not reached."""
-    for name, value in changes.items():
-        setattr(budget, name, value)
-    budget.save()
-    if LIMITS & changes.keys():
-        _tell_anew(budget)
+    with transaction.atomic():
+        # What somebody else changes at the same time, and the time zone that it follows, stay as they are.
+        Budget.objects.select_for_update(no_key=True).get(pk=budget.pk)
+        for name, value in changes.items():
+            setattr(budget, name, value)
+        budget.save(update_fields=[*changes, "updated_at"])
+        if LIMITS & changes.keys():
+            _tell_anew(budget)
     transaction.on_commit(lambda: forget(budget.workspace_id))
     return budget
 
@@ -64,12 +68,23 @@ def delete(budget: Budget) -> None:
 
 def follow_time_zones() -> bool:
     """Budgets whose workspace has another time zone now follow it; False: there are never many."""
-    moved = Budget.objects.exclude(time_zone=F("workspace__time_zone")).select_related("workspace")[:100]
-    for budget in moved:
-        Budget.objects.filter(pk=budget.pk).update(time_zone=budget.workspace.time_zone)
-        budget.time_zone = budget.workspace.time_zone
-        _recount_present(budget)
+    moved = Budget.objects.exclude(time_zone=F("workspace__time_zone"))
+    for budget_id in list(moved.values_list("pk", flat=True)[:100]):
+        _follow_time_zone(budget_id)
     return False
+
+
+@transaction.atomic
+def _follow_time_zone(budget_id: uuid.UUID) -> None:
+    """Nobody counts for it until its new period is whole. The period by the old clock counts on until its end."""
+    rows = Budget.objects.select_for_update(no_key=True, of=("self",)).select_related("workspace")
+    if budget := rows.filter(pk=budget_id).first():
+        budget.time_zone = budget.workspace.time_zone
+        budget.save(update_fields=["time_zone"])
+        start = present_start(budget, timezone.now())
+        end = end_of(start, budget.period, budget.time_zone)
+        BudgetPeriod.objects.filter(budget=budget, period_start=start).update(period_end=end)
+        recount(budget, start)
 
 
 def check_targets(budget: Budget) -> None:
