@@ -80,6 +80,12 @@ class Budget(TenantModel):
         models.EmailField(), verbose_name=_("recipients"), default=list, blank=True, db_comment="Of warnings"
     )
     enabled = models.BooleanField(_("enabled"), default=True)
+    uncounted_until = models.BigIntegerField(
+        null=True,
+        editable=False,
+        db_comment="Null: what was spent before it was made is counted; else the transaction before which all have to "
+        "end first, 0: it is not known yet",
+    )
     created_by = models.ForeignKey(
         User,
         null=True,
@@ -102,6 +108,12 @@ class Budget(TenantModel):
             models.CheckConstraint(
                 condition=models.Q(limit_amount__gt=0) | models.Q(limit_tokens__gt=0), name="budget_has_limit"
             ),
+        ]
+        # Those that the ledger is to be summed up for.
+        indexes = [
+            models.Index(
+                fields=["id"], condition=models.Q(uncounted_until__isnull=False), name="budget_uncounted"
+            )
         ]
         db_table_comment = "What a workspace, or a part of what it does, may spend in a period"
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
-from django.db import OperationalError, connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -15,7 +14,7 @@ from accounts import audit
 from accounts.actor import Actor
 from accounts.models import ApiKey, Membership
 from agentplatform.lib.errors import Conflict, Invalid
-from billing.budgets import targets
+from billing.budgets import beginning, targets
 from billing.budgets.counters import percent, present, present_start, recount
 from billing.budgets.listing import forget
 from billing.budgets.periods import end_of
@@ -37,8 +36,10 @@ def create(budget: Budget) -> Budget:
     if Budget.objects.filter(workspace=workspace).count() >= MOST_BUDGETS:
         raise Conflict(f"A workspace has at most {MOST_BUDGETS} budgets; delete one first.")
     with transaction.atomic():
-        budget.save(force_insert=True)
-    transaction.on_commit(lambda: _begin(budget.pk))
+        beginning.begin(budget)
+    transaction.on_commit(lambda: forget(budget.workspace_id))
+    # Where that fails the outbox `count_new_budgets` does it.
+    transaction.on_commit(lambda: beginning.count(budget.pk), robust=True)
     return budget
 
 
@@ -111,27 +112,6 @@ def find(actor: Actor, identifier: object) -> Budget:
     """By id or name. Raises NotFound."""
     budget: Budget = Budget.objects.named(actor, identifier)
     return budget
-
-
-def _begin(budget_id: uuid.UUID) -> None:
-    """The ledger's trigger counts for it from its commit on; what came before is taken from the ledger."""
-    budget = Budget.objects.get(pk=budget_id)
-    forget(budget.workspace_id)
-    _let_writers_end()
-    _recount_present(budget)
-
-
-def _let_writers_end() -> None:
-    """Transactions that have written to the ledger before they could see the budget: they end first, or the sum that
-    follows would miss them. None of them takes long; where one does, it is not waited for.
-    """
-    with suppress(OperationalError), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = '400ms'")
-        cursor.execute("LOCK TABLE billing_usagerecord IN SHARE MODE")
-
-
-def _recount_present(budget: Budget) -> None:
-    recount(budget, present_start(budget, timezone.now()))
 
 
 def _tell_anew(budget: Budget) -> None:

@@ -258,6 +258,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                (
+                    "uncounted_until",
+                    models.BigIntegerField(
+                        db_comment="Null: what was spent before it was made is counted; else the transaction before which all have to end first, 0: it is not known yet",
+                        editable=False,
+                        null=True,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated at")),
                 (
@@ -449,6 +457,12 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(("limit_amount__gt", 0), ("limit_tokens__gt", 0), _connector="OR"),
                 name="budget_has_limit",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="budget",
+            index=models.Index(
+                condition=models.Q(("uncounted_until__isnull", False)), fields=["id"], name="budget_uncounted"
             ),
         ),
         migrations.AddIndex(
