@@ -185,6 +185,14 @@ async def test_stays_at_rest_where_a_person_pauses_it_too(worker, agent, alice, 
     assert await in_thread(budget_news.resume) == []
 
 
+async def test_rests_no_more_when_it_is_cancelled(worker, agent, alice, enough_for_one):
+    await in_thread(BudgetFactory, **enough_for_one, action="pause")
+    run = await at_rest(await start(alice, agent, CALCULATE))
+    await in_thread(lifecycle.cancel, run.pk)
+
+    assert not await BudgetHold.objects.aexists()
+
+
 @pytest.fixture
 def fan(workspace, chat_models):
     """A workflow that asks two models at once, each of which may answer 4096 tokens."""
