@@ -41,9 +41,9 @@ def count(budget_id: uuid.UUID) -> None:
         return
     oldest, following = _transactions()
     was = budget.uncounted_until
-    until = following if was == NOBODY_KNOWS else was
+    until = was or following
     is_whole = until <= oldest
-    if was == NOBODY_KNOWS or is_whole:
+    if not was or is_whole:
         for period in BudgetPeriod.objects.filter(budget=budget):
             recount(budget, period.period_start)
         now = None if is_whole else until

@@ -93,7 +93,7 @@ def recount(budget: Budget, period_start: datetime) -> Difference:
         found = compare(budget, period_start)
         if found.amount or found.tokens:
             with connection.cursor() as cursor:
-                values = [budget.pk, period_start, found.period_end, found.amount, found.tokens]
+                values: list[Any] = [budget.pk, period_start, found.period_end, found.amount, found.tokens]
                 cursor.execute(_CORRECT, values)
     return found
 
@@ -140,8 +140,13 @@ def history(budget: Budget) -> Any:
 
 def as_counter(row: BudgetPeriod, budget: Budget) -> Counter:
     return Counter(
-        *(budget, row.period_start, row.period_end),
-        *(row.spent_amount, row.reserved_amount, row.spent_tokens, row.reserved_tokens),
+        budget,
+        row.period_start,
+        row.period_end,
+        row.spent_amount,
+        row.reserved_amount,
+        row.spent_tokens,
+        row.reserved_tokens,
     )
 
 
