@@ -80,6 +80,12 @@ class Budget(TenantModel):
         models.EmailField(), verbose_name=_("recipients"), default=list, blank=True, db_comment="Of warnings"
     )
     enabled = models.BooleanField(_("enabled"), default=True)
+    uncounted_until = models.BigIntegerField(
+        null=True,
+        editable=False,
+        db_comment="Null: what was spent before it was made is counted; else the transaction before which all have to "
+        "end first, 0: it is not known yet",
+    )
     created_by = models.ForeignKey(
         User,
         null=True,
@@ -103,6 +109,12 @@ class Budget(TenantModel):
                 condition=models.Q(limit_amount__gt=0) | models.Q(limit_tokens__gt=0), name="budget_has_limit"
             ),
         ]
+        # Those that the ledger is to be summed up for.
+        indexes = [
+            models.Index(
+                fields=["id"], condition=models.Q(uncounted_until__isnull=False), name="budget_uncounted"
+            )
+        ]
         db_table_comment = "What a workspace, or a part of what it does, may spend in a period"
 
     def __str__(self) -> str:
@@ -115,6 +127,9 @@ class BudgetPeriod(models.Model):
     pk = models.CompositePrimaryKey("budget_id", "period_start")
     budget = models.ForeignKey(Budget, on_delete=models.CASCADE, related_name="periods", db_index=False)
     period_start = models.DateTimeField(db_comment="1970 where the period is the whole time")
+    period_end = models.DateTimeField(
+        null=True, db_comment="By the clock of the place at that time; null: never"
+    )
     spent_amount = _amount(default=0, db_default=0)
     spent_tokens = models.BigIntegerField(default=0, db_default=0)
     reserved_amount = _amount(default=0, db_default=0, db_comment="Sum of its reservations")

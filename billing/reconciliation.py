@@ -14,7 +14,7 @@ A column that is null, and a group that only one side has, count as 0.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -104,10 +104,12 @@ def road(
     return register
 
 
-def reconcile(scope: Scope, most: int = MOST_DIFFERENCES) -> Iterator[Findings]:
-    """Walks all roads in one snapshot, and names up to `most` groups of each that differ."""
+def reconcile(
+    scope: Scope, most: int = MOST_DIFFERENCES, only: Collection[str] | None = None
+) -> Iterator[Findings]:
+    """Walks all roads, or `only` those named, in one snapshot, and names up to `most` groups of each that differ."""
     with _snapshot():
-        for one in list(roads.values()):
+        for one in [one for name, one in roads.items() if only is None or name in only]:
             yield _walk(one, scope, most)
 
 

@@ -13,7 +13,7 @@ from agentplatform.lib.hash_chain import seal_next
 from agentplatform.lib.housekeeping import chore
 from agentplatform.lib.outboxes import outbox
 from billing import ledger, repricing
-from billing.budgets import editing
+from billing.budgets import beginning, editing
 from billing.exports import files, jobs, requests
 from billing.models import Repricing
 from billing.sealing import LEDGER
@@ -43,6 +43,12 @@ def resume_repricings() -> bool:
 def settle_forgotten_calls() -> bool:
     """Tests of models whose process ended before their answer came."""
     return ledger.settle_forgotten(timezone.now()) == ledger.BATCH
+
+
+@outbox
+def count_new_budgets() -> bool:
+    """What the ledger had before they were made."""
+    return beginning.count_new()
 
 
 @outbox

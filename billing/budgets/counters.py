@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q, Sum
+from django.db.models import Sum
 from django.utils import timezone
 
 from agentplatform.lib.locks import lock_name
@@ -38,8 +38,8 @@ LEFT JOIN billing_usagerecord entry ON entry.workspace_id = budget.workspace_id 
 WHERE budget.id = %(budget)s
 """
 _CORRECT = """
-INSERT INTO billing_budgetperiod AS counter (budget_id, period_start, spent_amount, spent_tokens)
-VALUES (%s, %s, %s, %s)
+INSERT INTO billing_budgetperiod AS counter (budget_id, period_start, period_end, spent_amount, spent_tokens)
+VALUES (%s, %s, %s, %s, %s)
 ON CONFLICT (budget_id, period_start) DO UPDATE SET
     spent_amount = counter.spent_amount + EXCLUDED.spent_amount,
     spent_tokens = counter.spent_tokens + EXCLUDED.spent_tokens
@@ -52,6 +52,7 @@ class Difference:
 
     budget: Budget
     period_start: datetime
+    period_end: datetime | None
     amount: Decimal
     tokens: int
     reserved_amount: Decimal
@@ -63,22 +64,17 @@ class Difference:
 
 def compare(budget: Budget, period_start: datetime) -> Difference:
     """What the counter of a period should be more than it is."""
+    row = BudgetPeriod.objects.filter(budget=budget, period_start=period_start).first()
+    end = row.period_end if row else end_of(period_start, budget.period, budget.time_zone)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _DRIFT,
-            {
-                "budget": budget.pk,
-                "start": period_start,
-                "end": end_of(period_start, budget.period, budget.time_zone),
-            },
-        )
+        cursor.execute(_DRIFT, {"budget": budget.pk, "start": period_start, "end": end})
         amount, tokens = cursor.fetchone()
     held = BudgetReservation.objects.filter(budget=budget, period_start=period_start)
     sums = held.aggregate(amount=Sum("amount", default=Decimal(0)), tokens=Sum("tokens", default=0))
-    row = BudgetPeriod.objects.filter(budget=budget, period_start=period_start).first()
     return Difference(
         budget,
         period_start,
+        end,
         amount,
         int(tokens),
         sums["amount"] - (row.reserved_amount if row else 0),
@@ -97,15 +93,9 @@ def recount(budget: Budget, period_start: datetime) -> Difference:
         found = compare(budget, period_start)
         if found.amount or found.tokens:
             with connection.cursor() as cursor:
-                cursor.execute(_CORRECT, [budget.pk, period_start, found.amount, found.tokens])
+                values: list[Any] = [budget.pk, period_start, found.period_end, found.amount, found.tokens]
+                cursor.execute(_CORRECT, values)
     return found
-
-
-def differences(workspace_id: uuid.UUID | None = None) -> list[Difference]:
-    """Of all counted periods of all budgets, those that are not what the ledger says. For `manage.py reconcile`."""
-    budgets = Budget.objects.filter(Q(workspace_id=workspace_id) if workspace_id else Q())
-    rows = BudgetPeriod.objects.filter(budget__in=budgets).select_related("budget").iterator()
-    return [found for row in rows if (found := compare(row.budget, row.period_start))]
 
 
 def present_start(budget: Budget, now: datetime) -> datetime:
@@ -150,7 +140,13 @@ def history(budget: Budget) -> Any:
 
 def as_counter(row: BudgetPeriod, budget: Budget) -> Counter:
     return Counter(
-        budget, row.period_start, row.spent_amount, row.reserved_amount, row.spent_tokens, row.reserved_tokens
+        budget,
+        row.period_start,
+        row.period_end,
+        row.spent_amount,
+        row.reserved_amount,
+        row.spent_tokens,
+        row.reserved_tokens,
     )
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
-from django.db import OperationalError, connection, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -15,10 +14,11 @@ from accounts import audit
 from accounts.actor import Actor
 from accounts.models import ApiKey, Membership
 from agentplatform.lib.errors import Conflict, Invalid
-from billing.budgets import targets
+from billing.budgets import beginning, targets
 from billing.budgets.counters import percent, present, present_start, recount
 from billing.budgets.listing import forget
-from billing.models import Budget, BudgetNotice
+from billing.budgets.periods import end_of
+from billing.models import Budget, BudgetNotice, BudgetPeriod
 
 MOST_BUDGETS = 200
 # Of these a change may tell the present period's levels anew.
@@ -36,18 +36,23 @@ def create(budget: Budget) -> Budget:
     if Budget.objects.filter(workspace=workspace).count() >= MOST_BUDGETS:
         raise Conflict(f"A workspace has at most {MOST_BUDGETS} budgets; delete one first.")
     with transaction.atomic():
-        budget.save(force_insert=True)
-    transaction.on_commit(lambda: _begin(budget.pk))
+        beginning.begin(budget)
+    transaction.on_commit(lambda: forget(budget.workspace_id))
+    # Where that fails the outbox `count_new_budgets` does it.
+    transaction.on_commit(lambda: beginning.count(budget.pk), robust=True)
     return budget
 
 
 def update(budget: Budget, changes: Mapping[str, Any]) -> Budget:
     """Changes what may be changed. A new limit tells anew of the levels that it has not reached."""
-    for name, value in changes.items():
-        setattr(budget, name, value)
-    budget.save()
-    if LIMITS & changes.keys():
-        _tell_anew(budget)
+    with transaction.atomic():
+        # What somebody else changes at the same time, and the time zone that it follows, stay as they are.
+        Budget.objects.select_for_update(no_key=True).get(pk=budget.pk)
+        for name, value in changes.items():
+            setattr(budget, name, value)
+        budget.save(update_fields=[*changes, "updated_at"])
+        if LIMITS & changes.keys():
+            _tell_anew(budget)
     transaction.on_commit(lambda: forget(budget.workspace_id))
     return budget
 
@@ -64,12 +69,23 @@ def delete(budget: Budget) -> None:
 
 def follow_time_zones() -> bool:
     """Budgets whose workspace has another time zone now follow it; False: there are never many."""
-    moved = Budget.objects.exclude(time_zone=F("workspace__time_zone")).select_related("workspace")[:100]
-    for budget in moved:
-        Budget.objects.filter(pk=budget.pk).update(time_zone=budget.workspace.time_zone)
-        budget.time_zone = budget.workspace.time_zone
-        _recount_present(budget)
+    moved = Budget.objects.exclude(time_zone=F("workspace__time_zone"))
+    for budget_id in list(moved.values_list("pk", flat=True)[:100]):
+        _follow_time_zone(budget_id)
     return False
+
+
+@transaction.atomic
+def _follow_time_zone(budget_id: uuid.UUID) -> None:
+    """Nobody counts for it until its new period is whole. The period by the old clock counts on until its end."""
+    rows = Budget.objects.select_for_update(no_key=True, of=("self",)).select_related("workspace")
+    if budget := rows.filter(pk=budget_id).first():
+        budget.time_zone = budget.workspace.time_zone
+        budget.save(update_fields=["time_zone"])
+        start = present_start(budget, timezone.now())
+        end = end_of(start, budget.period, budget.time_zone)
+        BudgetPeriod.objects.filter(budget=budget, period_start=start).update(period_end=end)
+        recount(budget, start)
 
 
 def check_targets(budget: Budget) -> None:
@@ -96,27 +112,6 @@ def find(actor: Actor, identifier: object) -> Budget:
     """By id or name. Raises NotFound."""
     budget: Budget = Budget.objects.named(actor, identifier)
     return budget
-
-
-def _begin(budget_id: uuid.UUID) -> None:
-    """The ledger's trigger counts for it from its commit on; what came before is taken from the ledger."""
-    budget = Budget.objects.get(pk=budget_id)
-    forget(budget.workspace_id)
-    _let_writers_end()
-    _recount_present(budget)
-
-
-def _let_writers_end() -> None:
-    """Transactions that have written to the ledger before they could see the budget: they end first, or the sum that
-    follows would miss them. None of them takes long; where one does, it is not waited for.
-    """
-    with suppress(OperationalError), transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL lock_timeout = '400ms'")
-        cursor.execute("LOCK TABLE billing_usagerecord IN SHARE MODE")
-
-
-def _recount_present(budget: Budget) -> None:
-    recount(budget, present_start(budget, timezone.now()))
 
 
 def _tell_anew(budget: Budget) -> None:

@@ -6,11 +6,16 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 
+from django.db.models import Window
+from django.db.models.functions import RowNumber
+
 from agentplatform.lib import bulk
 from billing.budgets.room import Counter, Shortfall, counters
-from billing.models import BudgetHold, UsageRecord
+from billing.models import Budget, BudgetHold, UsageRecord
 
+# Runs that go on at once, and how many of one budget are looked at for them.
 BATCH = 200
+OF_EACH = 50
 
 
 def rows(run_id: uuid.UUID, shortfall: Shortfall, now: datetime) -> list[bulk.Row]:
@@ -40,25 +45,36 @@ def obstacle(run_id: uuid.UUID, now: datetime) -> Shortfall | None:
     if hold is None:
         return None
     counter = counters([hold.budget_id], now).get(hold.budget_id)
-    limit = counter.lacks_room(_need(hold, counter)) if counter else ""
+    limit = counter.lacks_room(_need(hold, counter)) if counter and _pauses(counter) else ""
     return Shortfall(counter, limit) if counter and limit else None
 
 
 def with_room(now: datetime) -> list[uuid.UUID]:
-    """The runs, longest rest first, for which there is room: no more than find it together. Those of a budget that was
-    disabled are among them.
+    """The runs for which there is room, no more than find it together: of each budget those that rest longest. Those of
+    a budget that was disabled, or pauses no more, are among them.
+
+    Each budget has its turn, whatever rests for others: first the run that rests longest of each, then the second.
     """
-    held = list(BudgetHold.objects.order_by("since", "run_id")[:BATCH])
-    found = counters({hold.budget_id for hold in held}, now)
-    ready = []
-    for hold in held:
-        if counter := found.get(hold.budget_id):
+    found = counters(set(BudgetHold.objects.values_list("budget_id", flat=True).distinct()), now)
+    pausing = {key: counter for key, counter in found.items() if _pauses(counter)}
+    full = [key for key, counter in pausing.items() if counter.is_spent()]
+    oldest = Window(RowNumber(), partition_by="budget_id", order_by=["since", "run_id"])
+    held = BudgetHold.objects.exclude(budget_id__in=full).annotate(place=oldest)
+    ready: list[uuid.UUID] = []
+    for hold in held.filter(place__lte=OF_EACH).order_by("place", "since", "run_id").iterator():
+        if counter := pausing.get(hold.budget_id):
             need = _need(hold, counter)
             if counter.lacks_room(need):
                 continue
             counter.reserve(need)
         ready.append(hold.run_id)
+        if len(ready) == BATCH:
+            break
     return ready
+
+
+def _pauses(counter: Counter) -> bool:
+    return counter.budget.action == Budget.Action.PAUSE
 
 
 def _need(hold: BudgetHold, counter: Counter) -> UsageRecord:

@@ -43,7 +43,7 @@ _kept: dict[uuid.UUID, tuple[float, tuple[Scope, ...]]] = {}
 
 
 def scopes(workspace_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[Scope, ...]]:
-    """The budgets that are enabled, by workspace."""
+    """The budgets by workspace, disabled ones among them: who counts locks those, too, so everybody locks them."""
     now = time.monotonic()
     wanted = set(workspace_ids)
     if stale := [key for key in wanted if key not in _kept or _kept[key][0] <= now]:
@@ -52,7 +52,7 @@ def scopes(workspace_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[Scope, .
 
 
 def of_call(record: UsageRecord) -> list[uuid.UUID]:
-    """The ids of the enabled budgets that a call counts for."""
+    """The ids of the budgets that a call counts for, of disabled ones too."""
     return [one.id for one in scopes([record.workspace_id])[record.workspace_id] if one.is_of(record)]
 
 
@@ -65,7 +65,7 @@ def _read(workspace_ids: list[uuid.UUID], until: float) -> None:
     if len(_kept) >= MOST_WORKSPACES:
         _kept.clear()
     found: dict[uuid.UUID, list[Scope]] = {key: [] for key in workspace_ids}
-    for budget in Budget.objects.filter(workspace_id__in=workspace_ids, enabled=True):
+    for budget in Budget.objects.filter(workspace_id__in=workspace_ids):
         scope = Scope(
             budget.pk, budget.agent_id, budget.user_id, budget.api_key_id, budget.provider, budget.model
         )

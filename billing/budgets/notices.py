@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection
 
+from billing.budgets.periods import end_of
 from billing.budgets.room import EXCEEDED, Counter, figures
 from billing.models import Budget, BudgetNotice
 
@@ -43,8 +44,11 @@ class Notice:
     @property
     def data(self) -> dict[str, Any]:
         """What events and messages say: the figures of the limit that is nearer to its end."""
+        resets_at = end_of(self.period_start, self.budget.period, self.budget.time_zone)
         counter = Counter(
-            self.budget, self.period_start, spent_amount=self.spent_amount, spent_tokens=self.spent_tokens
+            *(self.budget, self.period_start, resets_at),
+            spent_amount=self.spent_amount,
+            spent_tokens=self.spent_tokens,
         )
         shown = figures(counter, nearest_limit(counter))
         del shown["reserved"]

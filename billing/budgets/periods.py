@@ -1,4 +1,6 @@
-"""Periods of budgets. When one begins is said by `billing_period_start` in the database; here, when it ends."""
+"""Periods of budgets. When one begins is said by `billing_period_start` in the database; when it ends, here and, for
+the trigger that counts, by `billing_period_end`. A counter keeps both, whatever becomes of the budget's time zone.
+"""
 
 from __future__ import annotations
 

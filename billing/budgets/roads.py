@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from billing.budgets.periods import end_of
 from billing.models import BudgetPeriod
 from billing.reconciliation import Compared, Scope, Select, road
 
@@ -39,11 +38,8 @@ _FOUND = f"""
 @road("budgets", keys=["budget_id", "period_start"], columns=(*SPENT, *RESERVED))
 def budgets(scope: Scope) -> Compared:
     """What each budget has counted in its periods; of a period of time those that lie in it as a whole."""
-    rows = BudgetPeriod.objects.filter(budget__workspace_id=scope.workspace_id).select_related("budget")
-    counted = [
-        (row.budget_id, row.period_start, end_of(row.period_start, row.budget.period, row.budget.time_zone))
-        for row in rows
-    ]
+    rows = BudgetPeriod.objects.filter(budget__workspace_id=scope.workspace_id)
+    counted = rows.values_list("budget_id", "period_start", "period_end")
     within = [
         (budget_id, start, end)
         for budget_id, start, end in counted

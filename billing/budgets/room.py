@@ -29,14 +29,16 @@ EXCEEDED = 100
 _RESERVE = """
 WITH given AS (
     SELECT * FROM jsonb_to_recordset(%s::jsonb)
-        AS given(call_id uuid, budget_id uuid, period_start timestamptz, amount numeric, tokens bigint)
+        AS given(call_id uuid, budget_id uuid, period_start timestamptz, period_end timestamptz,
+            amount numeric, tokens bigint)
 ), made AS (
     INSERT INTO billing_budgetreservation (call_id, budget_id, period_start, amount, tokens)
     SELECT call_id, budget_id, period_start, amount, tokens FROM given
-    ON CONFLICT DO NOTHING RETURNING budget_id, period_start, amount, tokens
+    ON CONFLICT DO NOTHING RETURNING call_id, budget_id, period_start, amount, tokens
 )
-INSERT INTO billing_budgetperiod AS counter (budget_id, period_start, reserved_amount, reserved_tokens)
-SELECT budget_id, period_start, sum(amount), sum(tokens) FROM made GROUP BY 1, 2 ORDER BY 1, 2
+INSERT INTO billing_budgetperiod AS counter (budget_id, period_start, period_end, reserved_amount, reserved_tokens)
+SELECT made.budget_id, made.period_start, max(given.period_end), sum(made.amount), sum(made.tokens)
+FROM made JOIN given USING (call_id, budget_id) GROUP BY 1, 2 ORDER BY 1, 2
 ON CONFLICT (budget_id, period_start) DO UPDATE SET
     reserved_amount = counter.reserved_amount + EXCLUDED.reserved_amount,
     reserved_tokens = counter.reserved_tokens + EXCLUDED.reserved_tokens
@@ -54,14 +56,12 @@ class Counter:
 
     budget: Budget
     period_start: datetime
+    resets_at: datetime | None
+    """When the period ends; null: never."""
     spent_amount: Decimal = Decimal(0)
     reserved_amount: Decimal = Decimal(0)
     spent_tokens: int = 0
     reserved_tokens: int = 0
-
-    @property
-    def resets_at(self) -> datetime | None:
-        return end_of(self.period_start, self.budget.period, self.budget.time_zone)
 
     def lacks_room(self, record: UsageRecord) -> str:
         """Which limit has no room for the call, `amount` or `tokens`; empty: there is room."""
@@ -94,6 +94,7 @@ class Counter:
             "call_id": record.call_id,
             "budget_id": self.budget.pk,
             "period_start": self.period_start,
+            "period_end": self.resets_at,
             "amount": amount,
             "tokens": record.most_tokens,
         }
@@ -177,7 +178,7 @@ def counters(
 ) -> dict[uuid.UUID, Counter]:
     """Enabled budgets, or `disabled` ones too, with their present periods, in two queries.
 
-    `locked` keeps others from them until the transaction ends.
+    `locked` keeps others from all of them until the transaction ends, in the order in which the trigger locks them.
     """
     ids = list(budget_ids)
     if not ids:
@@ -185,7 +186,11 @@ def counters(
     rows = Budget.objects.filter(pk__in=ids).order_by("pk").annotate(began=PeriodStart(now))
     if locked:
         rows = rows.select_for_update(no_key=True)
-    found = {budget.pk: Counter(budget, budget.began) for budget in rows if budget.enabled or disabled}
+    found = {
+        budget.pk: Counter(budget, budget.began, end_of(budget.began, budget.period, budget.time_zone))
+        for budget in rows
+        if budget.enabled or disabled
+    }
     # Read after the locks are held: what somebody else has just committed counts.
     periods = BudgetPeriod.objects.filter(
         budget_id__in=found, period_start__in={c.period_start for c in found.values()}

@@ -32,6 +32,19 @@ END
 $$
 """
 NO_PERIOD_START = "DROP FUNCTION billing_period_start(text, timestamptz, text)"
+# Where the next one begins: a moment that surely lies in it says so, however clocks are changed. Null: never.
+PERIOD_END = """
+CREATE FUNCTION billing_period_end(period text, start timestamptz, zone text) RETURNS timestamptz
+LANGUAGE sql STABLE AS $$
+    SELECT CASE period
+        WHEN 'hour' THEN start + interval '1 hour'
+        WHEN 'day' THEN billing_period_start(period, start + interval '26 hours', zone)
+        WHEN 'week' THEN billing_period_start(period, start + interval '170 hours', zone)
+        WHEN 'month' THEN billing_period_start(period, start + interval '770 hours', zone)
+    END
+$$
+"""
+NO_PERIOD_END = "DROP FUNCTION billing_period_end(text, timestamptz, text)"
 IS_OF = """
     entry.workspace_id = budget.workspace_id
     AND (budget.agent_id IS NULL OR budget.agent_id = entry.agent_id)
@@ -41,7 +54,9 @@ IS_OF = """
     AND (budget.model = '' OR budget.model = entry.model)
 """
 # Whoever writes to the ledger, and however often: what it has taken in is counted, once, in the same transaction.
-# Budgets are locked in order of id, before their counters.
+# Budgets are locked in order of id, before their counters. An entry counts in each counter in whose period it lies: after
+# a change of the time zone those may be two. Only a call begins a counter: one that a correction had begun, of a period
+# before the budget was made, would know nothing of the period's calls.
 COUNT = """
 CREATE FUNCTION billing_count_for_budgets() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -69,21 +84,34 @@ BEGIN
     ) free
     WHERE counter.budget_id = free.budget_id AND counter.period_start = free.period_start;
 
+    INSERT INTO billing_budgetperiod (budget_id, period_start, period_end)
+    SELECT id, start, billing_period_end(period, start, time_zone) FROM (
+        SELECT DISTINCT budget.id, budget.period, budget.time_zone,
+            billing_period_start(budget.period, entry.timestamp, budget.time_zone) AS start
+        FROM written entry JOIN billing_budget budget ON <is of>
+        WHERE entry.entry = 'settled' AND entry.correction_of IS NULL
+    ) begun ORDER BY id, start
+    ON CONFLICT DO NOTHING;
+
     WITH spent AS (
-        SELECT budget.id, billing_period_start(budget.period, entry.timestamp, budget.time_zone) AS period_start,
+        SELECT budget.id, counter.period_start,
             COALESCE(sum(entry.cost) FILTER (WHERE entry.currency = budget.currency), 0) AS amount,
             sum(entry.input_tokens + entry.output_tokens) AS tokens,
-            bool_or(entry.correction_of IS NULL) AS by_call,
+            bool_or(entry.correction_of IS NULL AND counter.period_start
+                = billing_period_start(budget.period, entry.timestamp, budget.time_zone)) AS by_call,
             (array_agg(entry.run_id ORDER BY entry.id DESC))[1] AS run_id
         FROM written entry JOIN billing_budget budget ON <is of>
+        JOIN billing_budgetperiod counter ON counter.budget_id = budget.id AND counter.period_start <= entry.timestamp
+            AND (counter.period_end IS NULL OR counter.period_end > entry.timestamp)
+            -- Those that began long before have ended, and are not read.
+            AND (budget.period = 'total' OR counter.period_start
+                > entry.timestamp - ('1 ' || budget.period)::interval - interval '1 day')
         WHERE entry.entry = 'settled'
         GROUP BY 1, 2
     ), counted AS (
-        INSERT INTO billing_budgetperiod AS counter (budget_id, period_start, spent_amount, spent_tokens)
-        SELECT id, period_start, amount, tokens FROM spent ORDER BY id, period_start
-        ON CONFLICT (budget_id, period_start) DO UPDATE SET
-            spent_amount = counter.spent_amount + EXCLUDED.spent_amount,
-            spent_tokens = counter.spent_tokens + EXCLUDED.spent_tokens
+        UPDATE billing_budgetperiod counter
+        SET spent_amount = counter.spent_amount + spent.amount, spent_tokens = counter.spent_tokens + spent.tokens
+        FROM spent WHERE counter.budget_id = spent.id AND counter.period_start = spent.period_start
         RETURNING counter.budget_id, counter.period_start, counter.spent_amount, counter.spent_tokens
     )
     INSERT INTO billing_budgetnotice
@@ -230,6 +258,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("enabled", models.BooleanField(default=True, verbose_name="enabled")),
+                (
+                    "uncounted_until",
+                    models.BigIntegerField(
+                        db_comment="Null: what was spent before it was made is counted; else the transaction before which all have to end first, 0: it is not known yet",
+                        editable=False,
+                        null=True,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(auto_now_add=True, verbose_name="created at")),
                 ("updated_at", models.DateTimeField(auto_now=True, verbose_name="updated at")),
                 (
@@ -349,6 +385,12 @@ class Migration(migrations.Migration):
                 ),
                 ("period_start", models.DateTimeField(db_comment="1970 where the period is the whole time")),
                 (
+                    "period_end",
+                    models.DateTimeField(
+                        db_comment="By the clock of the place at that time; null: never", null=True
+                    ),
+                ),
+                (
                     "spent_amount",
                     models.DecimalField(db_default=0, decimal_places=12, default=0, max_digits=24),
                 ),
@@ -418,6 +460,12 @@ class Migration(migrations.Migration):
             ),
         ),
         migrations.AddIndex(
+            model_name="budget",
+            index=models.Index(
+                condition=models.Q(("uncounted_until__isnull", False)), fields=["id"], name="budget_uncounted"
+            ),
+        ),
+        migrations.AddIndex(
             model_name="budgetnotice",
             index=models.Index(
                 condition=models.Q(("told_at", None)), fields=["created_at"], name="budget_notice_untold"
@@ -440,6 +488,7 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["budget", "period_start"], name="budget_reservation"),
         ),
         migrations.RunSQL(PERIOD_START, NO_PERIOD_START),
+        migrations.RunSQL(PERIOD_END, NO_PERIOD_END),
         migrations.RunSQL(COUNT, NO_COUNT),
         migrations.RunSQL(ROOM, NO_ROOM),
     ]

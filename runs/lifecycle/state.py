@@ -17,6 +17,7 @@ from django.utils import timezone
 from agentplatform.lib import bulk
 from agentplatform.lib.errors import NotFound
 from billing import ledger
+from billing.budgets import holds
 from runs import event_log
 from runs.events import Event, EventType, StoredEvent
 from runs.lifecycle.families import active_below, used_below
@@ -159,6 +160,8 @@ def write(
     events = [event for batch in stored.values() for event in batch]
     bulk.execute([*before, *_update(states, now), *event_log.insertion(events)])
     outbox.write(states, events, now)
+    if ended := [state.id for state in states if state.ends and state.was in AT_REST]:
+        holds.release(ended)
     for state in states:
         if state.ends and state.session_id:
             turns.hand_on(state.session_id, now)

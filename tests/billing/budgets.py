@@ -10,11 +10,13 @@ from decimal import Decimal
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.models import Workspace
 from agentplatform.lib import bulk
 from billing import ledger
 from billing.budgets.room import Room, Shortfall
 from billing.ledger import CallContext, Tokens
 from billing.models import Budget, BudgetPeriod, Outcome, UsageRecord
+from billing.reconciliation import Difference, Scope, reconcile
 
 # What PriceFactory's model costs: 2 and 8 per million tokens.
 MODEL = "house-model"
@@ -84,3 +86,11 @@ def counted(budget: Budget) -> tuple[Decimal, Decimal, int, int]:
         sum(row.spent_tokens for row in rows),
         sum(row.reserved_tokens for row in rows),
     )
+
+
+def differences() -> list[Difference]:
+    """What any budget has counted otherwise than the ledger says."""
+    scopes = [Scope(workspace.pk, workspace.slug) for workspace in Workspace.objects.all()]
+    return [
+        one for scope in scopes for found in reconcile(scope, only=["budgets"]) for one in found.differences
+    ]

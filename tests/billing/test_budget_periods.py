@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from billing.budgets import editing
 from billing.budgets.counters import present_start
 from billing.budgets.periods import end_of
-from billing.models import BudgetPeriod
-from tests.billing.budgets import Calls
+from billing.ledger import append
+from billing.models import Budget, BudgetPeriod, UsageRecord
+from tests.billing.budgets import Calls, differences
+from tests.billing.test_budgets import corrections
 from tests.factories import BudgetFactory, PriceFactory
 
 pytestmark = pytest.mark.django_db
@@ -72,6 +74,9 @@ def test_leaves_no_moment_out_and_counts_none_twice(moment, zone, period):
     assert start <= moment < end
     assert start_of(end, period, zone) == end
     assert start_of(end - timedelta(microseconds=1), period, zone) == start
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT billing_period_end(%s, %s, %s)", [period, start, zone])
+        assert cursor.fetchone() == (end,)
 
 
 def test_begins_the_month_at_midnight():
@@ -123,3 +128,61 @@ def test_follows_its_workspace_into_another_time_zone(workspace, time_machine):
     start = present_start(budget, datetime(2026, 3, 15, 23, 30, tzinfo=UTC))
     assert start == datetime(2026, 3, 15, 16, tzinfo=UTC)
     assert BudgetPeriod.objects.get(budget=budget, period_start=start).spent_tokens == 2000
+
+
+@pytest.fixture
+def moved(workspace, time_machine):
+    """A budget with a past and a present period, whose workspace has gone from Berlin to Shanghai meanwhile."""
+    workspace.time_zone = "Europe/Berlin"
+    workspace.save()
+    time_machine.move_to("2026-03-15T20:00:00Z", tick=False)
+    PriceFactory(workspace=workspace, valid_from=datetime(2020, 1, 1, tzinfo=UTC))
+    budget, calls = BudgetFactory(workspace=workspace), Calls.of(workspace)
+    calls.make(at=datetime(2026, 3, 14, 22, 30, tzinfo=UTC))
+    calls.make(at=datetime(2026, 3, 15, 12, tzinfo=UTC))
+    calls.make(at=datetime(2026, 3, 15, 18, tzinfo=UTC))
+    workspace.time_zone = "Asia/Shanghai"
+    workspace.save()
+    editing.follow_time_zones()
+    budget.refresh_from_db()
+    return budget, calls
+
+
+def test_keeps_the_ends_of_old_periods_in_another_time_zone(moved):
+    budget, _ = moved
+    ends = [
+        period.period_end for period in BudgetPeriod.objects.filter(budget=budget).order_by("period_start")
+    ]
+
+    assert ends == [
+        datetime(2026, 3, 14, 23, tzinfo=UTC),
+        datetime(2026, 3, 15, 23, tzinfo=UTC),
+        datetime(2026, 3, 16, 16, tzinfo=UTC),
+    ]
+    assert not differences()
+
+
+def test_counts_a_call_in_both_periods_that_it_lies_in_after_the_clock_was_changed(moved):
+    budget, calls = moved
+    calls.make(at=datetime(2026, 3, 15, 20, 30, tzinfo=UTC))
+
+    spent = BudgetPeriod.objects.filter(budget=budget).order_by("period_start")
+    assert [period.spent_tokens for period in spent] == [2000, 6000, 4000]
+    assert not differences()
+
+
+def test_counts_corrections_in_the_period_by_the_old_clock(moved):
+    first = UsageRecord.objects.filter(entry="settled").earliest("timestamp")
+    append(corrections(first, 1))
+
+    assert BudgetPeriod.objects.earliest("period_start").spent_amount == 1
+    assert not differences()
+
+
+def test_keeps_its_time_zone_and_what_others_change_when_it_is_changed(workspace):
+    budget = BudgetFactory(workspace=workspace)
+    Budget.objects.update(time_zone="Asia/Shanghai", enabled=False)
+    editing.update(budget, {"limit_tokens": 5})
+
+    budget.refresh_from_db()
+    assert (budget.time_zone, budget.enabled, budget.limit_tokens) == ("Asia/Shanghai", False, 5)

@@ -11,11 +11,11 @@ from django.utils import timezone
 from agentplatform.lib.errors import BudgetExceeded
 from billing import ledger
 from billing.budgets import room
-from billing.budgets.counters import burnt, compare, differences, recount
+from billing.budgets.counters import burnt, compare, recount
 from billing.budgets.room import Room, Shortfall
 from billing.ledger import Tokens
 from billing.models import BudgetNotice, BudgetPeriod, UsageRecord
-from tests.billing.budgets import Calls, counted
+from tests.billing.budgets import Calls, counted, differences
 from tests.factories import BudgetFactory, PriceFactory
 
 pytestmark = pytest.mark.django_db
@@ -190,6 +190,16 @@ def test_counts_what_repricing_corrects_in_the_period_of_the_call(workspace, cal
     assert not differences()
 
 
+def test_begins_no_counter_for_a_correction_of_a_time_before_it_was_made(workspace, calls):
+    """It would know of the correction, and of nothing else that the period has seen."""
+    calls.make(at=(yesterday := timezone.now() - timezone.timedelta(days=1)))
+    call_id = calls.make(at=yesterday)
+    budget = BudgetFactory(workspace=workspace)
+    ledger.append(corrections(UsageRecord.objects.get(call_id=call_id, entry="settled"), Decimal("0.5")))
+
+    assert not budget.periods.exists()
+
+
 def corrections(settled: UsageRecord, cost: Decimal) -> list[UsageRecord]:
     """The reversal and the replacement that repricing appends."""
     fields = {
@@ -220,8 +230,8 @@ def test_finds_a_counter_that_was_changed(workspace, calls):
     calls.make()
     BudgetPeriod.objects.filter(budget=budget).update(spent_amount=Decimal(5), reserved_tokens=7)
 
-    (found,) = differences(workspace.pk)
-    assert (found.amount, found.reserved_tokens) == (Decimal("-4.99"), -7)
+    found = {one.column: (one.found, one.expected) for one in differences()}
+    assert found == {"spent_amount": (5, Decimal("0.01")), "reserved_tokens": (7, 0)}
 
 
 def test_mends_a_counter_once(workspace, calls):

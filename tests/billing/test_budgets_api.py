@@ -162,7 +162,8 @@ def test_shows_its_present_period(workspace, calls, api, alice, time_machine):
 def test_shows_past_periods_the_newest_first(workspace, calls, api, alice):
     budget = BudgetFactory(workspace=workspace)
     calls.make()
-    BudgetPeriod.objects.update(period_start=F("period_start") - timedelta(days=1))
+    day = timedelta(days=1)
+    BudgetPeriod.objects.update(period_start=F("period_start") - day, period_end=F("period_end") - day)
     calls.make()
     calls.make()
     answer = api(alice).get(f"/billing/budgets/{budget.pk}/history").json()

@@ -19,11 +19,10 @@ from hypothesis.stateful import (
 )
 
 from billing import ledger
-from billing.budgets.counters import differences
 from billing.budgets.room import Shortfall
 from billing.ledger import Tokens
 from billing.models import Budget, BudgetPeriod, BudgetReservation, Entry, UsageRecord
-from tests.billing.budgets import Calls
+from tests.billing.budgets import Calls, differences
 from tests.billing.test_budgets import corrections
 from tests.factories import BudgetFactory, PriceFactory, WorkspaceFactory
 

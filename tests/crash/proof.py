@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from billing.budgets.counters import differences
 from billing.models import BudgetPeriod, BudgetReservation, UsageRecord
 from runs import event_log
 from runs.events import StoredEvent, rebuild_text
 from runs.models import IN_FLIGHT, TERMINAL, Relation, Run, RunStep, Status
 from tests.agents.http_endpoint import Asked, HttpEndpoint
+from tests.billing.budgets import differences
 from tests.model_endpoint import ModelEndpoint
 from tests.model_endpoint.replies import last_user_text
 

@@ -14,11 +14,12 @@ from django.utils import timezone
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import BudgetExceeded, Conflict
 from billing.budgets import listing
-from billing.budgets.counters import differences, present_start
+from billing.budgets.counters import present_start
 from billing.models import Budget, BudgetHold, BudgetPeriod, BudgetReservation, UsageRecord
 from runs import budget_news, lifecycle
 from runs.engine.worker import Worker
 from runs.models import Status
+from tests.billing.budgets import differences
 from tests.engine.support import at_rest, entries_of, finished, last_event, let_go, start, until
 from tests.engine.workflows import FAN, publish_now
 from tests.engine.workflows import start as start_workflow
@@ -115,7 +116,8 @@ async def test_goes_on_by_itself_when_the_budget_is_raised(worker, agent, alice,
 async def test_goes_on_by_itself_when_the_budget_begins_anew(worker, agent, alice, enough_for_one):
     await in_thread(BudgetFactory, **enough_for_one, action="pause")
     run = await at_rest(await start(alice, agent, CALCULATE))
-    await BudgetPeriod.objects.aupdate(period_start=F("period_start") - timedelta(days=1))
+    day = timedelta(days=1)
+    await BudgetPeriod.objects.aupdate(period_start=F("period_start") - day, period_end=F("period_end") - day)
     await in_thread(budget_news.resume)
 
     assert (await finished(run)).status == Status.COMPLETED
@@ -181,6 +183,14 @@ async def test_stays_at_rest_where_a_person_pauses_it_too(worker, agent, alice, 
     await Budget.objects.aupdate(limit_tokens=100_000)
 
     assert await in_thread(budget_news.resume) == []
+
+
+async def test_rests_no_more_when_it_is_cancelled(worker, agent, alice, enough_for_one):
+    await in_thread(BudgetFactory, **enough_for_one, action="pause")
+    run = await at_rest(await start(alice, agent, CALCULATE))
+    await in_thread(lifecycle.cancel, run.pk)
+
+    assert not await BudgetHold.objects.aexists()
 
 
 @pytest.fixture
