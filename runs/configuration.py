@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Membership, User
 from agentplatform.lib.errors import Conflict, Invalid
@@ -53,6 +54,7 @@ class ScheduleSection(RowSection):
         super().write(actor, row, name, {"agent_id": values.pop("agent"), **values})
 
     def remove(self, actor: Actor, row: Schedule) -> None:
+        audit.deleted(row, actor=actor)
         row.delete()
 
 

@@ -37,15 +37,18 @@ def create(budget: Budget) -> Budget:
         raise Conflict(f"A workspace has at most {MOST_BUDGETS} budgets; delete one first.")
     with transaction.atomic():
         budget.save(force_insert=True)
+        audit.created(budget)
     transaction.on_commit(lambda: _begin(budget.pk))
     return budget
 
 
 def update(budget: Budget, changes: Mapping[str, Any]) -> Budget:
     """Changes what may be changed. A new limit tells anew of the levels that it has not reached."""
+    before = audit.fingerprint_of(Budget.objects.get(pk=budget.pk))
     for name, value in changes.items():
         setattr(budget, name, value)
     budget.save()
+    audit.updated(budget, before)
     if LIMITS & changes.keys():
         _tell_anew(budget)
     transaction.on_commit(lambda: forget(budget.workspace_id))
