@@ -104,7 +104,8 @@ class BudgetSection(RowSection):
     def documents(self, actor: Actor) -> dict[str, Json]:
         rows = list(self.rows.visible_to(actor).order_by("name"))
         names = _names(rows)
-        return {row.name: self._written(row, names) for row in rows}
+        # Without its agent or user it would come back as the whole workspace's.
+        return {row.name: self._written(row, names) for row in rows if _of(row) <= names.keys()}
 
     def document(self, row: Budget) -> Json:
         return self._written(row, _names([row]))
@@ -138,6 +139,11 @@ class BudgetSection(RowSection):
             "user": row.user_id and names.get(row.user_id),
         }
         return {"period": row.period, **own, **of, "limit_amount": amount}
+
+
+def _of(budget: Budget) -> set[Any]:
+    """The ids that a document has names for."""
+    return {key for key in (budget.agent_id, budget.user_id) if key}
 
 
 def _names(budgets: Sequence[Budget]) -> dict[Any, str]:
