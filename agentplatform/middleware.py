@@ -27,7 +27,7 @@ from django.middleware.common import CommonMiddleware
 from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.locale import LocaleMiddleware
 
-from accounts.audit import following, net
+from accounts.audit import Trail, following, net
 from agentplatform.lib import paths
 from agentplatform.lib.body_limit import limit_of
 from agentplatform.lib.concurrency import in_thread
@@ -164,15 +164,23 @@ class AuditMiddleware(Around):
         with following(net.trail_of(request, cast(TrackedRequest, request).request_id)) as trail:
             response: HttpResponseBase = self.get_response(request)
             if net.is_missing(trail, response):
-                net.fill(trail, response)
+                fill_in(trail, response)
         return response
 
     async def _call_async(self, request: HttpRequest) -> HttpResponseBase:
         with following(net.trail_of(request, cast(TrackedRequest, request).request_id)) as trail:
             response: HttpResponseBase = await self.get_response(request)
             if net.is_missing(trail, response):
-                await in_thread(net.fill, trail, response)
+                await in_thread(fill_in, trail, response)
         return response
+
+
+def fill_in(trail: Trail, response: HttpResponseBase) -> None:
+    """Writes the missing entry. What was done is done: where the entry cannot be written, the answer stays."""
+    try:
+        net.fill(trail, response)
+    except Exception:
+        log.exception("the audit log has no entry of a request", endpoint=trail.template, method=trail.method)
 
 
 class SecurityHeadersMiddleware(Around):

@@ -145,6 +145,7 @@ class ExportForm(TenantForm):
 @admin.register(UsageExport)
 class UsageExportAdmin(TenantModelAdmin):
     permission_resource = "usage"
+    deletes_by_verb = True
     list_select_related = ["workspace"]
     list_display = [
         *("created_at", "state", "format", "user", "row_count", "file_size", "expires_at", "workspace"),

@@ -71,6 +71,7 @@ class WithCounters(ChangeList):
 @admin.register(Budget)
 class BudgetAdmin(TenantModelAdmin):
     permission_resource = "budget"
+    deletes_by_verb = True
     form = BudgetForm
     list_select_related = ["workspace"]
     list_display = ["name", "workspace", "period", "limit", "spent", "action", "enabled"]

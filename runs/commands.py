@@ -95,6 +95,7 @@ def start_run(
     actor.require("execute:workflow" if request.workflow else "execute:agent")
     with transaction.atomic():
         if idempotency_key and (earlier := _earlier(actor, idempotency_key, request)):
+            audit.current().is_refused = True
             return Started(earlier, [], repeated=True)
         session = _session(actor, request)
         executed = _workflow(actor, request) if request.workflow else _agent(actor, request, session)

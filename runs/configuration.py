@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Membership, User
 from agentplatform.lib.errors import Conflict, Invalid
@@ -53,6 +54,7 @@ class ScheduleSection(RowSection):
         super().write(actor, row, name, {"agent_id": values.pop("agent"), **values})
 
     def remove(self, actor: Actor, row: Schedule) -> None:
+        audit.deleted(row, actor=actor)
         row.delete()
 
 
@@ -102,7 +104,8 @@ class BudgetSection(RowSection):
     def documents(self, actor: Actor) -> dict[str, Json]:
         rows = list(self.rows.visible_to(actor).order_by("name"))
         names = _names(rows)
-        return {row.name: self._written(row, names) for row in rows}
+        # Without its agent or user it would come back as the whole workspace's.
+        return {row.name: self._written(row, names) for row in rows if _of(row) <= names.keys()}
 
     def document(self, row: Budget) -> Json:
         return self._written(row, _names([row]))
@@ -136,6 +139,11 @@ class BudgetSection(RowSection):
             "user": row.user_id and names.get(row.user_id),
         }
         return {"period": row.period, **own, **of, "limit_amount": amount}
+
+
+def _of(budget: Budget) -> set[Any]:
+    """The ids that a document has names for."""
+    return {key for key in (budget.agent_id, budget.user_id) if key}
 
 
 def _names(budgets: Sequence[Budget]) -> dict[Any, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
+from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
@@ -37,6 +39,12 @@ class Audited:
         if found is not None and request.method == "POST":
             _before(request).setdefault(found.pk, fingerprint_of(found))
         return found
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """An action that fails leaves nothing, so no entry either: Django tells of deletions before it deletes."""
+        with transaction.atomic() if request.method == "POST" else nullcontext():
+            shown: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
+        return shown
 
     def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
         if not is_told(self.audit_thing(obj)):

@@ -30,7 +30,7 @@ class Trail:
     actor: Actor | None = None
     told: set[tuple[str, str]] = field(default_factory=set)
     is_refused: bool = False
-    """Whether a page has told somebody that nothing was done."""
+    """Whether the answer says that nothing was done: a page's refusal, a trial, a repeat."""
 
     @property
     def user(self) -> Any:

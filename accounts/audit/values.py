@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,9 +23,14 @@ LONGEST_TEXT = 1_000
 LARGEST = 16_000
 """Bytes of `before` and of `after`, as JSON."""
 TELLTALE = re.compile(
-    r"authori[sz]ation|cookie|credential|pass(word|phrase)|secret|token\b|api[-_]?key|private[-_]?key",
+    r"authori[sz]ation|cookie|cred(s\b|ential)|pass(?![a-z])|pass(word|phrase|wd|code)|pwd|secret|bearer"
+    r"|token(?!s|i[sz])"
+    r"|(api|access|account|auth|deploy|encryption|license|master|private|service|shared|signing|ssh|storage)[-_]?key"
+    r"|connection[-_]?string|(?<![a-z])(dsn|jwt|pat)(?![a-z])",
     re.IGNORECASE,
 )
+# Of what an MCP server is started with any value may be a secret, whatever its name.
+OPAQUE = re.compile(r"(arguments|environment)(\.|\Z)")
 URL_SECRETS = re.compile(r"(?<=://)[^/@\s]*@|(?<=[?&])([^=&\s]+)=[^&#\s]*")
 PLAIN = (
     models.IntegerField,
@@ -87,7 +93,10 @@ def change(
 
 def bounded(values: Mapping[str, Any]) -> Values:
     """As JSON holds it: secrets by their names hidden, long texts cut, and no more than LARGEST bytes."""
-    told = {name: _cleaned(name, orjson.loads(dumps(value))) for name, value in values.items()}
+    told = {
+        name: (_all_masked if OPAQUE.match(name) else partial(_cleaned, name))(orjson.loads(dumps(value)))
+        for name, value in values.items()
+    }
     if len(orjson.dumps(told)) <= LARGEST:
         return told
     return {
@@ -114,6 +123,13 @@ def _shown(field: models.Field[Any, Any], instance: models.Model) -> Any:
 def _masked(value: Any) -> Any:
     """Whether there is a value is no secret."""
     return HIDDEN if value else value
+
+
+def _all_masked(value: Any) -> Any:
+    """Names, and how many values there are, are no secrets."""
+    if isinstance(value, dict):
+        return {key: _masked(item) for key, item in value.items()}
+    return [_masked(item) for item in value] if isinstance(value, list) else _masked(value)
 
 
 def _cleaned(name: str, value: Any) -> Any:

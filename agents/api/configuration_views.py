@@ -11,6 +11,7 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import audit
 from accounts.api.base import TenantViewSet
 from agentplatform.lib.errors import Invalid, NotFound
 from agentplatform.lib.json import JSONParser
@@ -290,6 +291,8 @@ class WholeViewSet(TenantViewSet):
         report = importing.import_text(
             self.actor, body["configuration"], secrets=body["secrets"].get, prune=prune, is_trial=is_trial
         )
+        if is_trial or not report.changes:
+            audit.current().is_refused = True
         return Response(report_json(report))
 
 
@@ -347,6 +350,8 @@ def _entry(version: Version, before: Version | None) -> dict[str, Any]:
 def _changed(outcome: Outcome, *, is_trial: bool = False, status: int = 200) -> Response:
     component = outcome.after
     assert component
+    if is_trial or outcome.change == "unchanged":
+        audit.current().is_refused = True
     kind = component.section.type.replace("_", " ")
     verb = "would be" if is_trial else "is"
     answer = {

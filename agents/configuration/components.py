@@ -10,7 +10,9 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models, transaction
 from django.db.models import F, QuerySet, Value
 
+from accounts import audit
 from accounts.actor import Actor
+from accounts.audit import Action
 from agentplatform.lib.errors import Conflict, Invalid, NotFound
 from agentplatform.lib.ids import as_uuid
 from agentplatform.lib.locks import lock_name
@@ -179,6 +181,8 @@ def restore(actor: Actor, component: Component, number: int, precondition: Preco
     for permission in permissions_to_restore(version):
         actor.require(permission)
     versions.restore(version, actor)
+    if not audit.is_told(audit.thing(present.row)):
+        audit.record(Action.RESTORED, audit.thing(present.row), actor=actor)
     return Outcome(present, read(present.section, actor, str(present.row.pk)))
 
 

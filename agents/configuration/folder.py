@@ -16,6 +16,7 @@ from pathlib import Path
 import structlog
 from django.conf import settings
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.actors import platform_actor
 from accounts.models import Workspace
@@ -160,7 +161,9 @@ def load_configured() -> None:
     if not settings.CONFIG_DIR:
         return
     try:
-        report, problems = load(platform_actor(_workspace(), AUTHOR), Path(settings.CONFIG_DIR))
+        actor = platform_actor(_workspace(), AUTHOR)
+        with audit.following(audit.Trail(path=AUTHOR, actor=actor)):
+            report, problems = load(actor, Path(settings.CONFIG_DIR))
     except Exception as error:
         logger.exception("CONFIG_DIR was not loaded", reason=str(error))
         return

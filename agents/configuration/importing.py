@@ -12,6 +12,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 from rest_framework.exceptions import APIException, ValidationError
 
+from accounts import audit
 from accounts.actor import Actor
 from agentplatform.lib.error_format import as_platform_error
 from agentplatform.lib.errors import Conflict, Invalid, PermissionDenied, PlatformError
@@ -205,7 +206,9 @@ class _Import:
         if row is None:
             self.faults["default_agent",] = f"There is no agent {name!r}."
         else:
-            editing.save(lock(row), self.actor, {"is_default": name is not None})
+            locked = lock(row)
+            with audit.updating(locked, actor=self.actor):
+                editing.save(locked, self.actor, {"is_default": name is not None})
 
     def prune(self) -> None:
         """Deletes what is not wanted: what is used by nothing first, until nothing is left or nothing can go."""

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from agentplatform.lib.errors import Invalid
+from agentplatform.lib.json import is_deeper
 from agentplatform.lib.text import storable
 from agents.tools.base import MOST_LEVELS
 from agents.workflows.faults import Fault, Place
@@ -101,7 +102,10 @@ def load(text: str, longest: int = LONGEST_TEXT, levels: int = MOST_LEVELS) -> A
         raise TextFault(f"The text is longer than {longest:,} characters.")
     if storable(text) != text:
         raise TextFault("Remove the NUL characters and broken surrogates.")
-    return _from_json(text) or _from_yaml(text, levels)
+    found = _from_json(text) or _from_yaml(text, levels)
+    if is_deeper(found, levels):
+        raise TextFault(f"It is nested more than {levels} levels deep.")
+    return found
 
 
 def _from_json(text: str) -> Any:

@@ -98,7 +98,10 @@ class BudgetSerializer(StrictModelSerializer):
 
     def create(self, validated_data: dict[str, Any]) -> Budget:
         actor = self.context["actor"]
-        return editing.create(Budget(**validated_data, created_by_id=actor.user_id))
+        # The platform's own actor is no user.
+        return editing.create(
+            Budget(**validated_data, created_by_id=actor.user_id if actor.user_id.int else None)
+        )
 
     def update(self, instance: Budget, validated_data: dict[str, Any]) -> Budget:
         return editing.update(instance, validated_data)

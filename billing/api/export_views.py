@@ -105,6 +105,7 @@ class UsageExportViewSet(
     permissions = dict.fromkeys(
         ["list", "retrieve", "create", "destroy", "manifest", "download", "verify"], "export:usage"
     )
+    changes_nothing = frozenset({"verify"})
 
     @extend_schema(request=AskingSerializer, responses={202: UsageExportSerializer})
     def create(self, request: Request) -> Response:

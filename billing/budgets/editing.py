@@ -13,7 +13,7 @@ from django.utils import timezone
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import ApiKey, Membership
-from agentplatform.lib.errors import Conflict, Invalid
+from agentplatform.lib.errors import Conflict, Invalid, NotFound
 from billing.budgets import beginning, targets
 from billing.budgets.counters import percent, present, present_start, recount
 from billing.budgets.listing import forget
@@ -37,6 +37,7 @@ def create(budget: Budget) -> Budget:
         raise Conflict(f"A workspace has at most {MOST_BUDGETS} budgets; delete one first.")
     with transaction.atomic():
         beginning.begin(budget)
+        audit.created(budget)
     transaction.on_commit(lambda: forget(budget.workspace_id))
     # Where that fails the outbox `count_new_budgets` does it.
     transaction.on_commit(lambda: beginning.count(budget.pk), robust=True)
@@ -47,10 +48,14 @@ def update(budget: Budget, changes: Mapping[str, Any]) -> Budget:
     """Changes what may be changed. A new limit tells anew of the levels that it has not reached."""
     with transaction.atomic():
         # What somebody else changes at the same time, and the time zone that it follows, stay as they are.
-        Budget.objects.select_for_update(no_key=True).get(pk=budget.pk)
+        kept = Budget.objects.select_for_update(no_key=True).filter(pk=budget.pk).first()
+        if kept is None:
+            raise NotFound("Budget", budget.pk)
+        before = audit.fingerprint_of(kept)
         for name, value in changes.items():
             setattr(budget, name, value)
         budget.save(update_fields=[*changes, "updated_at"])
+        audit.updated(budget, before)
         if LIMITS & changes.keys():
             _tell_anew(budget)
     transaction.on_commit(lambda: forget(budget.workspace_id))

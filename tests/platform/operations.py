@@ -579,6 +579,7 @@ BODIES: dict[str, Callable[[Tenant], Json | Form | None]] = {
 }
 # Without these the operation would wait, go on for ever, or have nothing to say. Each is told the path.
 QUERIES: dict[str, Callable[[str], dict[str, str]]] = {
+    "GET /billing/reconciliation": lambda path: {"start": "2026-11-01", "end": "2026-11-02"},
     "GET /agent/stream": lambda path: {"message": "Hello"},
     "GET /history/search": lambda path: {"q": "hello"},
     "GET /history/sessions/{pk}/search": lambda path: {"q": "hello"},

@@ -21,7 +21,12 @@ from tests.platform.tenant import MARKER
 pytestmark = pytest.mark.usefixtures("one_transaction")
 
 # They check what they are sent, and change nothing.
-CHECKS = {"POST /auth/verify", "POST /workflows/validate", "POST /workflows/{pk}/validate"}
+CHECKS = {
+    "POST /auth/verify",
+    "POST /billing/exports/{pk}/verify",
+    "POST /workflows/validate",
+    "POST /workflows/{pk}/validate",
+}
 # What is left to the net: it changes nothing on the tenant's rows, or nothing that lasts.
 NO_NAME = {
     "POST /auth/ticket",
@@ -34,14 +39,27 @@ NO_NAME = {
 }
 NO_RESOURCE = {"POST /auth/ticket", "POST /queue/requeue", "DELETE /memories"}
 # Texts of the tenant's runs and conversations hold the marker; those of its configuration may be told.
-TOLD = {"Agent", "Tool", "Model", "Workflow", "McpServer", "KnowledgeBase", "Document", "Price", "Workspace"}
+TOLD = {
+    "Agent",
+    "Budget",
+    "Tool",
+    "Model",
+    "Workflow",
+    "McpServer",
+    "KnowledgeBase",
+    "Document",
+    "Price",
+    "Workspace",
+}
 WRITING = [operation for operation in operations() if operation.method in WRITES]
 # Of these a GET has an effect, or takes something out of the platform.
 EXPORTS = {
     "GET /auth/me/export",
     "GET /agent/stream",
     "GET /audit-log/export",
+    "GET /billing/exports/{pk}/download",
     "GET /billing/usage/export",
+    "GET /config/export",
     "GET /history/sessions/{pk}/export",
     "GET /workflows/{pk}/export",
     "GET /workspaces/{workspace}/members/{user}/export",

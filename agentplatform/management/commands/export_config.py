@@ -8,11 +8,12 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.actors import platform_actor
+from accounts.audit.commands import Audited
 from accounts.models import Workspace
 from agents.configuration.exporting import export
 
 
-class Command(BaseCommand):
+class Command(Audited, BaseCommand):
     help = "Writes a workspace's whole configuration as YAML: no ids, no times, no secrets, always in the same order."
 
     def add_arguments(self, parser: CommandParser) -> None:

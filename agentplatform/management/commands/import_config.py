@@ -9,8 +9,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.actors import actor_in, platform_actor
+from accounts.audit.commands import Audited
 from accounts.models import User, Workspace
 from agentplatform.lib.errors import PlatformError
 from agents.configuration.folder import read, secret_of
@@ -20,7 +22,7 @@ SIGN = {"created": "+", "updated": "~", "deleted": "-"}
 LONGEST = 200
 
 
-class Command(BaseCommand):
+class Command(Audited, BaseCommand):
     help = (
         "Makes a workspace's configuration what a file or a folder of YAML files says: all of it or, where anything is "
         "wrong, nothing. Secrets come from the environment: CONFIG_SECRET_MODEL_FAST_API_KEY for "
@@ -40,6 +42,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, file: Path, **options: Any) -> None:
         actor = self._actor(options["workspace"], options["user"])
+        audit.current().actor = actor
         files = read(file)
         try:
             with transaction.atomic():
@@ -57,6 +60,7 @@ class Command(BaseCommand):
                     raise CommandError(f"{said}\nNothing was changed.")
         except PlatformError as error:
             raise CommandError(f"{error.message}\nNothing was changed.") from error
+        self.has_effect = bool(report.changes) and not options["dry_run"]
         for change in report.changes:
             self._tell(change)
         verb = "would be" if options["dry_run"] else "were"

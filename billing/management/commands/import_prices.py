@@ -6,13 +6,14 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from accounts.audit.commands import Audited
 from accounts.models import Workspace
 from agentplatform.lib.errors import PlatformError
 from billing import price_import
 from billing.models import Price
 
 
-class Command(BaseCommand):
+class Command(Audited, BaseCommand):
     help = (
         "Imports prices from the installed genai-prices into workspaces, whose own prices go before them. May be "
         "repeated: only what has changed is added, and nothing is overwritten."
@@ -33,6 +34,7 @@ class Command(BaseCommand):
             raise CommandError("The list has no such model with prices of input and output.")
         for provider, model in passed_over:
             self.stdout.write(f"{provider}/{model}: passed over, it costs more at some time of the day.")
+        self.has_effect = False
         for workspace in workspaces:
             try:
                 added = price_import.import_into(workspace, models, is_dry_run=options["dry_run"])
@@ -41,6 +43,7 @@ class Command(BaseCommand):
                     raise CommandError(error.message) from error
                 self.stdout.write(f"{workspace.slug}: {error.message}")
                 continue
+            self.has_effect |= bool(added) and not options["dry_run"]
             for price in added:
                 self.stdout.write(f"{workspace.slug}: {_said(price)}")
             verb = "would be added" if options["dry_run"] else "added"

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
+from accounts.audit.commands import Audited
 from accounts.models import Workspace
 from agentplatform.lib.errors import PlatformError
 from billing import repricing
@@ -25,7 +26,7 @@ def moment(text: str) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-class Command(BaseCommand):
+class Command(Audited, BaseCommand):
     help = (
         "Prices the calls of a period anew, by the prices as they are known now for each call's own moment. The ledger "
         "gets reversals and replacements; nothing is overwritten. Killed on the way, a worker goes on with it."
@@ -51,6 +52,7 @@ class Command(BaseCommand):
         wanted = Repricing(
             workspace=workspace, start=moment(options["start"]), end=moment(options["end"]), **narrowed
         )
+        self.has_effect = not wanted.dry_run
         try:
             repricing.save(wanted)
         except PlatformError as error:
