@@ -150,7 +150,7 @@ class SaysErrors(Audited):
         return self._said(request, super().changeform_view, *args, **kwargs)  # type: ignore[misc]
 
     def changelist_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        return self._said(request, super().changelist_view, *args, **kwargs)  # type: ignore[misc]
+        return self._said(request, super().changelist_view, *args, **kwargs)
 
     def delete_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return self._said(request, super().delete_view, *args, **kwargs)  # type: ignore[misc]
