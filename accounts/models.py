@@ -76,7 +76,7 @@ class Workspace(models.Model):
         _("reads are audited"),
         default=False,
         db_default=False,
-        db_comment="Whether reads through the API and the admin are in the audit log too",
+        db_comment="Whether reads through the API are in the audit log too",
     )
     members = models.ManyToManyField(User, through="Membership", related_name="workspaces")
     created_at = models.DateTimeField(_("created at"), auto_now_add=True)

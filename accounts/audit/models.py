@@ -90,20 +90,20 @@ class AuditName(models.Model):
     class Meta:
         verbose_name = _("name in the audit log")
         verbose_name_plural = _("names in the audit log")
-        constraints = [
-            models.UniqueConstraint(
+        indexes = [
+            # Not unique: two who bring the same new name at once would wait for one another, with what they have
+            # locked. Then it stands here twice, which harms nobody.
+            models.Index(
                 fields=["workspace_id", "kind", "user_id", "name"],
                 condition=models.Q(erased_at=None),
-                name="audit_name_once",
-            )
-        ]
-        indexes = [
+                name="audit_name_known",
+            ),
             # Whether what is written now is of somebody who was erased.
             models.Index(
                 fields=["workspace_id", "kind", "user_id"],
                 condition=models.Q(erased_at__isnull=False),
                 name="audit_name_erased",
-            )
+            ),
         ]
         db_table_comment = "Names in the audit log, apart from it, because they can be erased and it cannot"
 
