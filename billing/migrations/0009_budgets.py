@@ -1,7 +1,7 @@
 """Budgets, and the trigger that counts the ledger's entries for them as they are written."""
 
 import agentplatform.lib.ids
-import billing.budget_models
+import billing.models.budgets
 import django.contrib.postgres.fields
 import django.db.models.deletion
 from django.conf import settings
@@ -232,7 +232,7 @@ class Migration(migrations.Migration):
                         base_field=models.PositiveSmallIntegerField(),
                         blank=True,
                         db_comment="Percents of the limit",
-                        default=billing.budget_models.default_levels,
+                        default=billing.models.budgets.default_levels,
                         size=None,
                         verbose_name="warning levels",
                     ),

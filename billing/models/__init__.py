@@ -1,0 +1,38 @@
+"""What it costs: the ledger and what is made of it, prices, budgets, exports."""
+
+from billing.models.budgets import Budget, BudgetHold, BudgetNotice, BudgetPeriod, BudgetReservation
+from billing.models.exports import UsageExport
+from billing.models.ledger import (
+    Entry,
+    LedgerName,
+    LedgerSeal,
+    Outcome,
+    UnsealedUsage,
+    UsageQuerySet,
+    UsageRecord,
+    sees_all_usage,
+)
+from billing.models.prices import Price, PriceQuerySet, Repricing
+from billing.models.rollups import UsageGroup, UsageRollup
+
+__all__ = [
+    "Budget",
+    "BudgetHold",
+    "BudgetNotice",
+    "BudgetPeriod",
+    "BudgetReservation",
+    "Entry",
+    "LedgerName",
+    "LedgerSeal",
+    "Outcome",
+    "Price",
+    "PriceQuerySet",
+    "Repricing",
+    "UnsealedUsage",
+    "UsageExport",
+    "UsageGroup",
+    "UsageQuerySet",
+    "UsageRecord",
+    "UsageRollup",
+    "sees_all_usage",
+]
