@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from accounts import audit
@@ -11,7 +12,7 @@ from accounts.models import Membership, User
 from agentplatform.lib.errors import Conflict, Invalid
 from agents.configuration.documents import by_name
 from agents.configuration.rows import RowSection, one
-from agents.configuration.sections import Json, Reference, has_id, register
+from agents.configuration.sections import Json, Lookup, Reference, has_id, register
 from agents.models import Agent
 from billing.api.budget_serializers import BudgetSerializer
 from billing.budgets import editing as budget_editing
@@ -47,6 +48,12 @@ class ScheduleSection(RowSection):
 
     def needs(self, document: Mapping[str, Any]) -> dict[str, set[Reference]]:
         return {"agent": one("agent", document.get("agent"))}
+
+    def settled(self, document: Mapping[str, Any], current: Json, secrets: Lookup) -> Json:
+        """What an agent is asked stands in the row as messages."""
+        given, stored = document["input"], current.get("input")
+        is_same = isinstance(given, str) and stored == [{"role": "user", "content": given.strip()}]
+        return {**document, "input": stored} if is_same else dict(document)
 
     def write(self, actor: Actor, row: Any, name: str, values: Json) -> None:
         if row is None and not has_id(actor):
@@ -113,6 +120,14 @@ class BudgetSection(RowSection):
     def needs(self, document: Mapping[str, Any]) -> dict[str, set[Reference]]:
         return {"agent": one("agent", document.get("agent"))}
 
+    def settled(self, document: Mapping[str, Any], current: Json, secrets: Lookup) -> Json:
+        """Amounts and levels as the row has them: `250` and `"250.00"` are the same limit."""
+        return {
+            **document,
+            "limit_amount": _amount(document["limit_amount"]),
+            "warning_levels": _levels(document["warning_levels"]),
+        }
+
     def write(self, actor: Actor, row: Any, name: str, values: Json) -> None:
         agent, username = values.pop("agent"), values.pop("user")
         ids = {
@@ -133,17 +148,32 @@ class BudgetSection(RowSection):
 
     def _written(self, row: Budget, names: Mapping[Any, str]) -> Json:
         own = {name: getattr(row, name) for name in self.defaults if name not in ("agent", "user")}
-        amount = None if row.limit_amount is None else f"{row.limit_amount.normalize():f}"
         of = {
             "agent": row.agent_id and names.get(row.agent_id),
             "user": row.user_id and names.get(row.user_id),
         }
-        return {"period": row.period, **own, **of, "limit_amount": amount}
+        return {"period": row.period, **own, **of, "limit_amount": _amount(row.limit_amount)}
 
 
 def _of(budget: Budget) -> set[Any]:
     """The ids that a document has names for."""
     return {key for key in (budget.agent_id, budget.user_id) if key}
+
+
+def _amount(given: Any) -> Any:
+    """As a text without trailing zeros, if it is an amount; what is none is for the serializer to refuse."""
+    if not isinstance(given, str | int | float | Decimal) or isinstance(given, bool):
+        return given
+    try:
+        amount = Decimal(str(given))
+    except InvalidOperation:
+        return given
+    return f"{amount.normalize():f}" if amount.is_finite() else given
+
+
+def _levels(given: Any) -> Any:
+    is_list = isinstance(given, list) and all(isinstance(level, int) for level in given)
+    return sorted(set(given)) if is_list else given
 
 
 def _names(budgets: Sequence[Budget]) -> dict[Any, str]:

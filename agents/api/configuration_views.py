@@ -57,6 +57,7 @@ DRY_RUN = OpenApiParameter("dry_run", bool, description="Change nothing; say wha
 
 class ConfigurationYaml(YamlParser):
     field = "configuration"
+    longest = shapes.LONGEST_BODY
 
 
 class OldConfigurationYaml(ConfigurationYaml):

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from accounts import audit
 from accounts.audit import Action
-from agentplatform.lib.errors import Invalid, NotFound
+from agentplatform.lib.errors import Invalid, NotFound, PayloadTooLarge
 from agentplatform.lib.json import JSONParser, dumps
 from agentplatform.lib.pagination import whole_number
 from agentplatform.lib.schema import failures
@@ -39,9 +39,15 @@ class YamlParser(BaseParser):
 
     media_type = "application/yaml"
     field = "definition"
+    longest = LONGEST_TEXT
+    """Characters."""
 
     def parse(self, stream: Any, media_type: Any = None, parser_context: Any = None) -> Any:
-        body = stream.read(4 * LONGEST_TEXT + 1)
+        # A character has at most four bytes in UTF-8.
+        most = 4 * self.longest
+        body = stream.read(most + 1)
+        if len(body) > most:
+            raise PayloadTooLarge(f"Send at most {self.longest} characters.")
         try:
             return {self.field: body.decode()}
         except UnicodeDecodeError as error:

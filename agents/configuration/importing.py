@@ -90,8 +90,7 @@ def make(
     lock_name(f"configuration:{actor.workspace_id}")
     sections = [registry[kind] for kind in registry if _concerns(kind, wanted)]
     before, agent = _documents(actor, sections), default_agent(actor)
-    work = _Import(actor, wanted, before, secrets)
-    work.run()
+    work = _written(actor, wanted, before, secrets)
     if prune:
         work.prune()
     after = _documents(actor, sections)
@@ -105,6 +104,24 @@ def make(
     if is_trial:
         transaction.set_rollback(True)
     return report
+
+
+def _written(actor: Actor, wanted: Wanted, before: Documents, secrets: Lookup) -> _Import:
+    """What can be written. A component of two rounds is written as a whole or not at all: where its second round fails,
+    all is taken back and done again without it.
+    """
+    left_out: dict[Reference, Mapping[str, str]] = {}
+    while True:
+        work = _Import(actor, wanted, before, secrets)
+        try:
+            with transaction.atomic():
+                work.run(left_out)
+                if work.half_done:
+                    raise _HalfDone
+        except _HalfDone:
+            left_out |= work.half_done
+        else:
+            return work
 
 
 def _concerns(kind: str, wanted: Wanted) -> bool:
@@ -133,6 +150,10 @@ def _place(reference: Reference) -> tuple[int, str]:
     return list(registry).index(reference[0]), reference[1]
 
 
+class _HalfDone(Exception):
+    """Takes back what was written in a first round."""
+
+
 class _Import:
     """One import on its way."""
 
@@ -140,17 +161,28 @@ class _Import:
         self.actor, self.wanted, self.before, self.secrets = actor, wanted, before, secrets
         self.faults: dict[Place, str] = {}
         self.failed: set[Reference] = set()
+        self.half_done: dict[Reference, Mapping[str, str]] = {}
+        """Those whose first round was written and whose second was refused, and why."""
 
-    def run(self) -> None:
+    def run(self, left_out: Mapping[Reference, Mapping[str, str]]) -> None:
+        """Writes all but what is left out, which has failed already."""
+        for reference, faults in left_out.items():
+            self._fail(reference, faults)
         order, waiting = in_order(self.wanted.documents)
         self._wait_with_disabling(waiting)
         for reference in order:
-            self._write(reference, waiting.get(reference, set()))
+            if reference not in left_out:
+                self._write(reference, waiting.get(reference, set()))
         for reference in order:
-            if reference in waiting and reference not in self.failed:
-                self._write(reference, set())
-        if self.wanted.default_agent is not UNCHANGED and not self.faults:
-            self._set_default(self.wanted.default_agent)
+            if (
+                reference in waiting
+                and reference not in self.failed
+                and (faults := self._write(reference, set()))
+            ):
+                self.half_done[reference] = faults
+        default = self.wanted.default_agent
+        if default is not UNCHANGED and ("agent", default) not in self.failed:
+            self._set_default(default)
 
     def _wait_with_disabling(self, waiting: Loose) -> None:
         """A workflow that calls what is disabled is refused, so what is about to be disabled is so at the end."""
@@ -166,23 +198,24 @@ class _Import:
             if self.wanted.documents[reference].get("enabled") is False and not is_disabled:
                 waiting.setdefault(reference, set()).add("enabled")
 
-    def _write(self, reference: Reference, without: set[str]) -> None:
+    def _write(self, reference: Reference, without: set[str]) -> Mapping[str, str]:
+        """Writes a component, some fields left at their defaults for now; why it is refused, by field."""
         section, document = registry[reference[0]], dict(self.wanted.documents[reference])
         if self._is_as_wanted(reference, document):
-            return
+            return {}
         needed = set[Reference]().union(*section.needs(document).values())
         if lacking := sorted(needed & self.failed):
-            self._fail(
+            return self._fail(
                 reference, {"": f"It needs the {lacking[0][0]} {lacking[0][1]!r}, which is not valid."}
             )
-            return
         for name in without:
             document[name] = section.defaults[name]
         try:
             with transaction.atomic():
                 section.save(self.actor, reference[1], document, self.secrets)
         except (APIException, IntegrityError) as error:
-            self._fail(reference, faults_of(error))
+            return self._fail(reference, faults_of(error))
+        return {}
 
     def _is_as_wanted(self, reference: Reference, document: Mapping[str, Any]) -> bool:
         """Without a look into the database: an export that comes back costs nothing."""
@@ -192,11 +225,12 @@ class _Import:
         shown = with_placeholders(present)
         return all(shown.get(name) == value for name, value in document.items())
 
-    def _fail(self, reference: Reference, faults: Mapping[str, str]) -> None:
+    def _fail(self, reference: Reference, faults: Mapping[str, str]) -> Mapping[str, str]:
         self.failed.add(reference)
         key = registry[reference[0]].key
         for name, message in faults.items():
             self.faults[(key, reference[1], *(filter(None, name.split("."))))] = message
+        return faults
 
     def _set_default(self, name: str | None) -> None:
         if default_agent(self.actor) == name:

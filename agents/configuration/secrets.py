@@ -19,14 +19,14 @@ def resolved(field: str, given: Any, stored: StoredSecret | None, secrets: Looku
     """KEEP, None, or the value to store. Not a new value where it is the stored one, unless it has `moved`: then
     whoever sends it has to know it.
 
-    Raises Invalid where nothing is stored and the placeholder's value is not known.
+    Raises Invalid where the placeholder's value is not known, and it does not stand for what is stored here.
     """
     if not isinstance(given, str):
         return given
     value = given
     if named := PLACEHOLDER.match(given):
         found = secrets(named[1])
-        if found is None and stored is None:
+        if found is None and (stored is None or stored.name != named[1]):
             raise Invalid(
                 {field: f"The secret {named[1]!r} is missing: send its value, or null to go without."}
             )
