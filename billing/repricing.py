@@ -5,15 +5,17 @@ the one that counts so far, and a replacement. It is done batch by batch, each a
 it has come, so that whoever goes on after a crash repeats nothing. Answers from the cache stay, and so do calls whose
 price is not known now: a cost that was known then is better than none.
 
-Whoever keeps sums of the ledger registers with `follow`, and brings them up to date in the same transaction.
+Whoever keeps sums of the ledger registers with `follow`, and brings them up to date in the same transaction. A period
+that reaches up to now is begun a moment later, because other processes know old prices for a few seconds.
 """
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -31,7 +33,10 @@ from billing.pricing import known_price
 from billing.rates import UsedPrices
 from billing.tokens import Tokens
 
-BATCH = 1_000
+# The runs of a batch are locked while it is written: a fraction of a second.
+BATCH = 250
+# For so long calls may still be priced by what was known before, and for as long again on their way into the ledger.
+LATE = timedelta(seconds=overrides.TTL_SECONDS + 2)
 TASK = "reprice"
 QUEUE = "billing"
 ACTIVE = (Repricing.Status.QUEUED, Repricing.Status.RUNNING)
@@ -43,8 +48,9 @@ COUNTS = tuple(
 OF_ONE_ENTRY = frozenset({"id", "recorded_at", "correction_of", "revision", "is_reversal"})
 KEPT = tuple(one.attname for one in UsageRecord._meta.concrete_fields if one.name not in OF_ONE_ENTRY)
 
-Follower = Callable[[Sequence[uuid.UUID]], None]
-"""Is given the runs whose costs have changed, in the transaction that has changed them."""
+Follower = Callable[[Sequence[uuid.UUID]], AbstractContextManager[None]]
+"""Is given the runs whose costs change, and entered around the change, in its transaction: whoever has to lock them
+does so before the ledger's entries lock anything."""
 
 _followers: list[Follower] = []
 
@@ -126,23 +132,31 @@ def _step(repricing_id: uuid.UUID) -> bool:
         current = [entry for entry in entries if entry.pk not in corrected]
         corrections = list(_corrections(repricing, current, tally))
         if corrections and not repricing.dry_run:
-            bulk.execute([bulk.insert(UsageRecord, corrections, bulk.Conflict(()))])
             run_ids = sorted({row["run_id"] for row in corrections if row["run_id"]})
-            for follower in _followers:
-                follower(run_ids)
+            with ExitStack() as followers:
+                for follower in _followers:
+                    followers.enter_context(follower(run_ids))
+                bulk.execute([bulk.insert(UsageRecord, corrections, bulk.Conflict(()))])
         _remember(repricing, entries, tally)
         return len(entries) == BATCH
 
 
+def begins_at(repricing: Repricing) -> datetime:
+    """From when on all calls are in the ledger that may have been priced by what was known before."""
+    reaches_up_to_now = repricing.end > repricing.created_at - LATE
+    return repricing.created_at + 2 * LATE if reaches_up_to_now else repricing.created_at
+
+
 def _entries(repricing: Repricing) -> UsageQuerySet:
-    """The priced entries of the period that were there when it began, after those that are done."""
+    """The priced entries of the period that were there when it began, after those that are done; not its own."""
+    asked = repricing.created_at
     entries = UsageRecord.objects.settled().filter(
         _wanted(repricing),
         _after(repricing),
+        Q(recorded_at__lte=asked) | Q(recorded_at__lte=asked + LATE, correction_of=None),
         workspace_id=repricing.workspace_id,
         timestamp__gte=repricing.start,
         timestamp__lt=repricing.end,
-        recorded_at__lte=repricing.created_at,
         is_reversal=False,
     )
     return entries.exclude(status=Outcome.CACHED).order_by("timestamp", "id")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from datetime import timedelta
 
@@ -25,6 +26,8 @@ LONGEST_BATCH = timedelta(minutes=5)
 @queue.task(name=repricing.TASK, queue=repricing.QUEUE)
 async def reprice(repricing_id: str) -> None:
     """Prices a period's calls anew."""
+    wanted = await in_thread(Repricing.objects.get, pk=repricing_id)
+    await asyncio.sleep(max((repricing.begins_at(wanted) - timezone.now()).total_seconds(), 0))
     while await in_thread(repricing.step, uuid.UUID(repricing_id)):
         pass
 

@@ -22,7 +22,7 @@ _ENTRIES = """
     WHERE entry.workspace_id = %s AND entry.entry = 'settled'
 """
 
-repricing.follow(lifecycle.recount)
+repricing.follow(lifecycle.recounting)
 
 
 @road("runs", keys=["run_id"], columns=COLUMNS)

@@ -34,7 +34,7 @@ from runs.lifecycle.people import cancel, cancel_all, enqueue, pause, proceed, r
 from runs.lifecycle.recovery import (
     MAX_LOSSES,
     neglected,
-    recount,
+    recounting,
     requeue_lost,
     roll_up,
     settle_forgotten,
@@ -80,7 +80,7 @@ __all__ = [
     "park",
     "pause",
     "proceed",
-    "recount",
+    "recounting",
     "requeue_lost",
     "resume",
     "rewind",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 import structlog
@@ -128,15 +129,18 @@ def neglected(most: int) -> list[uuid.UUID]:
     return list(dict.fromkeys(found))
 
 
-def recount(run_ids: Sequence[uuid.UUID]) -> None:
-    """Takes the totals of runs from the ledger, where they have been corrected, and of those above them from theirs.
+@contextmanager
+def recounting(run_ids: Sequence[uuid.UUID]) -> Iterator[None]:
+    """Around corrections of runs in the ledger, in their transaction: takes the totals of these runs from it, and those
+    of the runs above them from theirs.
 
-    In the transaction that has corrected them.
+    The runs are locked before the corrections are written, as in every flush: what they lock comes second.
     """
     now = timezone.now()
     children = Run.objects.filter(pk__in=run_ids, relation=Relation.CHILD).values_list("pk", flat=True)
     ancestors = {ancestor for child in children for ancestor in above(child)}
     states = lock({*run_ids, *ancestors})
+    yield
     write(count_usage(states[run_id] for run_id in run_ids if run_id in states), now)
     write([states[run_id] for run_id in ancestors & states.keys() if take_totals(states[run_id])], now)
 

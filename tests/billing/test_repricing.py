@@ -1,5 +1,6 @@
 """Pricing a period anew: what is appended, what stays, and that it may be repeated and interrupted."""
 
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -18,6 +19,11 @@ pytestmark = pytest.mark.django_db
 MOMENT = datetime(2026, 11, 10, 12, tzinfo=UTC)
 PERIOD = {"start": datetime(2026, 11, 1, tzinfo=UTC), "end": datetime(2026, 12, 1, tzinfo=UTC)}
 BODY = {"start": "2026-11-01T00:00:00Z", "end": "2026-12-01T00:00:00Z", "reason": "A wrong price."}
+
+
+@pytest.fixture(autouse=True)
+def _begun_at_once(monkeypatch):
+    monkeypatch.setattr(repricing, "LATE", timedelta(0))
 
 
 @pytest.fixture
@@ -246,11 +252,18 @@ def test_is_woken_again_when_its_worker_is_gone(workspace, monkeypatch):
 
 def test_tells_followers_the_runs_that_have_changed(call, price, reprice, monkeypatch):
     told = []
-    monkeypatch.setattr(repricing, "_followers", [told.append])
+
+    @contextmanager
+    def follower(run_ids):
+        told.append((run_ids, UsageRecord.objects.count()))
+        yield
+        told.append((run_ids, UsageRecord.objects.count()))
+
+    monkeypatch.setattr(repricing, "_followers", [follower])
     changed = call()
     call(cost=Decimal("0.0028"))
     reprice()
-    assert told == [[changed.run_id]]
+    assert told == [([changed.run_id], 2), ([changed.run_id], 4)]
 
 
 def test_is_requested_over_the_api(api, alice, workspace):
@@ -330,3 +343,32 @@ def test_says_what_is_wrong_with_a_command(workspace, options, message):
     given = {"workspace": "acme", "start": "2026-11-01", "end": "2026-12-01", **options}
     with pytest.raises(CommandError, match=message):
         call_command("reprice", **given)
+
+
+# up to now
+
+
+@pytest.fixture
+def late(monkeypatch):
+    monkeypatch.setattr(repricing, "LATE", timedelta(seconds=5))
+
+
+def test_takes_in_what_was_still_priced_by_what_was_known_before(call, price, reprice, late):
+    call(recorded_at=timezone.now() + timedelta(seconds=2))
+    assert reprice().changed == 1
+
+
+def test_looks_at_nothing_of_its_own(call, price, reprice, late):
+    call()
+    assert reprice().looked_at == 1
+
+
+def test_waits_for_them_where_the_period_reaches_up_to_now(workspace, late):
+    wanted = RepricingFactory.build(workspace=workspace, **PERIOD)
+    assert repricing.begins_at(wanted) == wanted.created_at + timedelta(seconds=10)
+
+
+def test_begins_at_once_in_a_period_that_is_over(workspace, late):
+    over = {"start": datetime(2026, 10, 1, tzinfo=UTC), "end": datetime(2026, 11, 1, tzinfo=UTC)}
+    wanted = RepricingFactory.build(workspace=workspace, **over)
+    assert repricing.begins_at(wanted) == wanted.created_at

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts.audit.commands import Audited
@@ -57,6 +59,7 @@ class Command(Audited, BaseCommand):
             repricing.save(wanted)
         except PlatformError as error:
             raise CommandError(error.message) from error
+        time.sleep(max((repricing.begins_at(wanted) - timezone.now()).total_seconds(), 0))
         while repricing.step(wanted.pk):
             wanted.refresh_from_db()
             self.stdout.write(f"{wanted.looked_at} calls looked at, {wanted.changed} changed …")
