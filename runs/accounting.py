@@ -58,7 +58,8 @@ CHILD_COLUMNS = tuple(f"child_{name}" for name in COLUMNS)
 # Families of which no member has moved for a moment: totals go up from child to parent a little later.
 _FAMILIES = """
     WITH RECURSIVE below(root, id) AS (
-        SELECT parent_id, id FROM runs_run WHERE workspace_id = %s AND relation = 'child' AND parent_id IS NOT NULL
+        SELECT run.id, child.id FROM runs_run run JOIN runs_run child ON child.parent_id = run.id
+        WHERE run.workspace_id = %s AND child.relation = 'child' AND {condition}
         UNION
         SELECT below.root, run.id FROM runs_run run JOIN below ON run.parent_id = below.id WHERE run.relation = 'child'
     ), ended AS (
@@ -75,7 +76,7 @@ def families(scope: Scope) -> Compared:
     """What runs have from those that their tools have started, once all of them have ended."""
     condition, parameters = scope.within("run.created_at")
     ended = [str(status) for status in TERMINAL]
-    values = [scope.workspace_id, ended, ended, *parameters]
+    values = [scope.workspace_id, *parameters, ended, ended, *parameters]
     sums = ", ".join(f"sum(run.{name}) AS child_{name}" for name in COLUMNS)
     below, above = (
         ", ".join(f"{source}.{name} AS {name}" for name in CHILD_COLUMNS) for source in ("ended", "run")
