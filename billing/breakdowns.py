@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from billing import rankings
 from billing.cuts import DIMENSIONS
 from billing.grains import Bucket
+from billing.rankings import Ranked, Ranking
 from billing.rollups import SUMS_OF_ENTRIES, SUMS_OF_SUMS
 from billing.selections import Condition, Parameters, Selection, columns_of, gathering, rows
 from billing.totals import Totals
@@ -27,13 +29,17 @@ class Query:
     limit: int = 100
     offset: int = 0
 
+    @property
+    def field(self) -> str:
+        return self.ordering.lstrip("-")
+
 
 @dataclass(frozen=True, slots=True)
 class Breakdown:
     query: Query
     groups: list[Totals]
-    total: int
-    """How many groups there are."""
+    total: int | None
+    """How many groups there are; None: more than `rankings.MOST_COUNTED`."""
     whole: list[Totals]
     """The sums of all calls, by currency."""
 
@@ -72,33 +78,60 @@ class Breakdown:
 
 
 def grouped(selection: Selection, currency: str, query: Query) -> Breakdown:
+    end = query.offset + query.limit
+    for candidates in rankings.candidates(selection, query.by, query.ordering, end):
+        if found := _first(selection, currency, query, candidates):
+            return found
     parameters = Parameters()
+    whole = [Bucket(selection.span.lower, selection.span)]
+    part = f"part AS ({gathering(selection, query.by, whole, parameters)})"
+    found, _ = _read(
+        selection, currency, query, parameters, Ranked(part, "(SELECT count(*) FROM known)", "true")
+    )
+    return found
+
+
+def _first(selection: Selection, currency: str, query: Query, candidates: int) -> Breakdown | None:
+    """The same, of this many candidates; None where others may come before some of them."""
+    parameters = Parameters()
+    ranking = Ranking(selection, query.by, query.field, currency, parameters)
+    end = parameters.add(query.offset + query.limit)
+    ranked = ranking.ranked(candidates, end, _named(query.by), _joins(query.by))
+    found, is_right = _read(selection, currency, query, parameters, ranked)
+    return found if is_right else None
+
+
+def _read(
+    selection: Selection, currency: str, query: Query, parameters: Parameters, source: Ranked
+) -> tuple[Breakdown, bool]:
+    """The page of what `source` has, and whether it is right."""
     whole = [Bucket(selection.span.lower, selection.span)]
     names = ", ".join(_quoted(_keys(query.by)))
     nulls = "".join(f"NULL AS {name}, " for name in _quoted(_keys(query.by)))
     made = SUMS_OF_SUMS | {"cost": f"sum(cost) FILTER (WHERE currency = {parameters.add(currency)})"}
-    field, direction = query.ordering.lstrip("-"), "DESC" if query.ordering.startswith("-") else "ASC"
+    direction = "DESC" if query.ordering.startswith("-") else "ASC"
     offset, end = parameters.add(query.offset), parameters.add(query.offset + query.limit)
     sql = f"""
-        WITH part AS ({gathering(selection, query.by, whole, parameters)}),
+        WITH {source.steps},
         whole AS ({gathering(selection, (), whole, parameters)}),
         known AS MATERIALIZED (
             SELECT {_named(query.by)}, {", ".join(f"{sum_} AS {name}" for name, sum_ in made.items())}
             FROM part {_joins(query.by)} GROUP BY {names}
         ),
-        placed AS (
-            SELECT *, row_number() OVER (ORDER BY {field} {direction} NULLS LAST, {names}) AS place FROM known
+        placed AS MATERIALIZED (
+            SELECT *, row_number() OVER (ORDER BY {query.field} {direction} NULLS LAST, {names}) AS place FROM known
         )
-        SELECT false AS is_whole, 0 AS total, place, {names}, '' AS currency, {SUMS} FROM placed
+        SELECT false AS is_whole, 0 AS total, true AS is_right, place, {names}, '' AS currency, {SUMS} FROM placed
         WHERE place > {offset} AND place <= {end}
         UNION ALL
-        SELECT true, (SELECT count(*) FROM known), NULL, {nulls} currency, {MADE} FROM whole GROUP BY currency
+        SELECT true, {source.total}, {source.is_right}, NULL, {nulls} currency, {MADE} FROM whole GROUP BY currency
         ORDER BY place"""  # noqa: S608
     found = rows(sql, parameters)
     sums = [row for row in found if row["is_whole"]]
     wanted = [*_keys(query.by), *SUMS_OF_ENTRIES]
     groups = [{name: row[name] for name in wanted} for row in found if not row["is_whole"]]
-    return Breakdown(query, groups, sums[0]["total"] if sums else 0, sums)
+    total = sums[0]["total"] if sums else 0
+    return Breakdown(query, groups, total, sums), all(row["is_right"] for row in sums)
 
 
 def _keys(by: Sequence[str]) -> list[str]:

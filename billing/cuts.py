@@ -24,18 +24,22 @@ DIMENSIONS: Mapping[str, Sequence[str]] = {
     "status": ("status",),
 }
 # Every group has these.
-COMMON = ("workspace_id", "status", "currency")
+COMMON = ("workspace_id", "currency")
 
 Q, H, H4, D, D8, D32 = Grain  # From the finest to the coarsest.
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """`number` is stored: never change one."""
+    """`number` is stored: never change what one means, but give another number.
+
+    A cut that `is_ranked` has many groups, of which only the first are asked for; see `billing.rankings`.
+    """
 
     number: int
     dimensions: Sequence[str]
     grains: Sequence[Grain]
+    is_ranked: bool = False
 
     @property
     def columns(self) -> Sequence[str]:
@@ -43,23 +47,21 @@ class Cut:
         return tuple(dict.fromkeys(column for name in self.dimensions for column in DIMENSIONS[name]))
 
     def answers(self, dimensions: Iterable[str]) -> bool:
-        return set(dimensions) <= {
-            *self.dimensions,
-            "provider" if "model" in self.dimensions else "",
-            "status",
-        }
+        return set(dimensions) <= {*self.dimensions, "provider" if "model" in self.dimensions else ""}
 
 
-# In the order in which they are preferred.
+# In the order in which they are preferred. Quarters of an hour are for what is drawn by local days and hours.
 CUTS = (
-    Cut(1, (), (Q, H, H4, D, D8, D32)),
-    Cut(2, ("agent", "model"), (Q, H, H4, D, D8, D32)),
-    Cut(3, ("workflow",), (Q, H, H4, D, D8, D32)),
-    Cut(4, ("tag",), (Q, H, H4, D, D8, D32)),
-    Cut(5, ("api_key",), (H, H4, D, D8, D32)),
-    Cut(6, ("user",), (H, H4, D, D8, D32)),
-    Cut(7, ("agent", "model", "workflow", "user", "api_key"), (H4, D, D32)),
-    Cut(8, ("session", "user"), (D,)),
+    Cut(9, ("status",), (Q, H, H4, D, D8, D32)),
+    Cut(10, ("agent",), (Q, H, H4, D, D8, D32)),
+    Cut(11, ("model",), (Q, H, H4, D, D8, D32)),
+    Cut(12, ("agent", "model"), (H4, D, D8, D32)),
+    Cut(13, ("workflow",), (Q, H, H4, D, D8, D32)),
+    Cut(14, ("tag",), (Q, H, H4, D, D8, D32)),
+    Cut(15, ("api_key",), (H4, D, D8, D32), is_ranked=True),
+    Cut(16, ("user",), (H4, D, D8, D32), is_ranked=True),
+    Cut(17, ("agent", "model", "workflow", "user", "api_key", "status"), (D, D32)),
+    Cut(18, ("session",), (H4, D), is_ranked=True),
 )
 
 

@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from agentplatform.lib import hash_chain
 from billing.cuts import CUTS
 from billing.grains import COARSEST, EPOCH, Grain, Span
-from billing.rollups import COLUMNS, folding
+from billing.rollups import COLUMNS, SUMS_OF_SUMS, folding
 from billing.sealing import LEDGER
 
 IN_A_WINDOW = f"""
@@ -23,13 +23,18 @@ FORGET = """
     DELETE FROM billing_usagerollup
     WHERE cut = ANY(%s) AND grain = ANY(%s) AND workspace_id = %s AND start >= %s AND start < %s
 """
+LIFETIMES = f"""
+    INSERT INTO billing_usagelifetime (group_id, workspace_id, cut, first, last, {", ".join(SUMS_OF_SUMS)})
+    SELECT group_id, workspace_id, cut, min(start), max(start), {", ".join(SUMS_OF_SUMS.values())}
+    FROM billing_usagerollup WHERE workspace_id = %s AND cut = %s AND grain = %s GROUP BY group_id, workspace_id, cut
+"""  # noqa: S608
 
 
 def rebuild(workspace_id: uuid.UUID) -> Iterator[Span]:
     """Makes a workspace's roll-ups anew from its sealed entries, window by window; yields each that is done.
 
     Each window is a transaction of its own that holds up the sealing of new entries, and no reader: until it commits
-    they read the roll-ups that there were.
+    they read the roll-ups that there were. At the end what each group had since ever is summed.
     """
     for window in _windows(workspace_id):
         with transaction.atomic(), connection.cursor() as cursor:
@@ -38,8 +43,14 @@ def rebuild(workspace_id: uuid.UUID) -> Iterator[Span]:
             cursor.execute("SET LOCAL work_mem = '128MB'")
             bounds: list[Any] = [workspace_id, window.lower, window.upper]
             cursor.execute(FORGET, [[cut.number for cut in CUTS], list(Grain), *bounds])
-            cursor.execute(folding(IN_A_WINDOW), bounds)
+            cursor.execute(folding(IN_A_WINDOW, with_lifetimes=False), bounds)
         yield window
+    with transaction.atomic(), connection.cursor() as cursor:
+        hash_chain.lock(LEDGER)
+        cursor.execute("DELETE FROM billing_usagelifetime WHERE workspace_id = %s", [workspace_id])
+        for cut in CUTS:
+            if cut.is_ranked:
+                cursor.execute(LIFETIMES, [workspace_id, cut.number, cut.grains[0]])
 
 
 def _windows(workspace_id: uuid.UUID) -> list[Span]:

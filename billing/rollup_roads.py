@@ -11,12 +11,13 @@ from billing.reconciliation import Compared, Scope, Select, road
 from billing.rollups import SUMS_OF_ENTRIES, SUMS_OF_SUMS, TAGS, interval
 
 SUMS = tuple(SUMS_OF_ENTRIES)
+EXTENT = ("first", "last")
 # The workspace is given, and null joins nothing.
 UNIQUE = tuple(name for name in COMMON if name != "workspace_id")
 
 
 def _register(cut: Cut) -> None:
-    called = f"rollups by {', '.join(cut.dimensions)}" if cut.dimensions else "rollups"
+    called = f"rollups by {', '.join(cut.dimensions)}"
     keys = (*UNIQUE, *cut.columns)
 
     @road(called, keys=["piece", *keys], columns=SUMS)
@@ -28,6 +29,13 @@ def _register(cut: Cut) -> None:
     def coarser(scope: Scope) -> Compared:
         """Every other grain, against the finest."""
         return Compared(_gathered(cut, scope), _coarser(cut, scope))
+
+    if cut.is_ranked:
+
+        @road(f"lifetimes by {', '.join(cut.dimensions)}", keys=["group_id"], columns=(*EXTENT, *SUMS))
+        def lifetimes(scope: Scope) -> Compared:
+            """What groups had since ever, against all of the finest grain, whatever the period."""
+            return Compared(_all_pieces(cut, scope), _lifetimes(cut, scope))
 
 
 def _of_entries(cut: Cut, scope: Scope) -> Select:
@@ -92,6 +100,24 @@ def _coarser(cut: Cut, scope: Scope) -> Select:
     return Select(sql, [scope.workspace_id, *parameters])
 
 
+def _all_pieces(cut: Cut, scope: Scope) -> Select:
+    sql = f"""
+        SELECT group_id::text AS group_id, {_seconds("min(start)")} AS first, {_seconds("max(start)")} AS last,
+            {_summed("rollup")}
+        FROM billing_usagerollup rollup
+        WHERE workspace_id = %s AND cut = {cut.number} AND grain = {cut.grains[0].value} GROUP BY 1
+    """  # noqa: S608
+    return Select(sql, [scope.workspace_id])
+
+
+def _lifetimes(cut: Cut, scope: Scope) -> Select:
+    sql = f"""
+        SELECT group_id::text AS group_id, {_seconds("first")} AS first, {_seconds("last")} AS last, {", ".join(SUMS)}
+        FROM billing_usagelifetime WHERE workspace_id = %s AND cut = {cut.number}
+    """  # noqa: S608
+    return Select(sql, [scope.workspace_id])
+
+
 def _names(cut: Cut) -> tuple[str, ...]:
     return (*UNIQUE, *cut.columns)
 
@@ -110,6 +136,10 @@ def _sums(made: dict[str, str]) -> str:
 
 def _summed(row: str) -> str:
     return ", ".join(f"sum({row}.{name}) AS {name}" for name in SUMS)
+
+
+def _seconds(moment: str) -> str:
+    return f"extract(epoch FROM {moment})"
 
 
 def _numbers(count: int) -> str:

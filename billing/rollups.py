@@ -4,6 +4,8 @@ They follow the hash chain in the very transaction that seals an entry and takes
 settled is at any moment in exactly one of two places, the roll-ups or the outbox, and a query that reads both in one
 statement is exact, whether or not a worker runs. Corrections carry the timestamp of what they correct and negative
 counts, so they need nothing of their own.
+
+Where a cut has many groups, lifetimes follow with them: what each has had since ever.
 """
 
 from __future__ import annotations
@@ -46,10 +48,12 @@ def fold(ids: Sequence[uuid.UUID]) -> None:
 
 
 @cache
-def folding(source: str) -> str:
+def folding(source: str, *, with_lifetimes: bool = True) -> str:
     """One statement that adds what `source` selects to all cuts."""
-    steps = ", ".join(_steps(cut) for cut in CUTS)
-    return f"WITH entry AS MATERIALIZED ({source}), {steps} SELECT 1"
+    steps = [_steps(cut) for cut in CUTS]
+    if with_lifetimes:
+        steps += [_lifetimes(cut) for cut in CUTS if cut.is_ranked]
+    return f"WITH entry AS MATERIALIZED ({source}), {', '.join(steps)} SELECT 1"
 
 
 def _steps(cut: Cut) -> str:
@@ -62,7 +66,7 @@ def _steps(cut: Cut) -> str:
     grains = ", ".join(f"({grain.value}, {interval(grain)})" for grain in cut.grains)
     return f"""
         summed_{cut.number} AS MATERIALIZED (
-            SELECT {_hash(cut)} AS group_id, * FROM (
+            SELECT {group_id(cut)} AS group_id, * FROM (
                 SELECT {names}, {_start(interval(cut.grains[0]), "timestamp")} AS start,
                     {", ".join(f"{made} AS {name}" for name, made in SUMS_OF_ENTRIES.items())}
                 FROM entry {TAGS if "tag" in cut.columns else ""} GROUP BY {names}, start
@@ -85,9 +89,23 @@ def _steps(cut: Cut) -> str:
         )"""  # noqa: S608
 
 
-def _hash(cut: Cut) -> str:
-    """The id of a group, which needs no look-up."""
-    values = ", ".join([str(cut.number), *COMMON, *cut.columns])
+def _lifetimes(cut: Cut) -> str:
+    """What is added to the sums since ever of a cut's groups."""
+    return f"""
+        lifetimes_{cut.number} AS (
+            INSERT INTO billing_usagelifetime AS rollup
+                (group_id, workspace_id, cut, first, last, {", ".join(SUMS_OF_ENTRIES)})
+            SELECT group_id, workspace_id, {cut.number}, min(start), max(start), {", ".join(SUMS_OF_SUMS.values())}
+            FROM summed_{cut.number} GROUP BY group_id, workspace_id ORDER BY group_id
+            ON CONFLICT (group_id) DO UPDATE SET
+                first = LEAST(rollup.first, EXCLUDED.first), last = GREATEST(rollup.last, EXCLUDED.last),
+                {", ".join(f"{name} = {sum_}" for name, sum_ in MEETING.items())}
+        )"""  # noqa: S608
+
+
+def group_id(cut: Cut, *, workspace: str = "workspace_id", currency: str = "currency") -> str:
+    """The id of the group that a row with the cut's columns is of: a hash, which needs no look-up."""
+    values = ", ".join([str(cut.number), workspace, currency, *cut.columns])
     text = f"convert_to(jsonb_build_array({values})::text, 'UTF8')"
     return f"encode(substring(sha256({text}) FOR 16), 'hex')::uuid"
 

@@ -80,12 +80,10 @@ def gathering(
     """SELECT of `bucket` (its number), the columns of `by`, `currency` and the sums, in parts that are to be added."""
     cut = selection.cut(by)
     covers = [cover(bucket.span, cut.grains) if cut else Cover((), (bucket.span,)) for bucket in buckets]
-    gather = _Gathering(selection, columns_of(by), parameters)
-    edges = [(number, edge) for number, found in enumerate(covers) for edge in found.edges]
-    parts = [gather.entries(edges)]
+    gather = Gathering(selection, columns_of(by), parameters)
+    parts = [gather.at_the_edges(covers)]
     if cut:
-        inner = [(number, found.inner) for number, found in enumerate(covers) if found.inner]
-        parts += [gather.waiting(inner), gather.rolled_up(cut, covers)]
+        parts += [gather.waiting(covers), gather.rolled_up(cut, covers)]
     return " UNION ALL ".join(parts)
 
 
@@ -96,67 +94,79 @@ def rows(sql: str, parameters: Parameters) -> list[dict[str, Any]]:
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
-class _Gathering:
+class Gathering:
     """Writes the parts. Their OFFSET 0 keeps PostgreSQL from joining in another order: it cannot know how short the
     spans are, and would rather read whole tables.
     """
 
     def __init__(self, selection: Selection, columns: Sequence[str], parameters: Parameters) -> None:
         self._selection, self._columns, self._parameters = selection, columns, parameters
-        self._workspace = parameters.add(selection.workspace_id)
+        self.workspace = parameters.add(selection.workspace_id)
         # No other table in these statements has columns of these names.
-        self._keys = "".join(f"{name}, " for name in (*columns, "currency"))
+        self.keys = "".join(f"{name}, " for name in (*columns, "currency"))
 
-    def entries(self, spans: Sequence[tuple[int, Span]]) -> str:
-        """Of entries in these spans of time."""
+    def at_the_edges(self, covers: Sequence[Cover]) -> str:
+        """Of entries that whole pieces of time do not cover."""
+        edges = [(number, edge) for number, found in enumerate(covers) for edge in found.edges]
         return f"""
-            SELECT bucket, {self._keys} {_made(SUMS_OF_ENTRIES)} FROM {
-            self._unnest(spans)
+            SELECT bucket, {self.keys} {_made(SUMS_OF_ENTRIES)} FROM {
+            self._unnest(edges)
         } CROSS JOIN LATERAL (
-                SELECT {self._keys} {", ".join(COUNTS)}, cost FROM billing_usagerecord entry {self._tags()}
+                SELECT {self.keys} {", ".join(COUNTS)}, cost FROM billing_usagerecord entry {self._tags()}
                 {
             self._where(
                 "entry",
-                f"entry.workspace_id = {self._workspace}",
+                f"entry.workspace_id = {self.workspace}",
                 "entry.entry = 'settled'",
                 "entry.timestamp >= span.lower",
                 "entry.timestamp < span.upper",
             )
         } OFFSET 0
-            ) entry GROUP BY {self._keys} bucket"""  # noqa: S608
+            ) entry GROUP BY {self.keys} bucket"""  # noqa: S608
 
-    def waiting(self, spans: Sequence[tuple[int, Span]]) -> str:
-        """Of entries in these spans of time that are not in the roll-ups yet."""
+    def waiting(self, covers: Sequence[Cover]) -> str:
+        """Of entries that whole pieces of time cover and that are not in the roll-ups yet."""
+        inner = [(number, found.inner) for number, found in enumerate(covers) if found.inner]
         return f"""
-            SELECT bucket, {self._keys} {_made(SUMS_OF_ENTRIES)} FROM billing_unsealedusage waiting
+            SELECT bucket, {self.keys} {_made(SUMS_OF_ENTRIES)} FROM billing_unsealedusage waiting
             JOIN billing_usagerecord entry ON entry.id = waiting.record_id AND entry.entry = 'settled'
-                AND entry.workspace_id = {self._workspace}
-            JOIN {self._unnest(spans)} ON entry.timestamp >= span.lower AND entry.timestamp < span.upper
-            {self._tags()} {self._where("entry", f"waiting.workspace_id = {self._workspace}")}
-            GROUP BY {self._keys} bucket"""  # noqa: S608
+                AND entry.workspace_id = {self.workspace}
+            JOIN {self._unnest(inner)} ON entry.timestamp >= span.lower AND entry.timestamp < span.upper
+            {self._tags()} {self._where("entry", f"waiting.workspace_id = {self.workspace}")}
+            GROUP BY {self.keys} bucket"""  # noqa: S608
 
     def rolled_up(self, cut: Cut, covers: Sequence[Cover]) -> str:
-        pieces = [(number, piece) for number, found in enumerate(covers) for piece in found.pieces]
-        grains = self._parameters.add([piece.grain.value for _, piece in pieces])
-        span = self._unnest(pieces, f", {grains}::smallint[]", ", grain")
-        own = f"kind.workspace_id = {self._workspace} AND kind.cut = {cut.number}"
+        """Of whole pieces of time."""
+        own = f"kind.workspace_id = {self.workspace} AND kind.cut = {cut.number}"
+        if "session_id" not in cut.columns:
+            own += " AND kind.session_id IS NULL"
         if self._selection.dimensions & NARROWING:
-            return f"""
-                SELECT bucket, {self._keys} {_made(SUMS_OF_SUMS)}
-                FROM (SELECT * FROM billing_usagegroup kind {self._where("kind", own)} OFFSET 0) kind CROSS JOIN {span}
-                CROSS JOIN LATERAL (
-                    SELECT {SUMS} FROM billing_usagerollup rollup WHERE rollup.group_id = kind.id
-                    AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
-                ) rollup GROUP BY {self._keys} bucket"""  # noqa: S608
+            groups = f"(SELECT * FROM billing_usagegroup kind {self._where('kind', own)} OFFSET 0)"  # noqa: S608
+            return self.rolled_up_of(groups, covers)
         return f"""
-            SELECT bucket, {self._keys} {_made(SUMS_OF_SUMS)} FROM (
-                SELECT bucket, group_id, {_made(SUMS_OF_SUMS)} FROM {span} CROSS JOIN LATERAL (
+            SELECT bucket, {self.keys} {_made(SUMS_OF_SUMS)} FROM (
+                SELECT bucket, group_id, {_made(SUMS_OF_SUMS)} FROM {self.pieces(covers)} CROSS JOIN LATERAL (
                     SELECT group_id, {SUMS} FROM billing_usagerollup rollup
-                    WHERE rollup.workspace_id = {self._workspace} AND rollup.cut = {cut.number}
+                    WHERE rollup.workspace_id = {self.workspace} AND rollup.cut = {cut.number}
                     AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
                 ) rollup GROUP BY bucket, group_id
             ) rollup JOIN billing_usagegroup kind ON kind.id = rollup.group_id
-            {self._where("kind", own)} GROUP BY {self._keys} bucket"""  # noqa: S608
+            {self._where("kind", own)} GROUP BY {self.keys} bucket"""  # noqa: S608
+
+    def rolled_up_of(self, groups: str, covers: Sequence[Cover]) -> str:
+        """Of whole pieces of time, and of these groups (what can stand in a FROM), which are looked up one by one."""
+        return f"""
+            SELECT bucket, {self.keys} {_made(SUMS_OF_SUMS)} FROM {groups} kind
+            CROSS JOIN {self.pieces(covers)} CROSS JOIN LATERAL (
+                SELECT {SUMS} FROM billing_usagerollup rollup WHERE rollup.group_id = kind.id
+                AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
+            ) rollup GROUP BY {self.keys} bucket"""  # noqa: S608
+
+    def pieces(self, covers: Sequence[Cover]) -> str:
+        """`span` (bucket, lower, upper, grain), for a FROM."""
+        pieces = [(number, piece) for number, found in enumerate(covers) for piece in found.pieces]
+        grains = self._parameters.add([piece.grain.value for _, piece in pieces])
+        return self._unnest(pieces, f", {grains}::smallint[]", ", grain")
 
     def _unnest(self, spans: Sequence[tuple[int, Span]], values: str = "", names: str = "") -> str:
         numbers = self._parameters.add([number for number, _ in spans])

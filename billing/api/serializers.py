@@ -161,7 +161,9 @@ OF_USER = {**TOTALS, "user_id": "01934d6e-1a2b-7c3d-8e4f-5a6b7c8d9e0f", "user": 
 class UsageBreakdownSerializer(UsageHeadSerializer):
     by = serializers.ListField(child=serializers.ChoiceField(choices=list(DIMENSIONS)))
     ordering = serializers.CharField()
-    total = serializers.IntegerField(help_text="How many groups there are.")
+    total = serializers.IntegerField(
+        allow_null=True, help_text="How many groups there are. Null: more than are counted, which is 10,000."
+    )
     limit = serializers.IntegerField()
     offset = serializers.IntegerField()
     has_more = serializers.BooleanField()

@@ -111,7 +111,7 @@ class UsageViewSet(TenantViewSet):
         page = {
             "limit": limit,
             "offset": offset,
-            "has_more": offset + len(answer["groups"]) < answer["total"],
+            "has_more": answer["total"] is None or offset + len(answer["groups"]) < answer["total"],
         }
         return Response(shown({**answer, **page}))
 

@@ -13,7 +13,7 @@ from billing.models.ledger import (
     sees_all_usage,
 )
 from billing.models.prices import Price, PriceQuerySet, Repricing
-from billing.models.rollups import UsageGroup, UsageRollup
+from billing.models.rollups import UsageGroup, UsageLifetime, UsageRollup
 
 __all__ = [
     "Budget",
@@ -31,6 +31,7 @@ __all__ = [
     "UnsealedUsage",
     "UsageExport",
     "UsageGroup",
+    "UsageLifetime",
     "UsageQuerySet",
     "UsageRecord",
     "UsageRollup",

@@ -20,8 +20,8 @@ class UsageGroup(models.Model):
         Workspace, on_delete=models.PROTECT, related_name="+", db_index=False, verbose_name=_("workspace")
     )
     cut = models.PositiveSmallIntegerField(db_comment="Which dimensions it has; see billing/cuts.py")
-    status = models.CharField(max_length=16, choices=Outcome.choices)
     currency = models.CharField(max_length=3)
+    status = models.CharField(max_length=16, choices=Outcome.choices, db_default="", default="")
     agent_id = models.UUIDField(null=True)
     agent = models.CharField(max_length=100, db_default="", default="")
     provider = models.CharField(max_length=32, db_default="", default="")
@@ -39,6 +39,12 @@ class UsageGroup(models.Model):
 
     class Meta:
         indexes = [
+            # Sessions are many, and always looked up by id.
+            models.Index(
+                fields=["workspace", "cut"],
+                condition=models.Q(session_id__isnull=True),
+                name="usage_group_of_cut",
+            ),
             models.Index(
                 fields=["workspace", "cut", "agent"], condition=~models.Q(agent=""), name="usage_group_agent"
             ),
@@ -64,7 +70,25 @@ class UsageGroup(models.Model):
         return f"cut {self.cut}: {self.pk}"
 
 
-class UsageRollup(models.Model):
+class UsageSums(models.Model):
+    """What groups used."""
+
+    requests = models.BigIntegerField()
+    input_tokens = models.BigIntegerField()
+    cached_tokens = models.BigIntegerField()
+    cache_write_tokens = models.BigIntegerField()
+    output_tokens = models.BigIntegerField()
+    reasoning_tokens = models.BigIntegerField()
+    unpriced_requests = models.BigIntegerField()
+    cost = models.DecimalField(
+        max_digits=36, decimal_places=12, null=True, db_comment="Null: nothing in it is priced"
+    )
+
+    class Meta:
+        abstract = True
+
+
+class UsageRollup(UsageSums):
     """Sums over the sealed, settled entries of a group in a piece of time; see `billing.rollups`."""
 
     pk = models.CompositePrimaryKey("group_id", "grain", "start")
@@ -82,16 +106,6 @@ class UsageRollup(models.Model):
         verbose_name=_("workspace"),
     )
     cut = models.PositiveSmallIntegerField(db_comment="The group's")
-    requests = models.BigIntegerField()
-    input_tokens = models.BigIntegerField()
-    cached_tokens = models.BigIntegerField()
-    cache_write_tokens = models.BigIntegerField()
-    output_tokens = models.BigIntegerField()
-    reasoning_tokens = models.BigIntegerField()
-    unpriced_requests = models.BigIntegerField()
-    cost = models.DecimalField(
-        max_digits=36, decimal_places=12, null=True, db_comment="Null: nothing in it is priced"
-    )
 
     class Meta:
         indexes = [models.Index(fields=["workspace", "cut", "grain", "start"], name="usage_rollup_by_time")]
@@ -99,3 +113,42 @@ class UsageRollup(models.Model):
 
     def __str__(self) -> str:
         return f"{self.requests} from {self.start}"
+
+
+class UsageLifetime(UsageSums):
+    """Sums over all sealed, settled entries of a group: no period can have more of it; see `billing.rankings`."""
+
+    group = models.OneToOneField(
+        UsageGroup, on_delete=models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
+    )
+    workspace = models.ForeignKey(
+        Workspace,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        verbose_name=_("workspace"),
+    )
+    cut = models.PositiveSmallIntegerField(db_comment="The group's")
+    first = models.DateTimeField(db_comment="When its first piece of the cut's finest grain begins")
+    last = models.DateTimeField(db_comment="When its last piece of the cut's finest grain begins")
+
+    class Meta:
+        indexes = [
+            models.Index(
+                "workspace",
+                "cut",
+                models.F("cost").desc(nulls_last=True),
+                name="usage_lifetime_by_cost",
+            ),
+            models.Index(
+                "workspace",
+                "cut",
+                models.F("requests").desc(nulls_last=True),
+                name="usage_lifetime_by_requests",
+            ),
+        ]
+        db_table_comment = "Sums over all of the ledger; made from it, and can be made anew"
+
+    def __str__(self) -> str:
+        return f"{self.requests} since {self.first}"

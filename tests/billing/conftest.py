@@ -6,10 +6,12 @@ import io
 import socket
 import threading
 import time
+from typing import Any
 
 import pytest
 import uvicorn
 from django.core.asgi import get_asgi_application
+from django.db import transaction
 
 from billing.exports import jobs
 from billing.models import UsageExport
@@ -106,3 +108,19 @@ def made(ask, stored):
         return UsageExport.objects.get(pk=asked["id"])
 
     return make
+
+
+@pytest.fixture
+def in_vain():
+    """`with in_vain():` gives back what it has written."""
+
+    class _InVain:
+        def __enter__(self) -> None:
+            self._atomic = transaction.atomic()
+            self._atomic.__enter__()
+
+        def __exit__(self, *error: Any) -> None:
+            transaction.set_rollback(rollback=True)
+            self._atomic.__exit__(*error)
+
+    return _InVain

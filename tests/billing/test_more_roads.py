@@ -26,7 +26,7 @@ def differing(workspace):
     def find(**period) -> set[str]:
         scope = Scope(workspace.pk, workspace.slug, **period)
         named = {findings.road for findings in reconcile(scope) if findings.differences}
-        return {name for name in named if name.startswith(("rollups", "budgets"))}
+        return {name for name in named if name.startswith(("rollups", "lifetimes", "budgets"))}
 
     return find
 
@@ -75,13 +75,19 @@ def test_names_every_cut_that_was_changed(usage, differing, change):
 
 
 def names_of(cut) -> list[str]:
-    name = f"rollups by {', '.join(cut.dimensions)}" if cut.dimensions else "rollups"
+    name = f"rollups by {', '.join(cut.dimensions)}"
     return [name, f"{name}, in coarser grains"]
 
 
 def test_names_a_cut_that_lacks_a_piece(usage, differing):
-    by_force("DELETE FROM billing_usagerollup WHERE cut = 6")
-    assert "rollups by user" in differing()
+    by_force("DELETE FROM billing_usagerollup WHERE cut = 16")
+    assert {"rollups by user", "lifetimes by user"} <= differing()
+
+
+@pytest.mark.parametrize("change", ["cost = cost + 0.000000000001", "last = last + interval '4 hours'"])
+def test_names_what_a_group_had_since_ever(usage, differing, change):
+    by_force(f"UPDATE billing_usagelifetime SET {change} WHERE cut = 16")
+    assert differing() == {"lifetimes by user"}
 
 
 def test_names_what_a_budget_counts_wrongly(workspace, differing):

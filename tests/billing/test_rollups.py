@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from decimal import Decimal
 
@@ -11,7 +12,7 @@ from django.db import connection
 from django.utils import timezone
 
 from agentplatform.lib.hash_chain import seal_next
-from billing.models import UsageRollup
+from billing.models import UsageLifetime, UsageRollup
 from billing.sealing import LEDGER
 from billing.usage import Period, sums_by_hour_and_agent
 from tests.factories import UsageRecordFactory, WorkspaceFactory
@@ -37,7 +38,7 @@ def requests(api, audrey):
 
 
 def totals_of(grain: int) -> list[int]:
-    return list(UsageRollup.objects.filter(cut=1, grain=grain).values_list("requests", flat=True))
+    return list(UsageRollup.objects.filter(cut=9, grain=grain).values_list("requests", flat=True))
 
 
 def test_adds_entries_to_what_is_there(used):
@@ -72,7 +73,7 @@ def test_keeps_workspaces_apart(used, requests):
 def test_reads_whole_pieces_from_roll_ups(used, requests):
     used(days=10)
     seal_next(LEDGER)
-    UsageRollup.objects.filter(cut=2).update(requests=7)
+    UsageRollup.objects.filter(cut=12).update(requests=7)
     assert requests() == 7
 
 
@@ -82,6 +83,19 @@ def test_rebuilds_what_is_wrong(used, requests):
     UsageRollup.objects.update(requests=7)
     call_command("rebuild_rollups")
     assert requests() == 1
+
+
+def test_rebuilds_what_groups_had_since_ever(used, workspace):
+    user = uuid.uuid4()
+    for days in (3, 10, 100):
+        used(days, user_id=user, cost=Decimal("0.5"))
+    seal_next(LEDGER)
+    used(1, user_id=user)
+    right = list(UsageLifetime.objects.order_by("group_id").values())
+    UsageLifetime.objects.update(cost=7, first=timezone.now())
+    call_command("rebuild_rollups")
+    assert list(UsageLifetime.objects.order_by("group_id").values()) == right
+    assert UsageLifetime.objects.get(cut=16).cost == Decimal("1.5")
 
 
 def test_rebuilds_nothing_of_other_workspaces(used, requests):

@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -76,22 +76,6 @@ calls = st.fixed_dictionaries(
     }
 )
 spans = st.tuples(moments, moments).map(sorted).filter(lambda bounds: bounds[0] < bounds[1])
-
-
-@pytest.fixture
-def in_vain():
-    """`with in_vain():` gives back what it has written."""
-
-    class _InVain:
-        def __enter__(self) -> None:
-            self._atomic = transaction.atomic()
-            self._atomic.__enter__()
-
-        def __exit__(self, *error: Any) -> None:
-            transaction.set_rollback(rollback=True)
-            self._atomic.__exit__(*error)
-
-    return _InVain
 
 
 def write(workspace, entries: Iterable[dict[str, Any]]) -> list[UsageRecord]:
