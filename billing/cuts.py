@@ -26,7 +26,7 @@ DIMENSIONS: Mapping[str, Sequence[str]] = {
 # Every group has these.
 COMMON = ("workspace_id", "currency")
 
-Q, H, H4, D, D8, D32 = Grain  # From the finest to the coarsest.
+Q, H, H4, D, D8, D32, D128 = Grain  # From the finest to the coarsest.
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ CUTS = (
     Cut(9, ("status",), (Q, H, H4, D, D8, D32)),
     Cut(10, ("agent",), (Q, H, H4, D, D8, D32)),
     Cut(11, ("model",), (Q, H, H4, D, D8, D32)),
-    Cut(12, ("agent", "model"), (H4, D, D8, D32)),
+    Cut(12, ("agent", "model"), (H4, D, D8, D32, D128)),
     Cut(13, ("workflow",), (Q, H, H4, D, D8, D32)),
     Cut(14, ("tag",), (Q, H, H4, D, D8, D32)),
-    Cut(15, ("api_key",), (H4, D, D8, D32), is_ranked=True),
-    Cut(16, ("user",), (H4, D, D8, D32), is_ranked=True),
+    Cut(15, ("api_key",), (H4, D, D8, D32, D128)),
+    Cut(16, ("user",), (H4, D, D8, D32, D128)),
     Cut(17, ("agent", "model", "workflow", "user", "api_key", "status"), (D, D32)),
     Cut(18, ("session",), (H4, D), is_ranked=True),
 )

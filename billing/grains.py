@@ -26,6 +26,7 @@ class Grain(IntEnum):
     DAY = 4
     EIGHT_DAYS = 5
     THIRTY_TWO_DAYS = 6
+    HUNDRED_TWENTY_EIGHT_DAYS = 7
 
     @property
     def length(self) -> timedelta:
@@ -39,8 +40,8 @@ LENGTHS = {
     Grain.DAY: timedelta(days=1),
     Grain.EIGHT_DAYS: timedelta(days=8),
     Grain.THIRTY_TWO_DAYS: timedelta(days=32),
+    Grain.HUNDRED_TWENTY_EIGHT_DAYS: timedelta(days=128),
 }
-COARSEST = Grain.THIRTY_TWO_DAYS
 MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from billing.cuts import CUTS, Cut
-from billing.grains import Cover, cover
+from billing.grains import Cover, Span, cover
 from billing.rollups import SUMS_OF_ENTRIES, group_id
 from billing.selections import Gathering, Parameters, Selection, columns_of
 
@@ -55,7 +55,7 @@ class Ranking:
         self._cut: Cut = cut
         self._columns = columns_of(by)
         self._field, self._span = field, selection.span
-        self._covers: list[Cover] = [cover(self._span, cut.grains)]
+        self._cover: Cover = cover(self._span, cut.grains)
         self._gather = Gathering(selection, self._columns, parameters)
         self._currency = parameters.add(currency)
         self._parameters = parameters
@@ -75,17 +75,25 @@ class Ranking:
                 WHERE workspace_id = {gather.workspace} AND cut = {CUTS[0].number} AND session_id IS NULL
             ),
             edge AS MATERIALIZED (
-                SELECT *, false AS waits FROM ({gather.at_the_edges(self._covers)}) at_the_edge
-                UNION ALL SELECT *, true FROM ({gather.waiting(self._covers)}) waiting
+                {gather.at_the_edges([self._cover])} UNION ALL {gather.waiting([(0, self._inner)])}
             ),
             bounded AS MATERIALIZED ({self._bounded(candidates + 1)}),
-            candidate AS MATERIALIZED (SELECT {columns} FROM bounded UNION SELECT {columns} FROM edge WHERE waits),
+            candidate AS MATERIALIZED (
+                SELECT {columns} FROM bounded
+                UNION SELECT {columns} FROM ({gather.waiting([(0, self._span)])}) waiting
+            ),
             part AS (
-                {gather.rolled_up_of(groups, self._covers)}
+                {gather.rolled_up_of(groups, [self._cover])}
                 UNION ALL SELECT bucket, {gather.keys} {SUMS} FROM edge
                 WHERE {key} IN (SELECT {key} FROM candidate)
             )"""  # noqa: S608
         return Ranked(steps, self._total(named, joins), self._is_right(candidates, end))
+
+    @property
+    def _inner(self) -> Span:
+        inner = self._cover.inner
+        assert inner
+        return inner
 
     def _bounded(self, count: int) -> str:
         """The groups that had most of what is asked for since ever, of those that can have some in the period."""
@@ -121,7 +129,7 @@ class Ranking:
                 SELECT {columns} FROM billing_usagelifetime lifetime
                 JOIN billing_usagegroup kind ON kind.id = lifetime.group_id
                 WHERE {self._is_alive()} AND ({self._is_inside()} OR EXISTS (
-                    SELECT FROM {self._gather.pieces(self._covers)} CROSS JOIN LATERAL (
+                    SELECT FROM {self._gather.pieces([self._cover])} CROSS JOIN LATERAL (
                         SELECT FROM billing_usagerollup rollup WHERE rollup.group_id = lifetime.group_id
                         AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper
                         LIMIT 1
@@ -140,8 +148,6 @@ class Ranking:
 
     def _is_inside(self) -> str:
         """That its first or its last piece is one of the period's."""
-        inner = self._covers[0].inner
-        assert inner
-        lower, upper = self._parameters.add(inner.lower), self._parameters.add(inner.upper)
+        lower, upper = self._parameters.add(self._inner.lower), self._parameters.add(self._inner.upper)
         sides = [f"lifetime.{side} >= {lower} AND lifetime.{side} < {upper}" for side in ("first", "last")]
         return f"({' OR '.join(sides)})"

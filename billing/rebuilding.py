@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from agentplatform.lib import hash_chain
-from billing.cuts import CUTS
-from billing.grains import COARSEST, EPOCH, Grain, Span
+from billing.cuts import CUTS, Cut
+from billing.grains import EPOCH, Grain, Span
 from billing.rollups import COLUMNS, SUMS_OF_SUMS, folding
 from billing.sealing import LEDGER
 
@@ -23,6 +24,15 @@ FORGET = """
     DELETE FROM billing_usagerollup
     WHERE cut = ANY(%s) AND grain = ANY(%s) AND workspace_id = %s AND start >= %s AND start < %s
 """
+# A window is a piece of this grain: each row of it and of finer ones lies in one of them.
+WINDOW = Grain.THIRTY_TWO_DAYS
+LONGER = f"""
+    INSERT INTO billing_usagerollup (group_id, grain, start, workspace_id, cut, {", ".join(SUMS_OF_SUMS)})
+    SELECT group_id, %(grain)s, date_bin(%(length)s, start, timestamptz 'epoch') AS piece, workspace_id, cut,
+        {", ".join(SUMS_OF_SUMS.values())}
+    FROM billing_usagerollup WHERE workspace_id = %(workspace)s AND cut = %(cut)s AND grain = {WINDOW.value}
+    GROUP BY group_id, piece, workspace_id, cut
+"""  # noqa: S608
 LIFETIMES = f"""
     INSERT INTO billing_usagelifetime (group_id, workspace_id, cut, first, last, {", ".join(SUMS_OF_SUMS)})
     SELECT group_id, workspace_id, cut, min(start), max(start), {", ".join(SUMS_OF_SUMS.values())}
@@ -34,27 +44,43 @@ def rebuild(workspace_id: uuid.UUID) -> Iterator[Span]:
     """Makes a workspace's roll-ups anew from its sealed entries, window by window; yields each that is done.
 
     Each window is a transaction of its own that holds up the sealing of new entries, and no reader: until it commits
-    they read the roll-ups that there were. At the end what each group had since ever is summed.
+    they read the roll-ups that there were. What spans windows is summed at the end.
     """
     for window in _windows(workspace_id):
         with transaction.atomic(), connection.cursor() as cursor:
             hash_chain.lock(LEDGER)
-            # A window may have a million entries, which are grouped in eight ways.
+            # A window may have a million entries, which are grouped in ten ways.
             cursor.execute("SET LOCAL work_mem = '128MB'")
             bounds: list[Any] = [workspace_id, window.lower, window.upper]
-            cursor.execute(FORGET, [[cut.number for cut in CUTS], list(Grain), *bounds])
-            cursor.execute(folding(IN_A_WINDOW, with_lifetimes=False), bounds)
+            grains = [grain for grain in Grain if grain <= WINDOW]
+            cursor.execute(FORGET, [[cut.number for cut in CUTS], grains, *bounds])
+            cursor.execute(folding(IN_A_WINDOW, longest=WINDOW), bounds)
         yield window
-    with transaction.atomic(), connection.cursor() as cursor:
-        hash_chain.lock(LEDGER)
-        cursor.execute("DELETE FROM billing_usagelifetime WHERE workspace_id = %s", [workspace_id])
-        for cut in CUTS:
-            if cut.is_ranked:
-                cursor.execute(LIFETIMES, [workspace_id, cut.number, cut.grains[0]])
+    for cut in CUTS:
+        with transaction.atomic(), connection.cursor() as cursor:
+            hash_chain.lock(LEDGER)
+            _sum_up(workspace_id, cut, cursor)
+
+
+def _sum_up(workspace_id: uuid.UUID, cut: Cut, cursor: CursorWrapper) -> None:
+    for grain in cut.grains:
+        if grain > WINDOW:
+            cursor.execute(
+                "DELETE FROM billing_usagerollup WHERE workspace_id = %s AND cut = %s AND grain = %s",
+                [workspace_id, cut.number, grain],
+            )
+            values = {"workspace": workspace_id, "cut": cut.number, "grain": grain, "length": grain.length}
+            cursor.execute(LONGER, values)
+    if cut.is_ranked:
+        cursor.execute(
+            "DELETE FROM billing_usagelifetime WHERE workspace_id = %s AND cut = %s",
+            [workspace_id, cut.number],
+        )
+        cursor.execute(LIFETIMES, [workspace_id, cut.number, cut.grains[0]])
 
 
 def _windows(workspace_id: uuid.UUID) -> list[Span]:
-    """The coarsest pieces of time in which a workspace has entries or roll-ups: each row lies in one of them."""
+    """Those in which a workspace has entries or roll-ups."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT min(first), max(last) FROM ("
@@ -66,7 +92,7 @@ def _windows(workspace_id: uuid.UUID) -> list[Span]:
         first, last = cursor.fetchone()
     if first is None:
         return []
-    length = COARSEST.length
+    length = WINDOW.length
     lower = first - (first - EPOCH) % length
     return [
         Span(lower + number * length, lower + (number + 1) * length)

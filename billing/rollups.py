@@ -48,22 +48,22 @@ def fold(ids: Sequence[uuid.UUID]) -> None:
 
 
 @cache
-def folding(source: str, *, with_lifetimes: bool = True) -> str:
-    """One statement that adds what `source` selects to all cuts."""
-    steps = [_steps(cut) for cut in CUTS]
-    if with_lifetimes:
+def folding(source: str, longest: Grain | None = None) -> str:
+    """One statement that adds what `source` selects to all cuts, in grains up to the longest, or to all there is."""
+    steps = [_steps(cut, [grain for grain in cut.grains if not longest or grain <= longest]) for cut in CUTS]
+    if not longest:
         steps += [_lifetimes(cut) for cut in CUTS if cut.is_ranked]
     return f"WITH entry AS MATERIALIZED ({source}), {', '.join(steps)} SELECT 1"
 
 
-def _steps(cut: Cut) -> str:
-    """The cut's sums in its finest grain, its groups that are new, and the roll-ups in all of its grains.
+def _steps(cut: Cut, chosen: Sequence[Grain]) -> str:
+    """The cut's sums in its finest grain, its groups that are new, and the roll-ups in the chosen ones of its grains.
 
     They are written in order of time, so that what a query reads together lies together.
     """
     names = ", ".join([*COMMON, *cut.columns])
     sums = ", ".join(SUMS_OF_ENTRIES)
-    grains = ", ".join(f"({grain.value}, {interval(grain)})" for grain in cut.grains)
+    grains = ", ".join(f"({grain.value}, {interval(grain)})" for grain in chosen)
     return f"""
         summed_{cut.number} AS MATERIALIZED (
             SELECT {group_id(cut)} AS group_id, * FROM (

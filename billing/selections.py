@@ -7,7 +7,7 @@ yet, and the entries themselves for the ends of the period, or for all of it whe
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -35,6 +35,12 @@ class Parameters:
         name = f"p{len(self.values)}"
         self.values[name] = value
         return f"%({name})s"
+
+    def add_array(self, values: Iterable[object]) -> str:
+        """Of numbers and moments, as the text of an array: thousands of them, one by one, take the driver longer
+        than the statement takes.
+        """
+        return self.add("{" + ",".join(f'"{value}"' for value in values) + "}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,8 @@ def gathering(
     gather = Gathering(selection, columns_of(by), parameters)
     parts = [gather.at_the_edges(covers)]
     if cut:
-        parts += [gather.waiting(covers), gather.rolled_up(cut, covers)]
+        inner = [(number, found.inner) for number, found in enumerate(covers) if found.inner]
+        parts += [gather.waiting(inner), gather.rolled_up(cut, covers)]
     return " UNION ALL ".join(parts)
 
 
@@ -124,14 +131,13 @@ class Gathering:
         } OFFSET 0
             ) entry GROUP BY {self.keys} bucket"""  # noqa: S608
 
-    def waiting(self, covers: Sequence[Cover]) -> str:
-        """Of entries that whole pieces of time cover and that are not in the roll-ups yet."""
-        inner = [(number, found.inner) for number, found in enumerate(covers) if found.inner]
+    def waiting(self, spans: Sequence[tuple[int, Span]]) -> str:
+        """Of entries in numbered spans that are not in the roll-ups yet."""
         return f"""
             SELECT bucket, {self.keys} {_made(SUMS_OF_ENTRIES)} FROM billing_unsealedusage waiting
             JOIN billing_usagerecord entry ON entry.id = waiting.record_id AND entry.entry = 'settled'
                 AND entry.workspace_id = {self.workspace}
-            JOIN {self._unnest(inner)} ON entry.timestamp >= span.lower AND entry.timestamp < span.upper
+            JOIN {self._unnest(spans)} ON entry.timestamp >= span.lower AND entry.timestamp < span.upper
             {self._tags()} {self._where("entry", f"waiting.workspace_id = {self.workspace}")}
             GROUP BY {self.keys} bucket"""  # noqa: S608
 
@@ -165,13 +171,13 @@ class Gathering:
     def pieces(self, covers: Sequence[Cover]) -> str:
         """`span` (bucket, lower, upper, grain), for a FROM."""
         pieces = [(number, piece) for number, found in enumerate(covers) for piece in found.pieces]
-        grains = self._parameters.add([piece.grain.value for _, piece in pieces])
+        grains = self._parameters.add_array(piece.grain.value for _, piece in pieces)
         return self._unnest(pieces, f", {grains}::smallint[]", ", grain")
 
     def _unnest(self, spans: Sequence[tuple[int, Span]], values: str = "", names: str = "") -> str:
-        numbers = self._parameters.add([number for number, _ in spans])
-        lower = self._parameters.add([span.lower for _, span in spans])
-        upper = self._parameters.add([span.upper for _, span in spans])
+        numbers = self._parameters.add_array(number for number, _ in spans)
+        lower = self._parameters.add_array(span.lower for _, span in spans)
+        upper = self._parameters.add_array(span.upper for _, span in spans)
         return (
             f"unnest({numbers}::int[], {lower}::timestamptz[], {upper}::timestamptz[]{values})"
             f" span (bucket, lower, upper{names})"

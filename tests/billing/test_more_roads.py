@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -40,6 +41,7 @@ def usage(workspace):
             timestamp=timezone.now() - timedelta(hours=hours),
             agent=f"agent-{hours % 3}",
             tags=["a", "b"][: hours % 3],
+            session_id=uuid.UUID(int=hours % 4),
             cost=None if hours % 5 == 0 else Decimal("0.001"),
         )
     seal_next(LEDGER)
@@ -80,14 +82,14 @@ def names_of(cut) -> list[str]:
 
 
 def test_names_a_cut_that_lacks_a_piece(usage, differing):
-    by_force("DELETE FROM billing_usagerollup WHERE cut = 16")
-    assert {"rollups by user", "lifetimes by user"} <= differing()
+    by_force("DELETE FROM billing_usagerollup WHERE cut = 18")
+    assert {"rollups by session", "lifetimes by session"} <= differing()
 
 
 @pytest.mark.parametrize("change", ["cost = cost + 0.000000000001", "last = last + interval '4 hours'"])
 def test_names_what_a_group_had_since_ever(usage, differing, change):
-    by_force(f"UPDATE billing_usagelifetime SET {change} WHERE cut = 16")
-    assert differing() == {"lifetimes by user"}
+    by_force(f"UPDATE billing_usagelifetime SET {change} WHERE cut = 18")
+    assert differing() == {"lifetimes by session"}
 
 
 def test_names_what_a_budget_counts_wrongly(workspace, differing):

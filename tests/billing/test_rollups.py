@@ -86,16 +86,27 @@ def test_rebuilds_what_is_wrong(used, requests):
 
 
 def test_rebuilds_what_groups_had_since_ever(used, workspace):
-    user = uuid.uuid4()
+    session = uuid.uuid4()
     for days in (3, 10, 100):
-        used(days, user_id=user, cost=Decimal("0.5"))
+        used(days, session_id=session, cost=Decimal("0.5"))
     seal_next(LEDGER)
-    used(1, user_id=user)
+    used(1, session_id=session)
     right = list(UsageLifetime.objects.order_by("group_id").values())
     UsageLifetime.objects.update(cost=7, first=timezone.now())
     call_command("rebuild_rollups")
     assert list(UsageLifetime.objects.order_by("group_id").values()) == right
-    assert UsageLifetime.objects.get(cut=16).cost == Decimal("1.5")
+    assert UsageLifetime.objects.get(cut=18).cost == Decimal("1.5")
+
+
+def test_rebuilds_what_spans_its_windows(used):
+    for days in (3, 40, 80, 120, 400):
+        used(days)
+    seal_next(LEDGER)
+    right = list(UsageRollup.objects.filter(grain=7).order_by("group_id", "start").values())
+    UsageRollup.objects.filter(grain=7).update(requests=7)
+    call_command("rebuild_rollups")
+    assert list(UsageRollup.objects.filter(grain=7).order_by("group_id", "start").values()) == right
+    assert len(right) > 3
 
 
 def test_rebuilds_nothing_of_other_workspaces(used, requests):
