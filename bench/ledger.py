@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime
+import json
 import subprocess
 import sys
 import time
@@ -16,17 +17,20 @@ from psycopg import sql
 from agentplatform.database import embedded_url
 from bench import loop
 from bench.connection import Connection
-from bench.measures import say
+from bench.measures import MEGABYTE, say
 from bench.platform import API, PROJECT, Platform
 from bench.reads import read_latencies
 from bench.report import Bar, Row, Section, table
+from bench.rows import NOTHING
+from bench.scale import export
 from bench.statistics import percentile
 
 ROWS = 10_000_000
 TIMES = 40
 QUERY_MS = Bar("≤", 50)
 BEHIND_SECONDS = Bar("≤", 5)
-SEALED_PER_SECOND = Bar("≥", 20_000)
+EXPORTED_PER_SECOND = Bar("≥", 100_000)
+GROWTH_MB = Bar("≤", 50)
 BURST = 200_000
 STEADY_SECONDS = 20.0
 STEADY_ROWS = 100
@@ -189,6 +193,21 @@ class Ledger:
             self._connection.execute(sql.SQL("VACUUM ANALYZE {}").format(sql.Identifier(name)))
         return seconds
 
+    def reconcile(self) -> tuple[float, int]:
+        """The seconds that it took, and how many groups differ on any road."""
+        began = time.monotonic()
+        found = subprocess.run(
+            [sys.executable, "manage.py", "reconcile", "--workspace", "demo", "--json"],
+            cwd=PROJECT,
+            env=self._platform.environment,
+            check=False,
+            capture_output=True,
+        )
+        findings = [json.loads(line) for line in found.stdout.splitlines()]
+        if not findings:
+            raise RuntimeError(found.stderr.decode())
+        return time.monotonic() - began, sum(one["differing"] for one in findings)
+
     def append(self, rows: int) -> None:
         """Calls that have just ended, through all triggers."""
         self._run(CALLS, at="clock_timestamp()", first="1", last=str(rows))
@@ -256,7 +275,28 @@ async def _burst(ledger: Ledger) -> list[Row]:
     while left:
         await asyncio.sleep(0.25)
         left, _ = await asyncio.to_thread(ledger.waiting)
-    return [Row("sealed and rolled up, rows/s", first / (time.monotonic() - began), bar=SEALED_PER_SECOND)]
+    return [Row("sealed and rolled up, rows/s", first / (time.monotonic() - began))]
+
+
+async def _exports(platform: Platform) -> list[Row]:
+    """The whole ledger, streamed."""
+    period = f"&{urlencode(YEAR)}"
+    rows = []
+    for form in ("csv", "jsonl"):
+        found = await export(platform, form, period)
+        say(f"{form}: {found.rows:,} rows, {found.rows_per_second:,.0f} rows/s")
+        rows += [
+            Row(f"{form}: rows", float(found.rows)),
+            Row(f"{form}: rows/s", found.rows_per_second, bar=EXPORTED_PER_SECOND),
+            Row(f"{form}: first byte, ms", found.first_byte_ms),
+            Row(f"{form}: growth of the platform's memory, MB", found.growth / MEGABYTE, bar=GROWTH_MB),
+        ]
+    return rows
+
+
+async def _reconciled(ledger: Ledger) -> list[Row]:
+    seconds, differing = await asyncio.to_thread(ledger.reconcile)
+    return [Row("seconds", seconds), Row("groups that differ", float(differing), bar=NOTHING)]
 
 
 async def measured(rows: int) -> list[Section]:
@@ -269,6 +309,10 @@ async def measured(rows: int) -> list[Section]:
         rebuilt = await asyncio.to_thread(ledger.rebuild)
         connection = await platform.connect()
         queried = await _latencies(connection)
+        say("exports")
+        exported = await _exports(platform)
+        say("reconciling")
+        reconciled = await _reconciled(ledger)
         say("steady load")
         steady = await _steady(ledger, connection)
         say("a burst")
@@ -279,6 +323,8 @@ async def measured(rows: int) -> list[Section]:
     return [
         Section("Filling", filling + sizes),
         Section(f"Queries at {rows:,} calls", queried),
+        Section(f"Export of {rows:,} calls", exported),
+        Section("Reconciliation", reconciled),
         Section("Under load", steady + burst),
     ]
 

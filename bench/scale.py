@@ -93,8 +93,8 @@ def _value(name: str, counted: dict[str, str]) -> sql.Composable:
     return sql.Identifier("template", name)
 
 
-async def export(platform: Platform, form: str = "csv") -> Export:
-    """Downloads the whole ledger as CSV or JSON Lines."""
+async def export(platform: Platform, form: str = "csv", period: str = "") -> Export:
+    """Downloads the ledger of 30 days, or of `period` (`&start=…`), as CSV or JSON Lines."""
     connection = await platform.connect()
     first_byte_ns = rows = 0
 
@@ -105,7 +105,9 @@ async def export(platform: Platform, form: str = "csv") -> Export:
 
     with MemoryPeak(platform.pids) as memory:
         began_ns = time.monotonic_ns()
-        await connection.request("GET", f"{API}/billing/usage/export?format={form}", sink=count, expect=200)
+        await connection.request(
+            "GET", f"{API}/billing/usage/export?format={form}{period}", sink=count, expect=200
+        )
         lasted = (time.monotonic_ns() - began_ns) / 1e9
     connection.close()
     rows -= form == "csv"

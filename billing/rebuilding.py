@@ -69,7 +69,12 @@ def _sum_up(workspace_id: uuid.UUID, cut: Cut, cursor: CursorWrapper) -> None:
                 "DELETE FROM billing_usagerollup WHERE workspace_id = %s AND cut = %s AND grain = %s",
                 [workspace_id, cut.number, grain],
             )
-            values = {"workspace": workspace_id, "cut": cut.number, "grain": grain, "length": grain.length}
+            values: dict[str, Any] = {
+                "workspace": workspace_id,
+                "cut": cut.number,
+                "grain": grain,
+                "length": grain.length,
+            }
             cursor.execute(LONGER, values)
     if cut.is_ranked:
         cursor.execute(

@@ -116,5 +116,9 @@ class Migration(migrations.Migration):
                 name="usage_lifetime_by_requests",
             ),
         ),
+        migrations.AddIndex(
+            model_name="usagelifetime",
+            index=models.Index(fields=["workspace", "cut", "last"], name="usage_lifetime_by_time"),
+        ),
         migrations.RunSQL(ROOM, migrations.RunSQL.noop),
     ]

@@ -147,6 +147,7 @@ class UsageLifetime(UsageSums):
                 models.F("requests").desc(nulls_last=True),
                 name="usage_lifetime_by_requests",
             ),
+            models.Index(fields=["workspace", "cut", "last"], name="usage_lifetime_by_time"),
         ]
         db_table_comment = "Sums over all of the ledger; made from it, and can be made anew"
 
