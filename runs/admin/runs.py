@@ -20,6 +20,7 @@ from unfold.views import ChangeList as UnfoldChangeList
 from agentplatform.lib.javascript import scripts
 from runs.admin.approvals import ApprovalAdmin
 from runs.admin.budget import Budgeted
+from runs.admin.following import Followed
 from runs.admin.lists import (
     AgentFilter,
     GrowingTableAdmin,
@@ -67,7 +68,7 @@ class RunList(UnfoldChangeList):
 
 
 @admin.register(Run)
-class RunAdmin(WithSections, Requeueing, Budgeted, GrowingTableAdmin):
+class RunAdmin(Followed, WithSections, Requeueing, Budgeted, GrowingTableAdmin):
     permission_resource = "run"
     actions_detail = ["resume_with_more", *Requeueing.actions_detail]
     list_display = [
@@ -113,7 +114,7 @@ class RunAdmin(WithSections, Requeueing, Budgeted, GrowingTableAdmin):
 
     class Media:
         css = {"all": ["runs/admin.css", "workflows/picture.css", "workflows/editor.css"]}
-        js = scripts("workflows/run_picture.js")
+        js = scripts("workflows/run_picture.js", "live/run.js")
 
     @admin.display(description=gettext_lazy("Agent or workflow"))
     def executed(self, run: Run) -> str:

@@ -141,7 +141,7 @@ def made_from(run: Run, runs: QuerySet[Run]) -> Section:
             when(one.created_at),
             one.get_relation_display(),
             one.executes,
-            one.get_status_display(),
+            status_badge(one),
             linked(one),
         ]
         for one in found
@@ -200,7 +200,13 @@ def runs_of(runs: QuerySet[Run], most: int = ROWS) -> Section:
 
 
 def _run_row(run: Any) -> list[Any]:
-    return [when(run.created_at), run.executes, run.get_status_display(), run.total_tokens, linked(run)]
+    return [when(run.created_at), run.executes, status_badge(run), run.total_tokens, linked(run)]
+
+
+def status_badge(run: Any) -> str:
+    """A run's status; its colour only repeats what it says."""
+    shown = run.get_status_display()
+    return format_html('<span class="platform-status" data-status="{}">{}</span>', run.status, shown)
 
 
 def linked(run: Any) -> str:
