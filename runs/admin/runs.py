@@ -30,6 +30,7 @@ from runs.admin.lists import (
     visible_runs,
 )
 from runs.admin.memories import MemoryAdmin
+from runs.admin.playground import Playground
 from runs.admin.requeue import Requeueing
 from runs.admin.schedules import ScheduleAdmin
 from runs.admin.sections import (
@@ -68,7 +69,7 @@ class RunList(UnfoldChangeList):
 
 
 @admin.register(Run)
-class RunAdmin(Followed, WithSections, Requeueing, Budgeted, GrowingTableAdmin):
+class RunAdmin(Playground, Followed, WithSections, Requeueing, Budgeted, GrowingTableAdmin):
     permission_resource = "run"
     actions_detail = ["resume_with_more", *Requeueing.actions_detail]
     list_display = [
