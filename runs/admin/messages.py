@@ -36,17 +36,18 @@ def said_in(run: Run) -> list[Said]:
     kept = Case(When(size__lte=LARGEST, then=F("messages")), default=Value(None, JSONField()))
     steps = RunStep.objects.filter(run=run).annotate(size=size, kept=kept).order_by("-step_num", "-id")
     rows = list(steps.values_list("id", "step_num", "size", "kept")[:MOST_STEPS])[::-1]
-    found = [_said(f"input-{place}", message) for place, message in enumerate(run.input.get("messages", []))]
+    found = [said(f"input-{place}", message) for place, message in enumerate(run.input.get("messages", []))]
     for key, number, size, messages in rows:
         if messages is None:
             text = _("The messages of step %(step)s are too large to be shown here (%(size)s characters).")
             found.append(Said(f"{key}", "note", "", text % {"step": number, "size": size}))
         else:
-            found += [_said(f"{key}-{place}", message) for place, message in enumerate(messages)]
+            found += [said(f"{key}-{place}", message) for place, message in enumerate(messages)]
     return found
 
 
-def _said(key: str, message: dict[str, Any]) -> Said:
+def said(key: str, message: dict[str, Any]) -> Said:
+    """A message of a state or of a step, in the shapes in which those have them."""
     role = str(message.get("role", ""))
     calls = [
         (str(call.get("name", "")), cut(_as_json(call.get("args", {}))))

@@ -20,6 +20,7 @@ from unfold.views import ChangeList as UnfoldChangeList
 from agentplatform.lib.javascript import scripts
 from runs.admin.approvals import ApprovalAdmin
 from runs.admin.budget import Budgeted
+from runs.admin.checkpoints import Branching
 from runs.admin.following import Followed
 from runs.admin.lists import (
     AgentFilter,
@@ -69,9 +70,9 @@ class RunList(UnfoldChangeList):
 
 
 @admin.register(Run)
-class RunAdmin(Playground, Followed, WithSections, Requeueing, Budgeted, GrowingTableAdmin):
+class RunAdmin(Playground, Followed, Branching, WithSections, Requeueing, Budgeted, GrowingTableAdmin):
     permission_resource = "run"
-    actions_detail = ["resume_with_more", *Requeueing.actions_detail]
+    actions_detail = ["resume_with_more", *Requeueing.actions_detail, *Branching.actions_detail]
     list_display = [
         "question", "state", "executed", "started_by", "tokens", "money", "seconds", "created", "workspace",
         "live",

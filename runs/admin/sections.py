@@ -189,7 +189,9 @@ def checkpoints_of(run: Run) -> Section:
     taken = Checkpoint.objects.filter(run=run)
     found = _newest(taken, ROWS, "checkpoint", "metadata", ordering="checkpoint_id")
     rows = [[when(row.created_at), row.step_num, row.checkpoint_id, row.description] for row in found]
-    return Section(_("Checkpoints"), [_("Time (UTC)"), _("Step"), _("Id"), _("Description")], rows)
+    headers = [_("Time (UTC)"), _("Step"), _("Id"), _("Description")]
+    link = reverse("admin:runs_run_checkpoints", args=[run.pk])
+    return Section(_("Checkpoints"), headers, rows, link, _("Compare and fork"))
 
 
 def runs_of(runs: QuerySet[Run], most: int = ROWS) -> Section:
