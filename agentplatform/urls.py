@@ -28,6 +28,7 @@ urlpatterns = [
     path("mcp", mcp),
     path("", include("runs.protocols.latest_session")),
     path("admin/overview/", admin.site.admin_view(live_overview), name="overview-live"),
+    path("admin/filters/", include("accounts.saved_filters")),
     path("admin/", admin.site.urls),
     path("", include("accounts.pages")),
     path("", include("runs.chat_page")),

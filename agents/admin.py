@@ -211,8 +211,12 @@ class VersionAdmin(TenantModelAdmin):
     list_display = ["name", "kind", "number", "change", "author", "workspace", "created_at"]
     list_filter = ["kind", "change", "workspace"]
     list_select_related = ["workspace"]
-    search_fields = ["name", "object_id__exact"]
+    # By the index of names; what contains a term would read every version that there ever was.
+    search_fields = ["name__exact", "object_id__exact"]
+    search_help_text = _("A name, or the id of what it is a version of")
     ordering = ["-id"]
+    sortable_by = ()
+    list_disable_select_all = True
     fields = [
         "workspace",
         "kind",
