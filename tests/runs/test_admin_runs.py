@@ -41,8 +41,10 @@ def listed(client, query: str = "") -> set:
     return {run.pk for run in client.get(f"{LIST}{query}").context["cl"].result_list}
 
 
-def act(client, action: str, *runs):
-    return client.post(LIST, {"action": action, "_selected_action": [str(run.pk) for run in runs]})
+def act(client, action: str, *runs, confirmed="yes"):
+    """Acts on a selection, and says yes where that is asked first."""
+    chosen = {"action": action, "_selected_action": [str(run.pk) for run in runs]}
+    return client.post(LIST, {**chosen, "confirmed": confirmed})
 
 
 def press(client, run, button: str):
@@ -379,6 +381,15 @@ def test_takes_no_more_than_a_page_at_once(workspace, olivia, monkeypatch):
     messages = said(act(signed_in(olivia), "cancel_selected", *runs))
     assert "Only the first 1 runs were taken" in messages[-1]
     assert Run.objects.filter(status=Status.CANCELLED).count() == 1
+
+
+@pytest.mark.parametrize("action", ["cancel_selected", "retry_selected"])
+def test_asks_first_and_names_what_was_chosen(workspace, olivia, action):
+    run = RunFactory(workspace=workspace, user=olivia, status=Status.PAUSED, input_query="Which one?")
+    page = act(signed_in(olivia), action, run, confirmed="").content.decode()
+    assert "Which one?" in page
+    assert f'name="_selected_action" value="{run.pk}"' in page
+    assert [one.status for one in Run.objects.all()] == [Status.PAUSED]
 
 
 @pytest.mark.parametrize(
