@@ -145,7 +145,8 @@ def slow_agents(whose: Whose, *, may_look: bool) -> Section:
 
 def workers(request: HttpRequest) -> Section:
     """Worker processes that are alive, and how many runs each has in hand that the person may see."""
-    found = Worker.objects.alive().with_hands(visible_runs(request)).order_by("started_at")[:MOST_ROWS]
+    alive: QuerySet[Any] = Worker.objects.alive().with_hands(visible_runs(request))
+    found = alive.order_by("started_at")[:MOST_ROWS]
     rows = [
         [
             str(worker),

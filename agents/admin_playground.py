@@ -179,7 +179,7 @@ def example_of(schema: Mapping[str, Any]) -> dict[str, Any]:
     }
     properties = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
     return {
-        name: one.get("default", one.get("enum", [empty.get(one.get("type"), "")])[0])
+        name: one.get("default", one.get("enum", [empty.get(str(one.get("type")), "")])[0])
         for name, one in properties.items()
         if isinstance(one, Mapping)
     }

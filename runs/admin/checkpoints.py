@@ -152,8 +152,8 @@ def tree_of(actor: Actor, run: Run) -> Branch:
         one.id: Branch(
             one,
             one.id == run.pk,
-            Relation(one.relation).label if one.relation else "",
-            Status(one.status).label,
+            str(Relation(one.relation).label) if one.relation else "",
+            str(Status(one.status).label),
             leaves.get(one.id, []),
         )
         for one in family

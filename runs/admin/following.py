@@ -9,14 +9,14 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import URLPattern, path
 
-from accounts.admin_base import TenantModelAdmin
+from runs.admin.acts import Acts
 from runs.admin.lists import visible_runs
 from runs.admin.messages import said_in
 from runs.models import Run
 from runs.waterfall import waterfall_of
 
 
-class Followed(TenantModelAdmin):
+class Followed(Acts):
     """Mixin of the run's admin."""
 
     change_form_outer_before_template = "admin/runs/before_run.html"
@@ -34,7 +34,7 @@ class Followed(TenantModelAdmin):
 
     def live_view(self, request: HttpRequest, object_id: UUID) -> HttpResponse:
         """The fragment that takes the place of the one that the page has; the last one says so in a header."""
-        told = _told(request, self.row(request, str(object_id)))  # type: ignore[attr-defined] # Of `Acts`.
+        told = _told(request, self.row(request, str(object_id)))
         is_final = told["waterfall"].is_final
         headers = {"X-Fragment": "final" if is_final else "goes on"}
         return HttpResponse(render(request, "admin/runs/run_live.html", told).content, headers=headers)

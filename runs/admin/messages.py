@@ -32,9 +32,9 @@ class Said:
 
 def said_in(run: Run) -> list[Said]:
     """The run's input, and what its last MOST_STEPS steps have added, in order. Two queries at most, and bounded."""
-    size = Length(Cast("messages", TextField()))
+    length = Length(Cast("messages", TextField()))
     kept = Case(When(size__lte=LARGEST, then=F("messages")), default=Value(None, JSONField()))
-    steps = RunStep.objects.filter(run=run).annotate(size=size, kept=kept).order_by("-step_num", "-id")
+    steps = RunStep.objects.filter(run=run).annotate(size=length, kept=kept).order_by("-step_num", "-id")
     rows = list(steps.values_list("id", "step_num", "size", "kept")[:MOST_STEPS])[::-1]
     found = [said(f"input-{place}", message) for place, message in enumerate(run.input.get("messages", []))]
     for key, number, size, messages in rows:
