@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.core.cache import caches
 from django.db.models import Count, Q, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
@@ -23,6 +24,8 @@ from runs.queueing import figures as queues
 
 # How many of the past day's runs are looked at.
 MOST_RUNS = 5000
+# A day of the ledger can be a million entries; the page asks every few seconds.
+SPENT_KEPT_SECONDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +95,23 @@ def newest_of_day(runs: QuerySet[Run], now: datetime) -> QuerySet[Run]:
 
 
 def spent_today(request: HttpRequest, now: datetime) -> list[Figure]:
-    """What the model calls since midnight (UTC) have cost, by currency."""
+    """What the model calls since midnight (UTC) have cost, by currency; told anew every SPENT_KEPT_SECONDS."""
+    key = f"spent:{reach(request).fingerprint}"
+    rows = caches["own"].get(key)
+    if rows is None:
+        rows = _sums_of_day(request, now)
+        caches["own"].set(key, rows, SPENT_KEPT_SECONDS)
+    return [spent(row) for row in rows or [{"currency": "", "spent": 0, "calls": 0, "unpriced": 0}]]
+
+
+def _sums_of_day(request: HttpRequest, now: datetime) -> list[dict[str, Any]]:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
     records = reach(request).rows(UsageRecord.objects.all(), "read:usage").order_by()
     settled = records.filter(entry=Entry.SETTLED, timestamp__gte=midnight)
     sums = settled.values("currency").annotate(
         spent=Sum("cost", default=0), calls=Count("pk"), unpriced=Count("pk", filter=Q(cost=None))
     )
-    return [spent(row) for row in sums or [{"currency": "", "spent": 0, "calls": 0, "unpriced": 0}]]
+    return list(sums)
 
 
 def spent(row: dict[str, Any]) -> Figure:

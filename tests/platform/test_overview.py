@@ -7,11 +7,13 @@ from decimal import Decimal
 
 import pytest
 from django.core.cache import caches
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import Membership
 from runs.models import Status, Worker
-from tests.factories import AgentFactory, BudgetFactory, MembershipFactory, RunFactory
+from tests.factories import AgentFactory, BudgetFactory, MembershipFactory, RunFactory, UsageRecordFactory
 from tests.runs.admin_support import queries_of, signed_in
 
 LIVE = "/admin/overview/"
@@ -111,6 +113,19 @@ def test_is_made_once_for_whoever_looks_twice(workspace, olivia):
     client = signed_in(olivia)
     first = queries_of(client, LIVE)
     assert queries_of(client, LIVE) < first / 3
+
+
+def test_sums_a_day_of_the_ledger_up_now_and_then(workspace, olivia):
+    UsageRecordFactory(workspace=workspace, timestamp=timezone.now(), cost=Decimal("0.25"))
+    client = signed_in(olivia)
+    client.get(LIVE)
+    with CaptureQueriesContext(connection) as captured:
+        client.get("/admin/")
+    assert not [
+        query
+        for query in captured
+        if 'FROM "billing_usagerecord"' in query["sql"] and "GROUP BY" in query["sql"]
+    ]
 
 
 def test_takes_a_lost_role_away_at_once(workspace, olivia):

@@ -239,7 +239,7 @@ def spent(workspace, olivia):
 
 def test_offers_to_resume_it_with_more(page, spent):
     titles = {button["title"] for button in page(spent).context["actions_detail"]}
-    assert titles == {"Watch live", "Resume with more", "Cancel"}
+    assert titles == {"Watch live", "Checkpoints", "Resume with more", "Cancel"}
 
 
 def test_says_what_is_used_up(spent, olivia):
@@ -264,7 +264,7 @@ def test_offers_to_resume_a_run_below_that_rests(page, workspace):
     run = RunFactory(workspace=workspace, status=Status.WAITING)
     RunFactory(workspace=workspace, parent=run, relation="child", status=Status.PAUSED)
     titles = {button["title"] for button in page(run).context["actions_detail"]}
-    assert titles == {"Watch live", "Pause", "Resume", "Cancel"}
+    assert titles == {"Watch live", "Checkpoints", "Pause", "Resume", "Cancel"}
 
 
 # --- what is long, and what is hostile ---
@@ -285,12 +285,12 @@ def test_shows_markup_as_text(page, workspace):
 @pytest.mark.parametrize(
     ("status", "buttons"),
     [
-        (Status.CREATED, {"Watch live", "Start", "Cancel"}),
-        (Status.RUNNING, {"Watch live", "Pause", "Cancel"}),
-        (Status.PAUSING, {"Watch live", "Resume", "Cancel"}),
-        (Status.PAUSED, {"Watch live", "Resume", "Cancel"}),
-        (Status.WAITING, {"Watch live", "Pause", "Cancel"}),
-        (Status.COMPLETED, {"Watch live", "Retry"}),
+        (Status.CREATED, {"Watch live", "Checkpoints", "Start", "Cancel"}),
+        (Status.RUNNING, {"Watch live", "Checkpoints", "Pause", "Cancel"}),
+        (Status.PAUSING, {"Watch live", "Checkpoints", "Resume", "Cancel"}),
+        (Status.PAUSED, {"Watch live", "Checkpoints", "Resume", "Cancel"}),
+        (Status.WAITING, {"Watch live", "Checkpoints", "Pause", "Cancel"}),
+        (Status.COMPLETED, {"Watch live", "Checkpoints", "Retry"}),
     ],
 )
 def test_offers_the_buttons_that_make_sense(page, workspace, status, buttons):
@@ -301,7 +301,7 @@ def test_offers_the_buttons_that_make_sense(page, workspace, status, buttons):
 def test_offers_a_viewer_only_to_watch(workspace, vera):
     run = RunFactory(workspace=workspace, status=Status.RUNNING)
     response = signed_in(vera).get(path_of("runs.run", "change", run.pk))
-    assert [button["title"] for button in response.context["actions_detail"]] == ["Watch live"]
+    assert [button["title"] for button in response.context["actions_detail"]] == ["Watch live", "Checkpoints"]
 
 
 def test_leads_to_the_live_page(workspace, olivia):
