@@ -29,7 +29,7 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
-from django.contrib.admin import RelatedFieldListFilter
+from django.contrib.admin import RelatedFieldListFilter, ShowFacets
 from django.contrib.admin.utils import flatten_fieldsets, get_fields_from_path
 from django.db.models import Field, Model, QuerySet
 from django.forms.models import InlineForeignKeyField
@@ -41,7 +41,9 @@ from accounts.actor import Actor
 from accounts.admin_reach import Reach, reach
 from accounts.audit.pages import Audited
 from accounts.models import User, Workspace
+from accounts.saved_filters import filters_of
 from accounts.tenancy import TenantModel
+from agentplatform.lib.admin_lists import CappedPaginator
 from agentplatform.lib.errors import PlatformError
 
 __all__ = ["Reach", "SaysErrors", "TenantAccess", "TenantForm", "TenantInline", "TenantModelAdmin", "reach"]
@@ -174,6 +176,16 @@ class TenantInline(TenantAccess):
 
 class TenantModelAdmin(TenantAccess, SaysErrors, ModelAdmin):
     """See the module's docstring."""
+
+    list_before_template = "admin/saved_filters.html"
+    # No list counts a whole table, however large it has become.
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = ShowFacets.NEVER
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        shown = filters_of(request, self) if request.method == "GET" else {}
+        return super().changelist_view(request, extra_context={**shown, **(extra_context or {})})
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return reach(request).rows(super().get_queryset(request), f"read:{self.permission_resource}")

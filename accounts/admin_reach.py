@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import reduce
 from operator import or_
 from typing import Any
@@ -25,6 +26,12 @@ class Reach:
         self.is_superuser: bool = user.is_active and user.is_superuser
         found = members().filter(user_id=user.pk, user__is_active=True) if user.is_authenticated else ()
         self.actors: dict[UUID, Actor] = {row["workspace_id"]: member_actor(row) for row in found}
+
+    @property
+    def fingerprint(self) -> str:
+        """The same as long as the same person may do the same: for keys of what is kept for a moment."""
+        may = [(str(key), sorted(actor.permissions)) for key, actor in sorted(self.actors.items())]
+        return hashlib.sha256(repr((self.user.pk, self.is_superuser, may)).encode()).hexdigest()
 
     def may(self, permission: str, workspace_id: UUID | None = None) -> bool:
         """Whether the user has a permission in a workspace, or in any where none is named."""

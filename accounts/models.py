@@ -166,6 +166,47 @@ class ApiKey(TenantModel):
         return f"{self.name} ({self.prefix}…)"
 
 
+class SavedFilterQuerySet(TenantQuerySet["SavedFilter"]):
+    """Filters that somebody has saved: their own, and those that are shared in the workspace."""
+
+    def visible_to(self, actor: Actor) -> Self:
+        return super().visible_to(actor).filter(models.Q(user_id=actor.user_id) | models.Q(is_shared=True))
+
+
+class SavedFilter(TenantModel):
+    """What a list of the admin was narrowed to, under a name. It shows nobody what they may not see."""
+
+    resource = "SavedFilter"
+    audited = ("name", "page", "query", "is_shared")
+
+    user = models.ForeignKey(
+        User, on_delete=models.CASCADE, related_name="saved_filters", db_index=False, verbose_name=_("user")
+    )
+    page = models.CharField(max_length=100, db_comment="Label of the model whose list it is, as runs.run")
+    name = models.CharField(_("name"), max_length=60)
+    query = models.CharField(max_length=1000, db_comment="Of the list's address, without the page")
+    is_shared = models.BooleanField(
+        _("shared"), default=False, db_comment="With all members of the workspace"
+    )
+    created_at = models.DateTimeField(_("created at"), auto_now_add=True)
+
+    objects = SavedFilterQuerySet.as_manager()  # type: ignore[misc]
+
+    class Meta:
+        verbose_name = _("saved filter")
+        verbose_name_plural = _("saved filters")
+        ordering = ["name", "id"]
+        constraints = [
+            # Its first columns find those of a list, too.
+            models.UniqueConstraint(fields=["workspace", "page", "user", "name"], name="saved_filter_once")
+        ]
+        indexes = [models.Index(fields=["user"], name="saved_filter_of_user")]
+        db_table_comment = "Filters of the admin's lists that people have saved"
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class Ticket(models.Model):
     """Opens one WebSocket or EventSource, once, within 30 seconds, without a token in the URL."""
 

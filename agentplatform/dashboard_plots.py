@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
@@ -53,12 +54,10 @@ class Plots:
 
 def plots_of(request: HttpRequest) -> Plots | None:
     """What the user may see of the workspace that the query names, or of their first; None: of none."""
-    own = reach(request).workspaces("read:metrics").order_by("slug")
-    found = list(own[:MOST_WORKSPACES])
-    named = own.filter(slug=request.GET.get("workspace", "")).first()
-    workspace = named or next(iter(found), None)
+    workspace = chosen_workspace(request)
     if workspace is None:
         return None
+    found = list(_own(request)[:MOST_WORKSPACES])
     days = DAYS[1] if request.GET.get("days") == str(DAYS[1]) else DAYS[0]
     actor = reach(request).actor(workspace.pk)
     return Plots(
@@ -71,6 +70,17 @@ def plots_of(request: HttpRequest) -> Plots | None:
         if len(found) > 1
         else [],
     )
+
+
+def chosen_workspace(request: HttpRequest) -> Workspace | None:
+    """The one that the query names, or the person's first; None: of no workspace they may see figures."""
+    own, slug = _own(request), request.GET.get("workspace", "")
+    named = own.filter(slug=slug).first() if slug else None
+    return named or own.first()
+
+
+def _own(request: HttpRequest) -> QuerySet[Workspace]:
+    return reach(request).workspaces("read:metrics").order_by("slug")
 
 
 def _pictures(actor: Actor, workspace: Workspace, days: int) -> list[str]:

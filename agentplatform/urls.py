@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, SpectacularSwaggerView
 
+from agentplatform.dashboard import live_overview
 from agentplatform.lib.error_views import unknown_path
 from runs.protocols.mcp.views import mcp
 
@@ -26,6 +27,8 @@ urlpatterns = [
     path("v1/", include("runs.protocols.openai.urls")),
     path("mcp", mcp),
     path("", include("runs.protocols.latest_session")),
+    path("admin/overview/", admin.site.admin_view(live_overview), name="overview-live"),
+    path("admin/filters/", include("accounts.saved_filters")),
     path("admin/", admin.site.urls),
     path("", include("accounts.pages")),
     path("", include("runs.chat_page")),

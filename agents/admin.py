@@ -8,8 +8,9 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import Model, Prefetch, QuerySet
 from django.http import HttpRequest
-from django.urls import URLPattern
+from django.urls import URLPattern, reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 
@@ -21,9 +22,11 @@ from agents.admin_configuration import urls_of
 from agents.admin_forms import AgentForm, ChatModelForm, ToolForm
 from agents.admin_knowledge import KnowledgeBaseAdmin
 from agents.admin_mcp import McpServerAdmin
+from agents.admin_playground import Panel, TestedModel, TestedTool, WithPlayground
 from agents.mcp.rules import permissions_to_restore
 from agents.models import Agent, ChatModel, Fallback, KnowledgeBase, McpServer, Tool, Version
 from agents.snapshots import without_secret_ids
+from agents.unsaved import TRIED
 
 MOST_TRIALS = 5
 
@@ -37,7 +40,7 @@ class FallbackInline(TenantInline, TabularInline):
 
 
 @admin.register(ChatModel)
-class ChatModelAdmin(ConfigurationAdmin):
+class ChatModelAdmin(TestedModel, ConfigurationAdmin):
     form = ChatModelForm
     permission_resource = "model"
     list_display = [
@@ -88,7 +91,7 @@ class ChatModelAdmin(ConfigurationAdmin):
 
 
 @admin.register(Tool)
-class ToolAdmin(ConfigurationAdmin):
+class ToolAdmin(TestedTool, ConfigurationAdmin):
     form = ToolForm
     permission_resource = "tool"
     list_display = [
@@ -126,7 +129,7 @@ class ToolAdmin(ConfigurationAdmin):
 
 
 @admin.register(Agent)
-class AgentAdmin(ConfigurationAdmin):
+class AgentAdmin(WithPlayground, ConfigurationAdmin):
     form = AgentForm
     permission_resource = "agent"
     list_display = [
@@ -178,6 +181,16 @@ class AgentAdmin(ConfigurationAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         return super().get_queryset(request).prefetch_related(Prefetch("tools", Tool.objects.only("name")))
 
+    def panel(self, request: HttpRequest, obj: Agent | None) -> Panel | None:
+        """The room above starts the run, so the link to it is a name."""
+        if not self.may_save(request, obj) or not self.may(request, "execute:agent", obj):
+            return None
+        address = reverse("admin:runs_run_try_agent", args=[obj.pk]) if obj else reverse("admin:runs_run_try")
+        hint = gettext(
+            "Runs the agent as the form has it, saved or not. The run is paid for, and tagged as a trial."
+        )
+        return Panel(address, gettext("Question"), hint)
+
     @admin.display(description=_("tools"))
     def tool_names(self, agent: Agent) -> str:
         return ", ".join(sorted(tool.name for tool in agent.tools.all())) or "—"
@@ -198,8 +211,12 @@ class VersionAdmin(TenantModelAdmin):
     list_display = ["name", "kind", "number", "change", "author", "workspace", "created_at"]
     list_filter = ["kind", "change", "workspace"]
     list_select_related = ["workspace"]
-    search_fields = ["name", "object_id__exact"]
+    # By the index of names; what contains a term would read every version that there ever was.
+    search_fields = ["name__exact", "object_id__exact"]
+    search_help_text = _("A name, or the id of what it is a version of")
     ordering = ["-id"]
+    sortable_by = ()
+    list_disable_select_all = True
     fields = [
         "workspace",
         "kind",
@@ -218,9 +235,12 @@ class VersionAdmin(TenantModelAdmin):
         return [*urls_of(self.admin_site), *super().get_urls()]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Its list has what was saved; what was only tried is reached from its run."""
         queryset = super().get_queryset(request)
-        is_list = getattr(request.resolver_match, "url_name", "").endswith("_changelist")
-        return queryset.defer("data") if is_list and request.method == "GET" else queryset
+        if not getattr(request.resolver_match, "url_name", "").endswith("_changelist"):
+            return queryset
+        saved = queryset.exclude(change=TRIED)
+        return saved.defer("data") if request.method == "GET" else saved
 
     @admin.display(description=_("configuration"))
     def configuration(self, version: Version) -> str:

@@ -22,7 +22,8 @@ from agents.models import Agent, ChatModel, Kind, Tool, Version
 class Launch:
     """An agent as a run is about to use it. `pins` are the current versions of models, tools and servers."""
 
-    agent_id: uuid.UUID
+    agent_id: uuid.UUID | None
+    """None: of an agent that is tried before it is saved."""
     name: str
     version_id: uuid.UUID
     model_id: uuid.UUID

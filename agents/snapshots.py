@@ -82,8 +82,17 @@ def _tool_definition(tool: Tool) -> Definition:
     } | {name: getattr(tool, name) for name in TOOL_FIELDS}
 
 
+def agent_definition(agent: Agent, tools: Iterable[Tool]) -> Definition:
+    """What an agent is with these tools, which come in the order of their names, whether or not it is saved."""
+    common = {"name": agent.name, "description": agent.description, "enabled": agent.enabled}
+    return common | _with_tools(agent, [(tool.pk, tool.name) for tool in tools])
+
+
 def _agent_definition(agent: Agent) -> Definition:
-    tools = list(agent.tools.order_by("name").values_list("id", "name"))
+    return _with_tools(agent, list(agent.tools.order_by("name").values_list("id", "name")))
+
+
+def _with_tools(agent: Agent, tools: list[tuple[uuid.UUID, str]]) -> Definition:
     data = {
         "model": agent.model.name,
         "model_id": str(agent.model_id),

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -35,6 +36,7 @@ from agents.specification import (
 )
 from agents.tools.base import ToolFault
 from agents.tools.call import Secrets, call
+from agents.unsaved import Draft
 
 PROMPT = "This is a connection test. Answer with one word: ready."
 
@@ -52,12 +54,12 @@ class Trial:
         return self.error is None
 
 
-def try_model(model: ChatModel, actor: Actor, prompt: str = PROMPT) -> Trial:
-    """Asks the model as it is now, for `actor`. The result has `content` and `usage`; of one that embeds, the number of
-    `dimensions` and `usage`.
+def try_model(model: ChatModel, actor: Actor, prompt: str = PROMPT, draft: Draft | None = None) -> Trial:
+    """Asks the model as it is now, or as a `draft` of it has it, for `actor`. The result has `content` and `usage`; of
+    one that embeds, the number of `dimensions` and `usage`.
     """
-    spec = parse_model(_version(model), parse_config({}))
-    secrets = secret_values(model.workspace_id, [spec.secret] if spec.secret else [])
+    spec = parse_model(draft.version if draft else _version(model), parse_config({}))
+    secrets = _secrets(model, [spec.secret] if spec.secret else [], draft)
     key = secrets[spec.secret] if spec.secret else find(spec.provider).own_key(spec.base_url)
     attempt: Callable[[], Awaitable[dict[str, Any]]]
     if spec.purpose == EMBEDDING:
@@ -76,13 +78,19 @@ def try_model(model: ChatModel, actor: Actor, prompt: str = PROMPT) -> Trial:
     return trial
 
 
-def try_tool(tool: Tool, arguments: Mapping[str, Any]) -> Trial:
-    """Calls the tool as it is now. The result has `text` and `content`."""
+def try_tool(tool: Tool, arguments: Mapping[str, Any], draft: Draft | None = None) -> Trial:
+    """Calls the tool as it is now, or as a `draft` of it has it. The result has `text` and `content`."""
     server = _version(tool.mcp_server) if tool.mcp_server else None
-    spec = parse_tool(_version(tool), server)
-    trial = _timed(_call, spec, secret_values(tool.workspace_id, spec.secret_ids), arguments)
+    spec = parse_tool(draft.version if draft else _version(tool), server)
+    trial = _timed(_call, spec, _secrets(tool, spec.secret_ids, draft), arguments)
     audit.record(Action.TESTED, audit.thing(tool), after={"ok": trial.ok})
     return trial
+
+
+def _secrets(instance: Configuration, ids: Iterable[uuid.UUID], draft: Draft | None) -> dict[uuid.UUID, str]:
+    """The values of these secrets: the stored ones, and those that a draft has brought."""
+    typed = dict(draft.secrets) if draft else {}
+    return secret_values(instance.workspace_id, [key for key in ids if key not in typed]) | typed
 
 
 def _version(instance: Configuration) -> Version:

@@ -22,7 +22,7 @@ from agentplatform.lib.errors import Invalid, NotFound, PermissionDenied
 from agentplatform.lib.ids import uuid7
 from agentplatform.lib.locks import lock_name
 from agentplatform.lib.text import storable
-from agents.launch import prepare
+from agents.launch import Launch, prepare
 from agents.workflows.launch import prepare_workflow
 from runs import first_call, lifecycle
 from runs.control import controllable
@@ -83,9 +83,14 @@ class Started:
 
 
 def start_run(
-    actor: Actor, request: RunRequest, *, run_id: uuid.UUID | None = None, idempotency_key: str = ""
+    actor: Actor,
+    request: RunRequest,
+    *,
+    run_id: uuid.UUID | None = None,
+    idempotency_key: str = "",
+    launch: Launch | None = None,
 ) -> Started:
-    """Creates a run and, unless asked not to, queues it.
+    """Creates a run and, unless asked not to, queues it. `launch` is an agent that is tried as nobody has saved it.
 
     Raises PermissionDenied, NotFound (agent, workflow, session), InvalidConfig (something that it needs is disabled),
     BudgetExceeded (a budget that blocks has no room for its first model call), Conflict (it may not wait for the
@@ -98,7 +103,7 @@ def start_run(
             audit.current().is_refused = True
             return Started(earlier, [], repeated=True)
         session = _session(actor, request)
-        executed = _workflow(actor, request) if request.workflow else _agent(actor, request, session)
+        executed = _workflow(actor, request) if request.workflow else _agent(actor, request, session, launch)
         run = _new_run(actor, request, session, run_id or uuid7(), executed)
         first_call.require_room(run)
         others = _make_way(actor, session, request)
@@ -246,10 +251,12 @@ def _make_way(actor: Actor, session: Session | None, request: RunRequest) -> lis
     return multitask.make_way(actor, session.pk, request.multitask_strategy)
 
 
-def _agent(actor: Actor, request: RunRequest, session: Session | None) -> dict[str, Any]:
+def _agent(
+    actor: Actor, request: RunRequest, session: Session | None, launch: Launch | None
+) -> dict[str, Any]:
     """The agent asked for, else the session's, else the workspace's default one, as a run's columns have it."""
     identifier = request.agent or (str(session.agent_id) if session and session.agent_id else None)
-    launch = prepare(actor.workspace_id, identifier)
+    launch = launch or prepare(actor.workspace_id, identifier)
     messages = storable(request.messages)
     attached = [one for message in messages for one in message.get("attachments", ())]
     require_taken(attached, launch.model, launch.inputs)

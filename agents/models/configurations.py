@@ -56,7 +56,9 @@ class Version(TenantModel):
     hash = models.CharField(
         max_length=64, db_comment="SHA-256 of the canonical JSON of data, without `source`, hexadecimal"
     )
-    change = models.CharField(_("change"), max_length=16, db_comment="created, updated, restored or deleted")
+    change = models.CharField(
+        _("change"), max_length=16, db_comment="created, updated, restored, deleted, or tried and never saved"
+    )
     author_id = models.UUIDField(null=True)
     author = models.CharField(
         _("author"), max_length=150, blank=True, db_comment="The author's user name at that time"

@@ -12,14 +12,13 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.contrib.admin import ModelAdmin, ShowFacets, SimpleListFilter
+from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_base import TenantModelAdmin, reach
-from agentplatform.lib.admin_lists import CappedPaginator
 from agentplatform.lib.ids import as_uuid, first_uuid7_at
 from agents.models import Agent
 from runs.models import Run, Status
@@ -42,9 +41,6 @@ def visible_runs(request: HttpRequest) -> QuerySet[Run]:
 class GrowingTableAdmin(TenantModelAdmin):
     """The admin of a tenant's table that grows for ever: newest first, and nothing that reads all of it."""
 
-    paginator = CappedPaginator
-    show_full_result_count = False
-    show_facets = ShowFacets.NEVER
     list_disable_select_all = True
     list_per_page = 50
     list_max_show_all = 0

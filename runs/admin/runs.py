@@ -20,6 +20,8 @@ from unfold.views import ChangeList as UnfoldChangeList
 from agentplatform.lib.javascript import scripts
 from runs.admin.approvals import ApprovalAdmin
 from runs.admin.budget import Budgeted
+from runs.admin.checkpoints import Branching
+from runs.admin.following import Followed
 from runs.admin.lists import (
     AgentFilter,
     GrowingTableAdmin,
@@ -29,6 +31,7 @@ from runs.admin.lists import (
     visible_runs,
 )
 from runs.admin.memories import MemoryAdmin
+from runs.admin.playground import Playground
 from runs.admin.requeue import Requeueing
 from runs.admin.schedules import ScheduleAdmin
 from runs.admin.sections import (
@@ -67,9 +70,9 @@ class RunList(UnfoldChangeList):
 
 
 @admin.register(Run)
-class RunAdmin(WithSections, Requeueing, Budgeted, GrowingTableAdmin):
+class RunAdmin(Playground, Followed, Branching, WithSections, Requeueing, Budgeted, GrowingTableAdmin):
     permission_resource = "run"
-    actions_detail = ["resume_with_more", *Requeueing.actions_detail]
+    actions_detail = ["resume_with_more", *Requeueing.actions_detail, *Branching.actions_detail]
     list_display = [
         "question", "state", "executed", "started_by", "tokens", "money", "seconds", "created", "workspace",
         "live",
@@ -113,7 +116,7 @@ class RunAdmin(WithSections, Requeueing, Budgeted, GrowingTableAdmin):
 
     class Media:
         css = {"all": ["runs/admin.css", "workflows/picture.css", "workflows/editor.css"]}
-        js = scripts("workflows/run_picture.js")
+        js = scripts("workflows/run_picture.js", "live/run.js")
 
     @admin.display(description=gettext_lazy("Agent or workflow"))
     def executed(self, run: Run) -> str:

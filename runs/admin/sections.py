@@ -141,7 +141,7 @@ def made_from(run: Run, runs: QuerySet[Run]) -> Section:
             when(one.created_at),
             one.get_relation_display(),
             one.executes,
-            one.get_status_display(),
+            status_badge(one),
             linked(one),
         ]
         for one in found
@@ -189,7 +189,9 @@ def checkpoints_of(run: Run) -> Section:
     taken = Checkpoint.objects.filter(run=run)
     found = _newest(taken, ROWS, "checkpoint", "metadata", ordering="checkpoint_id")
     rows = [[when(row.created_at), row.step_num, row.checkpoint_id, row.description] for row in found]
-    return Section(_("Checkpoints"), [_("Time (UTC)"), _("Step"), _("Id"), _("Description")], rows)
+    headers = [_("Time (UTC)"), _("Step"), _("Id"), _("Description")]
+    link = reverse("admin:runs_run_checkpoints", args=[run.pk])
+    return Section(_("Checkpoints"), headers, rows, link, _("Compare and fork"))
 
 
 def runs_of(runs: QuerySet[Run], most: int = ROWS) -> Section:
@@ -200,7 +202,13 @@ def runs_of(runs: QuerySet[Run], most: int = ROWS) -> Section:
 
 
 def _run_row(run: Any) -> list[Any]:
-    return [when(run.created_at), run.executes, run.get_status_display(), run.total_tokens, linked(run)]
+    return [when(run.created_at), run.executes, status_badge(run), run.total_tokens, linked(run)]
+
+
+def status_badge(run: Any) -> str:
+    """A run's status; its colour only repeats what it says."""
+    shown = run.get_status_display()
+    return format_html('<span class="platform-status" data-status="{}">{}</span>', run.status, shown)
 
 
 def linked(run: Any) -> str:

@@ -92,6 +92,10 @@ class RunVerbs(Acts):
         resting = run.children.filter(relation=Relation.CHILD, status=Status.PAUSED)
         return {"resume_this"} if run.status == Status.WAITING and resting.exists() else set()
 
+    def named(self, run: Any) -> str:
+        question = " ".join(run.beginning.split()) if hasattr(run, "beginning") else str(run.pk)
+        return f"{run.executes} · {run.get_status_display()} · {question}"
+
     # --- a selection in the list ---
 
     @action(description=gettext_lazy("Pause"), permissions=["control"])
@@ -103,12 +107,14 @@ class RunVerbs(Acts):
         self.act_on_each(request, queryset, resume)
 
     @action(description=gettext_lazy("Cancel"), permissions=["control"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        self.act_on_each(request, queryset, cancel)
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        question = _("They stop at once, and what they have not finished is lost.")
+        return self.confirmed(request, queryset, cancel, _("Cancel these runs?"), question)
 
     @action(description=gettext_lazy("Retry"), permissions=["control"])
-    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:
-        self.act_on_each(request, queryset, retry)
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> HttpResponse | None:
+        question = _("Each gets a new run with the same input, which is paid for again.")
+        return self.confirmed(request, queryset, retry, _("Try these runs again?"), question)
 
     @action(description=gettext_lazy("Start"), permissions=["control"])
     def start_selected(self, request: HttpRequest, queryset: QuerySet[Run]) -> None:

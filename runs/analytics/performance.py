@@ -43,6 +43,14 @@ def performance(whose: Whose, period: Period) -> Json:
     }
 
 
+def slowest_agents(whose: Whose, period: Period, most: int) -> list[Json]:
+    """`{id, name, count, failed, avg_duration, p50, p95, p99}` of the agents with the highest p95."""
+    runs = read(whose, period, [Kind.RUN], ["executed_id", "outcome"])
+    names = _Names(whose.workspace_id, (common["executed_id"] for common, _ in runs))
+    found = [one for one in _broken_down(runs, "executed_id", names.of_agent) if one["p95"] is not None]
+    return sorted(found, key=lambda one: -one["p95"])[:most]
+
+
 def totals(whose: Whose, period: Period) -> Json:
     """The same without its breakdowns."""
     by_kind = _by_kind(read(whose, period, list(Kind), ["kind", "outcome"]))

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from accounts import audit
-from accounts.models import ApiKey, Membership
+from accounts.models import ApiKey, Membership, SavedFilter
 from agents.models import Document, Version
 from billing.models import UsageRecord
 from runs.models import (
@@ -73,6 +73,10 @@ def api_keys(subject: Subject) -> QuerySet[ApiKey]:
     return ApiKey.objects.filter(**subject.own)
 
 
+def saved_filters(subject: Subject) -> QuerySet[SavedFilter]:
+    return SavedFilter.objects.filter(**subject.own)
+
+
 def decisions(subject: Subject) -> QuerySet[Approval]:
     """What the person has decided, in whoever's runs."""
     return Approval.objects.filter(workspace_id=subject.workspace_id, decided_by_id=subject.user_id)
@@ -122,6 +126,7 @@ def parts(subject: Subject) -> list[Part]:
         Part(FILES, attachments(subject)),
         Part("memory", memories(subject)),
         Part("schedule", schedules(subject)),
+        Part("saved_filter", saved_filters(subject)),
         Part("decision", decisions(subject)),
         Part("version", versions(subject), ("data",)),
         Part("document", documents(subject)),

@@ -59,6 +59,7 @@ def erase_content(subject: Subject) -> Counts:
     # First what could start further runs.
     done["schedules"] += content.schedules(subject).delete()[0]
     done["api_keys"] += content.api_keys(subject).delete()[1].get("accounts.ApiKey", 0)
+    done["saved_filters"] += content.saved_filters(subject).delete()[0]
     done["runs_cancelled"] += _cancel(subject)
     done += _erase_runs(subject)
     done += _erase_sessions(subject)

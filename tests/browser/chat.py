@@ -68,9 +68,9 @@ def fits(page: Page) -> bool:
     return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def obstacles(page: Page) -> list[str]:
-    """What axe finds on a page that keeps people from using it: serious and critical."""
-    found = Axe().run(page).response["violations"]
+def obstacles(page: Page, within: str | None = None) -> list[str]:
+    """What axe finds on a page, or `within` a part of it, that keeps people from using it: serious and critical."""
+    found = Axe().run(page, within).response["violations"]
     return [
         f"{one['id']}: {[node['target'] for node in one['nodes']]}"
         for one in found

@@ -165,4 +165,5 @@ def test_runs_are_cancelled_from_their_list(page_of, olivia, workspace):
     page.locator("input[name=_selected_action]").check()
     page.locator("select[name=action]").select_option("cancel_selected")
     page.get_by_title("Run the selected action").click()
+    page.get_by_role("button", name="Yes, do it").click()
     expect(page.get_by_text(f"Run {run.pk} is cancelled.")).to_be_visible()

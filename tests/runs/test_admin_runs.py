@@ -41,8 +41,10 @@ def listed(client, query: str = "") -> set:
     return {run.pk for run in client.get(f"{LIST}{query}").context["cl"].result_list}
 
 
-def act(client, action: str, *runs):
-    return client.post(LIST, {"action": action, "_selected_action": [str(run.pk) for run in runs]})
+def act(client, action: str, *runs, confirmed="yes"):
+    """Acts on a selection, and says yes where that is asked first."""
+    chosen = {"action": action, "_selected_action": [str(run.pk) for run in runs]}
+    return client.post(LIST, {**chosen, "confirmed": confirmed})
 
 
 def press(client, run, button: str):
@@ -237,7 +239,7 @@ def spent(workspace, olivia):
 
 def test_offers_to_resume_it_with_more(page, spent):
     titles = {button["title"] for button in page(spent).context["actions_detail"]}
-    assert titles == {"Watch live", "Resume with more", "Cancel"}
+    assert titles == {"Watch live", "Checkpoints", "Resume with more", "Cancel"}
 
 
 def test_says_what_is_used_up(spent, olivia):
@@ -262,7 +264,7 @@ def test_offers_to_resume_a_run_below_that_rests(page, workspace):
     run = RunFactory(workspace=workspace, status=Status.WAITING)
     RunFactory(workspace=workspace, parent=run, relation="child", status=Status.PAUSED)
     titles = {button["title"] for button in page(run).context["actions_detail"]}
-    assert titles == {"Watch live", "Pause", "Resume", "Cancel"}
+    assert titles == {"Watch live", "Checkpoints", "Pause", "Resume", "Cancel"}
 
 
 # --- what is long, and what is hostile ---
@@ -283,12 +285,12 @@ def test_shows_markup_as_text(page, workspace):
 @pytest.mark.parametrize(
     ("status", "buttons"),
     [
-        (Status.CREATED, {"Watch live", "Start", "Cancel"}),
-        (Status.RUNNING, {"Watch live", "Pause", "Cancel"}),
-        (Status.PAUSING, {"Watch live", "Resume", "Cancel"}),
-        (Status.PAUSED, {"Watch live", "Resume", "Cancel"}),
-        (Status.WAITING, {"Watch live", "Pause", "Cancel"}),
-        (Status.COMPLETED, {"Watch live", "Retry"}),
+        (Status.CREATED, {"Watch live", "Checkpoints", "Start", "Cancel"}),
+        (Status.RUNNING, {"Watch live", "Checkpoints", "Pause", "Cancel"}),
+        (Status.PAUSING, {"Watch live", "Checkpoints", "Resume", "Cancel"}),
+        (Status.PAUSED, {"Watch live", "Checkpoints", "Resume", "Cancel"}),
+        (Status.WAITING, {"Watch live", "Checkpoints", "Pause", "Cancel"}),
+        (Status.COMPLETED, {"Watch live", "Checkpoints", "Retry"}),
     ],
 )
 def test_offers_the_buttons_that_make_sense(page, workspace, status, buttons):
@@ -299,7 +301,7 @@ def test_offers_the_buttons_that_make_sense(page, workspace, status, buttons):
 def test_offers_a_viewer_only_to_watch(workspace, vera):
     run = RunFactory(workspace=workspace, status=Status.RUNNING)
     response = signed_in(vera).get(path_of("runs.run", "change", run.pk))
-    assert [button["title"] for button in response.context["actions_detail"]] == ["Watch live"]
+    assert [button["title"] for button in response.context["actions_detail"]] == ["Watch live", "Checkpoints"]
 
 
 def test_leads_to_the_live_page(workspace, olivia):
@@ -379,6 +381,15 @@ def test_takes_no_more_than_a_page_at_once(workspace, olivia, monkeypatch):
     messages = said(act(signed_in(olivia), "cancel_selected", *runs))
     assert "Only the first 1 runs were taken" in messages[-1]
     assert Run.objects.filter(status=Status.CANCELLED).count() == 1
+
+
+@pytest.mark.parametrize("action", ["cancel_selected", "retry_selected"])
+def test_asks_first_and_names_what_was_chosen(workspace, olivia, action):
+    run = RunFactory(workspace=workspace, user=olivia, status=Status.PAUSED, input_query="Which one?")
+    page = act(signed_in(olivia), action, run, confirmed="").content.decode()
+    assert "Which one?" in page
+    assert f'name="_selected_action" value="{run.pk}"' in page
+    assert [one.status for one in Run.objects.all()] == [Status.PAUSED]
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 from django.db.models import Sum
 from procrastinate.contrib.django.models import ProcrastinateJob
 
-from accounts.models import Membership, User
+from accounts.models import Membership, SavedFilter, User
 from accounts.pseudonyms import pseudonym
 from accounts.roles import Role
 from agents.versions import record
@@ -496,3 +496,12 @@ def test_answers_a_file_to_oneself_and_to_admins(api, alice, dora, her):
             'attachment; filename="dora.jsonl"',
             "application/x-ndjson",
         )
+
+
+def test_gives_and_erases_saved_filters(dora, workspace):
+    SavedFilter.objects.create(
+        user=dora, workspace=workspace, page="runs.run", name="Failures", query="status=failed"
+    )
+    assert [line["kind"] for line in exported(dora, workspace)].count("saved_filter") == 1
+    erasing.erase_content(Subject(dora.pk, workspace.pk))
+    assert not SavedFilter.objects.exists()
