@@ -258,6 +258,7 @@ LARGER_BODIES = {
     r"POST /api/v1/knowledge-bases/[^/]+/documents": "DOCUMENT_MAX_SIZE",
 }
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+WEB_DRAIN_SECONDS = env.int("WEB_DRAIN_SECONDS", default=0)
 
 # Budgets
 BUDGET_OUTPUT_TOKENS = env.int("BUDGET_OUTPUT_TOKENS", default=4096)

@@ -116,7 +116,7 @@ class MigrationsLook:
 
 def process_problem() -> str:
     """Why this process should get no requests (yet, or any more); empty when it should. On the event loop."""
-    if hub().draining:
+    if process.leaving or hub().draining:
         return "The process is stopping."
     if settings.EMBEDDED_WORKER and not (process.worker and process.worker.ready.is_set()):
         return "The worker is not ready yet."

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import psycopg
@@ -22,6 +23,19 @@ __all__ = ["agent_on", "close_connections", "endpoint", "endpoint_process", "wor
 @pytest.fixture
 def empty_database() -> Iterator[str]:
     """The URL of a new database on the server of the tests."""
+    with _database() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def database_of_module() -> Iterator[str]:
+    """The same for all tests of a module."""
+    with _database() as url:
+        yield url
+
+
+@contextmanager
+def _database() -> Iterator[str]:
     name, server = f"deployed_{uuid.uuid4().hex[:12]}", os.environ["DATABASE_URL"]
     postgres = urlsplit(server)._replace(path="/postgres").geturl()
     with psycopg.connect(postgres, autocommit=True) as connection:

@@ -150,6 +150,14 @@ def test_is_not_ready_without(api, without, db, component):
     assert (answer.status_code, answer.json()["checks"][component]) == (503, "It does not answer.")
 
 
+def test_is_ready_for_who_can_do_without_the_cache(api, without, db):
+    without("shared_cache")
+    strict, content = api().get("/health/readiness"), api().get("/health/readiness?without=cache")
+
+    assert (strict.status_code, content.status_code) == (503, 200)
+    assert content.json()["checks"]["cache"] == "It does not answer."
+
+
 def test_is_not_ready_before_its_migrations_are_applied(monkeypatch):
     monkeypatch.setattr(checks, "missing_migrations", lambda: ["runs.0002_more"])
 
@@ -172,6 +180,12 @@ def test_is_not_ready_before_its_worker_is(api, db, settings):
     answer = api().get("/health/readiness")
 
     assert (answer.status_code, answer.json()["checks"]["process"]) == (503, "The worker is not ready yet.")
+
+
+def test_is_not_ready_while_it_still_serves_before_it_stops(monkeypatch):
+    monkeypatch.setattr(checks.process, "leaving", True)
+
+    assert process_problem() == "The process is stopping."
 
 
 async def test_is_not_ready_while_it_stops():
