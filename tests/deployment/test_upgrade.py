@@ -38,4 +38,4 @@ def test_keeps_every_value_that_an_earlier_version_has_stored(upgraded, way):
 
 def test_can_prove_what_an_earlier_version_has_stored(upgraded):
     assert "acme ledger 40:" in upgraded["verify_ledger"]
-    assert "differ" not in upgraded["reconcile"]
+    assert "differ" not in upgraded["reconcile"], upgraded["reconcile"]

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -73,7 +74,7 @@ def add_run(apps: Any, workspace: Any, user: Any, number: int) -> None:
     run = apps.get_model("runs", "Run").objects.create(
         workspace=workspace, session=session, user=user, username="alice", agent_name="helper", status="completed",
         input_query="hello", response_content="你好", created_at=began, started_at=began,
-        finished_at=began + timedelta(seconds=3), input_tokens=100, output_tokens=10, last_seq=2,
+        finished_at=began + timedelta(seconds=3), input_tokens=100, output_tokens=10, cost=Decimal("0.00125"), last_seq=2,
         updated_at=began,
     )  # fmt: skip
     for seq, kind in enumerate(("run_queued", "run_completed"), start=1):
@@ -115,7 +116,8 @@ def contents(columns_by_table: dict[str, list[str]]) -> dict[str, list[str]]:
 
 def said_by(command: str) -> str:
     output = io.StringIO()
-    call_command(command, stdout=output)
+    with suppress(SystemExit):
+        call_command(command, stdout=output)
     return output.getvalue()
 
 
