@@ -23,7 +23,6 @@ django.setup()
 from django.core.management import call_command  # noqa: E402 (Django has to be set up before it)
 from django.db import connection  # noqa: E402
 from django.db.migrations.executor import MigrationExecutor  # noqa: E402
-from django.db.models.signals import pre_migrate  # noqa: E402
 
 from agentplatform.batching import batch_operations  # noqa: E402
 from agentplatform.lib.hash_chain import chains, seal_next  # noqa: E402
@@ -43,7 +42,9 @@ RUNS = 20
 def migrate(targets: list[tuple[str, str]]) -> Any:
     """The apps as they are then."""
     executor = MigrationExecutor(connection)
-    return executor.migrate(targets).apps
+    plan = executor.migration_plan(targets)
+    batch_operations(plan)
+    return executor.migrate(targets, plan).apps
 
 
 def newest() -> list[tuple[str, str]]:
@@ -74,8 +75,8 @@ def add_run(apps: Any, workspace: Any, user: Any, number: int) -> None:
     run = apps.get_model("runs", "Run").objects.create(
         workspace=workspace, session=session, user=user, username="alice", agent_name="helper", status="completed",
         input_query="hello", response_content="你好", created_at=began, started_at=began,
-        finished_at=began + timedelta(seconds=3), input_tokens=100, output_tokens=10, cost=Decimal("0.00125"), last_seq=2,
-        updated_at=began,
+        finished_at=began + timedelta(seconds=3), input_tokens=100, output_tokens=10, cost=Decimal("0.00125"),
+        updated_at=began, last_seq=2,
     )  # fmt: skip
     for seq, kind in enumerate(("run_queued", "run_completed"), start=1):
         apps.get_model("runs", "RunEvent").objects.create(
@@ -122,7 +123,6 @@ def said_by(command: str) -> str:
 
 
 def main() -> None:
-    pre_migrate.connect(batch_operations)
     apps = migrate(EARLIER)
     fill(apps)
     known = columns(apps)
