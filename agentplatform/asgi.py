@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import os
 import signal
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, cast
 
 from django.core.asgi import get_asgi_application
@@ -42,6 +42,8 @@ class Process:
 
     def __init__(self) -> None:
         self.worker: Any = None
+        # Asked to stop, and serving until proxies have noticed that it is not ready any more.
+        self.leaving = False
         self._warming: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -65,17 +67,29 @@ class Process:
         settle_process()
 
     def _drain_on_signal(self) -> None:
-        """At SIGTERM every stream has to end by itself: no ASGI server ends one."""
+        """At SIGTERM every stream has to end by itself: no ASGI server ends one.
+
+        Before that, for WEB_DRAIN_SECONDS, the process serves on and says that it is not ready: a proxy in front takes
+        it out, and no request comes to a closed door. Asked twice, or by Ctrl-C, it goes at once.
+        """
         loop, own_hub = asyncio.get_running_loop(), hub()
         for number in (signal.SIGTERM, signal.SIGINT):
             before = signal.getsignal(number)
 
-            def drain(received: int, frame: Any, before: Any = before) -> None:
+            def end(received: int, frame: Any = None, before: Any = before) -> None:
                 loop.call_soon_threadsafe(own_hub.drain)
                 if callable(before):
                     before(received, frame)
 
-            signal.signal(number, drain)
+            def leave(received: int, frame: Any, end: Callable[..., None] = end) -> None:
+                waits = received == signal.SIGTERM and settings.WEB_DRAIN_SECONDS and not self.leaving
+                self.leaving = True
+                if waits:
+                    loop.call_soon_threadsafe(loop.call_later, settings.WEB_DRAIN_SECONDS, end, received)
+                else:
+                    end(received, frame)
+
+            signal.signal(number, leave)
 
     async def stop(self) -> None:
         hub().drain()

@@ -126,7 +126,7 @@ def refusal(request: HttpRequest) -> HttpResponseBase | None:
         return error_response(request, too_large(maximum, setting))
     if not paths.is_api(request.path_info):
         return None
-    if not has_allowed_host(request):
+    if not paths.is_health(request.path_info) and not has_allowed_host(request):
         return error_response(request, MalformedRequest(UNKNOWN_HOST))
     if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
         return error_response(request, MalformedRequest(NUL_IN_URL))

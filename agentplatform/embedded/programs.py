@@ -34,6 +34,11 @@ def program_folder(account: Account) -> Path:
     return _shared_copy(packages) / INSTALLATION / "bin"
 
 
+def client_program_folder() -> Path:
+    """The folder with `pg_dump`, `pg_restore` and `psql`, which run as whoever calls them."""
+    return _packages_folder() / INSTALLATION / "bin"
+
+
 def _packages_folder() -> Path:
     # The package itself is never imported: it would bring its own way of starting servers.
     spec = importlib.util.find_spec(PACKAGE)

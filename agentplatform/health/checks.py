@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
+from threading import Thread
 from typing import Any
 
 import structlog
@@ -42,22 +43,29 @@ class Finding:
 
 
 class Check:
-    """One component's check. While a look is under way further probes wait for it and never pile up."""
+    """One component's check. While a look is under way further probes wait for it and never pile up.
+
+    A look has a thread of its own that nobody waits for, so that one which hangs does not keep the process from ending.
+    """
 
     def __init__(self, name: str, look: Callable[[], dict[str, Any]]) -> None:
         self.name = name
         self._look = look
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"health-{name}")
         self._pending: Future[Finding] | None = None
 
     async def ask(self) -> Finding:
         if self._pending is None or self._pending.done():
-            self._pending = self._thread.submit(self._find)
+            self._pending = Future()
+            Thread(target=self._work, args=(self._pending,), daemon=True, name=f"health-{self.name}").start()
         try:
             return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(self._pending)), TIMEOUT_SECONDS)
         except TimeoutError:
             problem = f"It has not answered within {TIMEOUT_SECONDS:g} seconds."
             return Finding(UNHEALTHY, TIMEOUT_SECONDS * 1000, problem)
+
+    def _work(self, pending: Future[Finding]) -> None:
+        pending.set_running_or_notify_cancel()
+        pending.set_result(self._find())
 
     def _find(self) -> Finding:
         started = time.perf_counter()
@@ -116,7 +124,7 @@ class MigrationsLook:
 
 def process_problem() -> str:
     """Why this process should get no requests (yet, or any more); empty when it should. On the event loop."""
-    if hub().draining:
+    if process.leaving or hub().draining:
         return "The process is stopping."
     if settings.EMBEDDED_WORKER and not (process.worker and process.worker.ready.is_set()):
         return "The worker is not ready yet."

@@ -9,7 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse
 
 from accounts.actors import bind_to_logs
 from accounts.authentication import actor_from_request
@@ -119,6 +119,13 @@ async def liveness(request: HttpRequest) -> HttpResponseBase:
     "GET",
     permission=PUBLIC,
     operation_id="health_readiness",
+    parameters=[
+        OpenApiParameter(
+            "without",
+            str,
+            description="A check that whoever asks can do without: it is told, and changes nothing.",
+        )
+    ],
     responses={
         200: shown(READY, "Requests can be served."),
         503: shown({**READY, "status": "not_ready"}, "They cannot; `checks` says why."),
@@ -128,14 +135,16 @@ async def readiness(request: HttpRequest) -> HttpResponseBase:
     """Ask whether requests can be served
 
     503, with what is missing, until the database, its migrations, the cache and this process's worker, if it
-    has one, are ready; and again while the process stops.
+    has one, are ready; and again while the process stops. A proxy that all processes stand behind asks
+    `?without=cache`: they share it, and answer without it, too.
     """
     findings = await checks.ask_all(
         database=checks.database, migrations=checks.migrations, cache=checks.shared_cache
     )
     problems = {name: _problem(finding) for name, finding in findings.items()}
     problems["process"] = checks.process_problem()
-    is_ready = not any(problems.values())
+    dispensable = request.GET.get("without", "")
+    is_ready = not any(problem for name, problem in problems.items() if name != dispensable)
     found = {name: problem or "ok" for name, problem in problems.items()}
     return _answer(is_ready, status="ready" if is_ready else "not_ready", checks=found)
 

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 import uuid
-from datetime import datetime
+from datetime import UTC, datetime
 
 
 class _Entropy:
@@ -48,6 +48,11 @@ def uuid7() -> uuid.UUID:
 def first_uuid7_at(moment: datetime) -> uuid.UUID:
     """The bound below which all ids were made before `moment`: it lets a primary key find a time range."""
     return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)
+
+
+def time_of(id_: uuid.UUID) -> datetime:
+    """When a version 7 UUID was made, to the millisecond."""
+    return datetime.fromtimestamp((id_.int >> 80) / 1000, UTC)
 
 
 def as_uuid(text: object) -> uuid.UUID | None:

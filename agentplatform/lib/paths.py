@@ -7,6 +7,7 @@ API = tuple(f"{root}/" for root in API_ROOTS)
 API_PAGES = ("/api/v1/docs", "/api/v1/redoc")
 CURRENT = "/api/v1"
 ALIASED = "/health"
+HEALTH = f"{CURRENT}{ALIASED}"
 # As the session chat service called them.
 OLD_SESSIONS, SESSIONS = f"{CURRENT}/chat/sessions", f"{CURRENT}/sessions"
 
@@ -14,6 +15,11 @@ OLD_SESSIONS, SESSIONS = f"{CURRENT}/chat/sessions", f"{CURRENT}/sessions"
 def is_api(path: str) -> bool:
     """Whether programs, not people in browsers, are served at `path`."""
     return (path.startswith(API) or path in API_ROOTS) and path not in API_PAGES
+
+
+def is_health(path: str) -> bool:
+    """Whether it is asked how the platform does, as probes ask, which know a process by its address only."""
+    return path == HEALTH or path.startswith(f"{HEALTH}/")
 
 
 def canonical(path: str) -> str:

@@ -33,6 +33,20 @@ def encrypted_columns() -> Iterator[tuple[type[Model], str]]:
                 yield model, field.name
 
 
+def locked_values(model: type[Model], name: str) -> int:
+    """How many of a column's values no key of FIELD_ENCRYPTION_KEYS opens."""
+    tokens = model._base_manager.annotate(token=Cast(name, TextField())).values_list("token", flat=True)
+    return sum(token is not None and not _opens(token) for token in tokens.iterator(BATCH))
+
+
+def _opens(token: str) -> bool:
+    try:
+        decrypt(token)
+    except WrongKey:
+        return False
+    return True
+
+
 def rotate(model: type[Model], name: str) -> Rotation:
     """Writes a column's values anew, BATCH rows in a transaction. May be broken off and repeated at any time."""
     rotation, last = Rotation(), None

@@ -19,7 +19,7 @@ def test_documents_every_setting() -> None:
 
 
 def test_documents_nothing_that_does_not_exist() -> None:
-    assert {"POSTGRES_PASSWORD"} == DOCUMENTED - READ - RESERVED
+    assert {"POSTGRES_PASSWORD", "SITE_ADDRESS"} == DOCUMENTED - READ - RESERVED
 
 
 def test_calls_nothing_reserved_that_is_read() -> None:

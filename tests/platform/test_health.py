@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 
+import psycopg
 import pytest
+from django.core.cache import CacheHandler
 
 from agentplatform.health import checks
 from agentplatform.health.checks import UNHEALTHY, Check, MigrationsLook, Unhealthy, process_problem
 from agentplatform.health.detail import past_threshold
 from runs.live import hub
+from tests.deployment.silent import silent_server
+from tests.processes import PROJECT
 
 
 def broken():
@@ -76,6 +82,19 @@ def test_keeps_to_itself_what_exactly_is_wrong(api, without, db):
 
 def test_is_not_closed_by_a_stale_token(client, db):
     assert client.get("/health", headers={"Authorization": "Bearer nonsense"}).status_code == 200
+
+
+def test_answers_probes_that_know_its_address_only(client, db, settings):
+    """As a container's health check and a proxy's ask: neither knows the names in ALLOWED_HOSTS."""
+    settings.ALLOWED_HOSTS = ["agents.example.com"]
+    settings.SECURE_SSL_REDIRECT = True
+    answers = [
+        client.get(f"/api/v1/health{path}", headers={"Host": host}).status_code
+        for path in ("", "/liveness", "/readiness?without=cache")
+        for host in ("127.0.0.1:8000", "web-1:8000")
+    ]
+
+    assert answers == [200] * 6
 
 
 def test_answers_head_too(client, db):
@@ -150,6 +169,14 @@ def test_is_not_ready_without(api, without, db, component):
     assert (answer.status_code, answer.json()["checks"][component]) == (503, "It does not answer.")
 
 
+def test_is_ready_for_who_can_do_without_the_cache(api, without, db):
+    without("shared_cache")
+    strict, content = api().get("/health/readiness"), api().get("/health/readiness?without=cache")
+
+    assert (strict.status_code, content.status_code) == (503, 200)
+    assert content.json()["checks"]["cache"] == "It does not answer."
+
+
 def test_is_not_ready_before_its_migrations_are_applied(monkeypatch):
     monkeypatch.setattr(checks, "missing_migrations", lambda: ["runs.0002_more"])
 
@@ -172,6 +199,12 @@ def test_is_not_ready_before_its_worker_is(api, db, settings):
     answer = api().get("/health/readiness")
 
     assert (answer.status_code, answer.json()["checks"]["process"]) == (503, "The worker is not ready yet.")
+
+
+def test_is_not_ready_while_it_still_serves_before_it_stops(monkeypatch):
+    monkeypatch.setattr(checks.process, "leaving", True)
+
+    assert process_problem() == "The process is stopping."
 
 
 async def test_is_not_ready_while_it_stops():
@@ -237,3 +270,60 @@ def test_shows_details_to_those_who_oversee(api, request, who, code, one_thread)
 
 def test_shows_no_details_to_whoever_is_not_signed_in(api, one_thread):
     assert api().get("/health/detailed").status_code == 401
+
+
+# Components that accept and never answer
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ["", "/readiness"])
+def test_answers_soon_while_the_database_accepts_and_never_answers(api, monkeypatch, path):
+    """Real sockets: the kernel takes the connection, and nobody ever reads what is asked over it."""
+    with silent_server() as port:
+
+        def ask_silent_database():
+            psycopg.connect(f"host=127.0.0.1 port={port} dbname=any connect_timeout=10")
+
+        monkeypatch.setattr(checks, "database", Check("database", ask_silent_database))
+        monkeypatch.setattr(checks, "migrations", Check("migrations", ask_silent_database))
+        started = time.monotonic()
+        answer = api().get(f"/health{path}")
+
+    assert (answer.status_code, time.monotonic() - started < 10) == (503, True)
+
+
+@pytest.mark.django_db
+def test_answers_soon_while_redis_accepts_and_never_answers(api, monkeypatch, settings):
+    settings.CACHES = {
+        **settings.CACHES,
+        "default": {
+            "BACKEND": "agentplatform.lib.redis_cache.RedisCache",
+            "OPTIONS": {"socket_connect_timeout": 0.5, "socket_timeout": 0.5},
+        },
+    }
+    with silent_server() as port:
+        settings.CACHES["default"]["LOCATION"] = f"redis://127.0.0.1:{port}/0"
+        silent = CacheHandler(settings.CACHES)
+        monkeypatch.setattr(checks, "cache", silent["default"])
+        monkeypatch.setattr(checks, "shared_cache", Check("cache", checks.look_at_cache))
+        readiness, health = api().get("/health/readiness"), api().get("/health")
+
+    assert (readiness.status_code, health.status_code, health.json()["status"]) == (503, 200, "degraded")
+    assert readiness.json()["checks"]["database"] == "ok"
+
+
+def test_ends_although_a_look_never_does():
+    """A process that is to stop does not wait for the thread of a component that hangs."""
+    code = """
+import os, asyncio, time
+os.environ["DJANGO_SETTINGS_MODULE"] = "agentplatform.settings"
+import django; django.setup()
+from agentplatform.health import checks
+checks.TIMEOUT_SECONDS = 0.1
+print(asyncio.run(checks.Check("hangs", lambda: time.sleep(600)).ask()).status)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.stdout.strip() == UNHEALTHY

@@ -46,6 +46,12 @@ class Command(Audited, BaseCommand):
         self.stdout.write(f"The database {name!r} is up to date ({applied} migrations applied).")
 
 
+def create_database_if_missing() -> None:
+    name = connection.settings_dict["NAME"]
+    if not _database_exists(name):
+        _create_database(name)
+
+
 def _maintenance() -> psycopg.Connection[tuple[Any, ...]]:
     """A connection to the server's own database, with our parameters."""
     parameters = connection.get_connection_params() | {"dbname": "postgres"}

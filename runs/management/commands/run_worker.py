@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from pathlib import Path
 from typing import Any
 
 import uvloop
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from agentplatform.lib.process import settle_process, tune_process
+from runs.alive import show_alive
 
 
 class Command(BaseCommand):
@@ -33,6 +36,7 @@ class Command(BaseCommand):
             loop.add_signal_handler(number, stop.set)
         worker = Worker(concurrency)
         await worker.start()
+        alive = asyncio.create_task(show_alive(Path(path))) if (path := settings.WORKER_ALIVE_FILE) else None
         await worker.ready.wait()
         self.stdout.write(f"Worker {worker.id} is ready, {worker.concurrency} runs at once.")
         self.stdout.flush()
@@ -41,3 +45,6 @@ class Command(BaseCommand):
         await stop.wait()
         self.stdout.write("Stopping …")
         await worker.stop()
+        if alive:
+            alive.cancel()
+            await asyncio.gather(alive, return_exceptions=True)
