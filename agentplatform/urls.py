@@ -7,6 +7,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, SpectacularSwaggerView
 
 from agentplatform.lib.error_views import unknown_path
+from agentplatform.observability.views import metrics
 from runs.protocols.mcp.views import mcp
 
 api_urlpatterns: list[URLPattern | URLResolver] = [
@@ -25,6 +26,7 @@ urlpatterns = [
     path("api/v1/", include(api_urlpatterns)),
     path("v1/", include("runs.protocols.openai.urls")),
     path("mcp", mcp),
+    path("metrics", metrics, name="prometheus"),
     path("", include("runs.protocols.latest_session")),
     path("admin/", admin.site.urls),
     path("", include("accounts.pages")),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-API_ROOTS = ("/api", "/v1", "/mcp", "/chat", "/history")
+API_ROOTS = ("/api", "/v1", "/mcp", "/chat", "/history", "/metrics")
 API = tuple(f"{root}/" for root in API_ROOTS)
 API_PAGES = ("/api/v1/docs", "/api/v1/redoc")
 CURRENT = "/api/v1"
 ALIASED = "/health"
+# Asked for by machines under whatever name or address they know a process.
+METRICS = "/metrics"
 # As the session chat service called them.
 OLD_SESSIONS, SESSIONS = f"{CURRENT}/chat/sessions", f"{CURRENT}/sessions"
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import uvloop
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from agentplatform.lib.process import settle_process, tune_process
+from agentplatform.observability import process as observability
 
 
 class Command(BaseCommand):
@@ -20,7 +23,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         tune_process()
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        observability.start()
+        with _metrics(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._run(options["concurrency"]))
 
     async def _run(self, concurrency: int | None) -> None:
@@ -41,3 +45,13 @@ class Command(BaseCommand):
         await stop.wait()
         self.stdout.write("Stopping …")
         await worker.stop()
+        await observability.stop()
+
+
+def _metrics() -> AbstractContextManager[Any]:
+    """The worker's own `/metrics`, where METRICS_PORT asks for it."""
+    if not settings.METRICS_PORT:
+        return nullcontext()
+    from agentplatform.observability.listener import listening
+
+    return listening(settings.METRICS_HOST, settings.METRICS_PORT)
