@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,13 @@ def _networks(name: str, entries: list[str]) -> list[ipaddress.IPv4Network | ipa
         return [ipaddress.ip_network(entry.strip()) for entry in entries]
     except ValueError as error:
         raise ImproperlyConfigured(f"{name} must list addresses and networks: {error}.") from error
+
+
+def _require(name: str, package: str) -> None:
+    """Raises ImproperlyConfigured where the packages are missing that the setting `name` needs."""
+    if find_spec(package) is None:
+        remedy = "pip install --no-deps -r requirements-observability.txt"
+        raise ImproperlyConfigured(f"{name} is set, and its packages are not installed: {remedy}")
 
 
 # The instance
@@ -416,7 +424,7 @@ LOG_FILE = env.str("LOG_FILE", default="")
 LOG_HANDLER = (
     {"class": "logging.FileHandler", "filename": LOG_FILE} if LOG_FILE else {"class": "logging.StreamHandler"}
 )
-LOGGING = {
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "agentplatform.lib.logs.json_formatter"}},
@@ -442,6 +450,14 @@ if METRICS_PORT and not (METRICS_TOKEN or METRICS_ALLOWED_ADDRESSES):
 
 # Traces and reports of errors: nothing is sent, and no library imported, without these.
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
-if OTEL_EXPORTER_OTLP_ENDPOINT:
-    MIDDLEWARE.insert(1, "agentplatform.observability.middleware.TracingMiddleware")
 SENTRY_DSN = env.str("SENTRY_DSN", default="")
+if OTEL_EXPORTER_OTLP_ENDPOINT:
+    _require("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.sdk")
+    MIDDLEWARE.insert(1, "agentplatform.observability.middleware.TracingMiddleware")
+if SENTRY_DSN:
+    _require("SENTRY_DSN", "sentry_sdk")
+    LOGGING["handlers"]["reports"] = {
+        "class": "agentplatform.observability.error_reports.Reporter",
+        "level": "ERROR",
+    }
+    LOGGING["root"]["handlers"].append("reports")

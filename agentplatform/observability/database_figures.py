@@ -16,6 +16,7 @@ from django.db.models import Count, Sum
 from procrastinate.contrib.django.models import ProcrastinateJob
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from agentplatform.health.checks import HEALTHY, Check, Finding
 from runs.models import TERMINAL, Run, Status, Worker
@@ -60,7 +61,7 @@ class DatabaseFigures:
         return self._found
 
 
-class Snapshot:
+class Snapshot(Collector):
     """A collector of prometheus-client, of one finding."""
 
     def __init__(self, found: Finding) -> None:

@@ -1,4 +1,4 @@
-"""The text of `/metrics`: what this process measures, or all of the machine's, and what the database says."""
+"""The text of `/metrics`: what this process measures, or all of the machine's."""
 
 from __future__ import annotations
 
@@ -12,19 +12,17 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from agentplatform.health.checks import Finding
 from agentplatform.lib.telemetry.metrics import REGISTRY
-from agentplatform.observability.database_figures import Snapshot
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 ProcessCollector(registry=REGISTRY)
 
 
-def render(accept: str, found: Finding | None = None) -> tuple[bytes, str]:
-    """Text and content type, as the header `Accept` wants it. `found` is what the database has said."""
+def render(accept: str, *others: Collector) -> tuple[bytes, str]:
+    """Text and content type, as the header `Accept` wants it: what was measured, and what `others` tell."""
     encode, content_type = choose_encoder(accept)
-    return encode(_Joined([_measured(), *([Snapshot(found)] if found else [])])), content_type
+    return encode(_Joined([_measured(), *others])), content_type
 
 
 class _Joined(Collector):

@@ -11,7 +11,7 @@ from agentplatform.lib.async_views import answering
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import NotAuthenticated
 from agentplatform.observability import access
-from agentplatform.observability.database_figures import database_figures
+from agentplatform.observability.database_figures import Snapshot, database_figures
 from agentplatform.observability.exposition import render
 
 SUPERUSERS = "Superusers see them when they are signed in."
@@ -23,6 +23,6 @@ async def metrics(request: HttpRequest) -> HttpResponse:
     known = access.is_known(request.headers.get("Authorization", ""), client_address(request))
     if not (known or await in_thread(access.is_superuser, request)):
         raise NotAuthenticated(f"{access.REFUSED} {SUPERUSERS}")
-    found = await database_figures.ask()
-    text, content_type = await asyncio.to_thread(render, request.headers.get("Accept", ""), found)
+    snapshot = Snapshot(await database_figures.ask())
+    text, content_type = await asyncio.to_thread(render, request.headers.get("Accept", ""), snapshot)
     return HttpResponse(text, content_type=content_type, headers={"Cache-Control": "no-store"})
