@@ -448,6 +448,11 @@ if METRICS_PORT and not (METRICS_TOKEN or METRICS_ALLOWED_ADDRESSES):
         "METRICS_PORT is set, and nobody may read there: set METRICS_TOKEN or METRICS_ALLOWED_ADDRESSES."
     )
 
+# The folder in which processes of a machine share what they measure; prometheus-client reads the variable itself.
+PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", default="")
+if PROMETHEUS_MULTIPROC_DIR and not Path(PROMETHEUS_MULTIPROC_DIR).is_dir():
+    raise ImproperlyConfigured(f"PROMETHEUS_MULTIPROC_DIR is no folder: make {PROMETHEUS_MULTIPROC_DIR!r}.")
+
 # Traces and reports of errors: nothing is sent, and no library imported, without these.
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 SENTRY_DSN = env.str("SENTRY_DSN", default="")

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Sum
+from django.db.models import Count, QuerySet, Sum
 from procrastinate.contrib.django.models import ProcrastinateJob
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -34,16 +34,21 @@ def look() -> dict[str, Any]:
         cursor.execute(STATEMENT_TIMEOUT)
         workers = Worker.objects.alive().aggregate(workers=Count("pk"), places=Sum("concurrency"))
         return {
-            "runs": _counted(Run.objects.exclude(status__in=TERMINAL), "status"),
+            "runs": dict(counted(not_ended(), "status")),
             "queue": queue_figures.figures(Run.objects.all()),
-            "jobs": _counted(ProcrastinateJob.objects.filter(status="todo"), "queue_name"),
+            "jobs": dict(counted(ProcrastinateJob.objects.filter(status="todo"), "queue_name")),
             "workers": workers["workers"],
             "places": workers["places"] or 0,
         }
 
 
-def _counted(rows: Any, field: str) -> dict[str, int]:
-    return dict(rows.order_by().values_list(field).annotate(count=Count("pk")))
+def not_ended() -> QuerySet[Any]:
+    """Said just as the condition of the index `run_of_model` has it."""
+    return Run.objects.exclude(status__in=TERMINAL)
+
+
+def counted(rows: QuerySet[Any], field: str) -> QuerySet[Any, tuple[str, int]]:
+    return rows.order_by().values_list(field).annotate(count=Count("pk"))
 
 
 class DatabaseFigures:

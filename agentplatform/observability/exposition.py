@@ -7,14 +7,13 @@ import os
 from collections.abc import Callable, Iterable
 
 import psutil
+from django.conf import settings
 from prometheus_client import Metric, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
 from agentplatform.lib.telemetry.metrics import REGISTRY
-
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
 
 ProcessCollector(registry=REGISTRY)
 
@@ -37,7 +36,7 @@ class _Joined(Collector):
 
 
 def _measured() -> Collector:
-    if folder := os.environ.get(SHARED):
+    if folder := settings.PROMETHEUS_MULTIPROC_DIR:
         _bury(folder, psutil.pid_exists)
         return MultiProcessCollector(None, folder)
     return REGISTRY

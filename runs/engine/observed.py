@@ -73,6 +73,7 @@ class ModelCall:
         self.tokens = tokens
         self._span.set("gen_ai.usage.input_tokens", tokens.input)
         self._span.set("gen_ai.usage.output_tokens", tokens.output)
+        self._span.set("gen_ai.usage.cache_read.input_tokens", tokens.cached or None)
         self._span.set("gen_ai.response.finish_reasons", [finish_reason] if finish_reason else None)
 
 

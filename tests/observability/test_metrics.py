@@ -19,8 +19,9 @@ from agentplatform.health import checks
 from agentplatform.health.checks import Check, Unhealthy
 from agentplatform.lib.telemetry.metrics import OTHER, Names
 from agentplatform.observability import views
-from agentplatform.observability.database_figures import DatabaseFigures, look
-from runs.models import Status
+from agentplatform.observability.database_figures import DatabaseFigures, counted, look, not_ended
+from runs.models import Run, Status
+from runs.queueing import figures as queue_figures
 from tests.factories import ApiKeyFactory, RunFactory, UserFactory
 
 TOKEN = "a-token-of-prometheus"
@@ -197,6 +198,21 @@ def test_asks_the_database_for_little(db, django_assert_num_queries):
     # With the transaction and its time limit.
     with django_assert_num_queries(7):
         look()
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (lambda: counted(not_ended(), "status"), "run_of_model"),
+        (lambda: queue_figures._lines(Run.objects.all()), "run_active"),
+    ],
+    ids=["runs", "queue"],
+)
+def test_reads_only_runs_that_have_not_ended(db, query, index):
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+
+    assert index in query().explain()
 
 
 def test_answers_without_the_database(prometheus, monkeypatch, figures):

@@ -1,7 +1,7 @@
 """What this process measures for Prometheus. `docs/observability.md` lists it.
 
 A label takes few values, whatever people do: names of workspaces, agents, tools and users, and ids, are none. Names of
-models are, up to `MOST_MODELS` of them. Measuring takes a microsecond or two, and asks nobody.
+models are, up to `MOST_MODELS` of them. Measuring takes a few microseconds, and asks nobody.
 
 Where PROMETHEUS_MULTIPROC_DIR is set as this is imported, prometheus-client keeps the numbers in files of that folder,
 so that one process can show those of all.
