@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import Any, cast
 
 import sentry_sdk
 import structlog
@@ -117,4 +117,4 @@ def without_content(event: Event, hint: Hint) -> Event | None:
         error.pop("mechanism", None)
         for frame in error.get("stacktrace", {}).get("frames", ()):
             frame.pop("vars", None)
-    return kept  # type: ignore[no-any-return]
+    return cast(Event, kept)

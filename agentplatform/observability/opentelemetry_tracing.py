@@ -53,9 +53,9 @@ def stop() -> None:
     """Sends what has ended, and traces no more."""
     global _provider
     tracing.install(None)
-    if _provider is not None:
-        _provider.shutdown()
-        _provider = None
+    provider, _provider = _provider, None
+    if provider is not None:
+        provider.shutdown()
 
 
 class OpenTelemetrySpan:

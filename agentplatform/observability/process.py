@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from importlib import import_module
 from types import ModuleType
@@ -28,9 +29,11 @@ def start() -> None:
 async def stop() -> None:
     """Sends what is still to be sent, but not for long."""
     for module in _asked_for():
-        try:
-            await asyncio.wait_for(asyncio.to_thread(module.stop), STOP_SECONDS)
-        except TimeoutError:
+        # A process does not wait for such a thread before it ends.
+        ending = threading.Thread(target=module.stop, name="telemetry", daemon=True)
+        ending.start()
+        await asyncio.to_thread(ending.join, STOP_SECONDS)
+        if ending.is_alive():
             logger.warning("telemetry_not_sent", reason="Its receiver does not answer.")
 
 

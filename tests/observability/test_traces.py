@@ -244,7 +244,18 @@ async def test_goes_on_where_nobody_receives(agent, worker, alice, monkeypatch):
     try:
         assert (await finished(await start(alice, agent))).status == "completed"
     finally:
-        await observability.stop()
+        await in_thread(opentelemetry_tracing.stop)
+
+
+async def test_ends_though_the_receiver_does_not_answer(exporting, collector, settings, monkeypatch, caplog):
+    settings.OTEL_EXPORTER_OTLP_ENDPOINT = collector.endpoint.url
+    monkeypatch.setattr(observability, "STOP_SECONDS", 0.1)
+    collector.endpoint.answer = Answer(hang=True)
+    with tracing.span("request"):
+        pass
+    await observability.stop()
+
+    assert "telemetry_not_sent" in caplog.text
 
 
 @pytest.mark.parametrize(
