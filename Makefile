@@ -81,7 +81,7 @@ uv_install = $(BIN)/uv pip install --quiet --no-deps --compile-bytecode --python
 $(RUNTIME): requirements.txt | $(BIN)/python
 	$(call install_packages,requirements.txt)
 
-$(DEVELOPMENT): requirements-dev.txt $(RUNTIME) | $(BIN)/python
+$(DEVELOPMENT): requirements-dev.txt requirements-observability.txt $(RUNTIME) | $(BIN)/python
 	$(call install_packages,requirements.txt requirements-dev.txt)
 
 # Without what its package names: PyTorch, which the platform does not use.

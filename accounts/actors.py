@@ -131,5 +131,7 @@ def user_of_row(found: dict[str, Any]) -> User:
 def bind_to_logs(actor: Actor) -> Actor:
     """Puts the actor on every log line and audit entry that follows in this request or socket."""
     audit.current().actor = actor
-    structlog.contextvars.bind_contextvars(user_id=str(actor.user_id), workspace=actor.workspace_slug)
+    structlog.contextvars.bind_contextvars(
+        user_id=str(actor.user_id), workspace=actor.workspace_slug, workspace_id=str(actor.workspace_id)
+    )
     return actor

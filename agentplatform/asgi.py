@@ -23,6 +23,7 @@ from django.urls import re_path  # noqa: E402
 
 from agentplatform.lib.body_limit import Application, BodyLimit, Receive, Send, largest_body  # noqa: E402
 from agentplatform.lib.process import settle_process, tune_process  # noqa: E402
+from agentplatform.observability import process as observability  # noqa: E402
 from agents.configuration.folder import load_configured  # noqa: E402
 from agents.mcp import pool as mcp_sessions  # noqa: E402
 from runs.consumers import refuse_unknown_socket  # noqa: E402
@@ -48,6 +49,7 @@ class Process:
 
     async def start(self) -> None:
         tune_process()
+        observability.start()
         # The URL map, and with it every view, is imported before the first request has to wait for it.
         await asyncio.to_thread(importlib.import_module, settings.ROOT_URLCONF)
         if settings.CONFIG_DIR:
@@ -99,6 +101,7 @@ class Process:
             await self.worker.stop()
         await mcp_sessions.close()
         await hub().stop()
+        await observability.stop()
 
 
 process = Process()

@@ -28,6 +28,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.middleware.locale import LocaleMiddleware
 
 from accounts.audit import Trail, following, net
+from accounts.audit.trail import template_of
 from agentplatform.lib import paths
 from agentplatform.lib.body_limit import limit_of
 from agentplatform.lib.concurrency import in_thread
@@ -35,6 +36,7 @@ from agentplatform.lib.error_format import as_platform_error, error_response
 from agentplatform.lib.errors import MalformedRequest, PlatformError
 from agentplatform.lib.ids import uuid7
 from agentplatform.lib.json import too_large
+from agentplatform.lib.telemetry import metrics
 from runs.protocols.openai.errors import reshape
 
 UNKNOWN_HOST = "Unknown host name; the operator lists names in ALLOWED_HOSTS."
@@ -98,6 +100,7 @@ class RequestMiddleware(Around):
         response.headers["X-Process-Time"] = f"{seconds:.4f}"
         if isinstance(response, HttpResponse):
             response.headers.setdefault("Content-Length", str(len(response.content)))
+        metrics.request_answered(request.method, route_of(request), response.status_code, seconds)
         write_log_line(request, response.status_code, seconds)
         return response
 
@@ -113,6 +116,12 @@ class RequestMiddleware(Around):
         return error_response(request, error)
 
 
+def route_of(request: HttpRequest) -> str:
+    """The template of the request's path in the URL map; empty where it has none."""
+    match = request.resolver_match
+    return template_of(match.route) if match else ""
+
+
 def request_id(request: HttpRequest) -> str:
     """The client's X-Request-ID where it is a plain token, otherwise a new one."""
     offered = request.headers.get("X-Request-ID", "")
@@ -126,7 +135,7 @@ def refusal(request: HttpRequest) -> HttpResponseBase | None:
         return error_response(request, too_large(maximum, setting))
     if not paths.is_api(request.path_info):
         return None
-    if not paths.is_health(request.path_info) and not has_allowed_host(request):
+    if not paths.takes_any_host(request.path_info) and not has_allowed_host(request):
         return error_response(request, MalformedRequest(UNKNOWN_HOST))
     if "\0" in request.path_info or "%00" in request.META.get("QUERY_STRING", ""):
         return error_response(request, MalformedRequest(NUL_IN_URL))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,21 @@ def _secret(name: str, insecure: str) -> str:
         f"{name} is not set. Set it in the environment or in .env to a long random value"
         ' (python -c "import secrets; print(secrets.token_urlsafe(50))"), or set DEBUG=true on a machine of your own.'
     )
+
+
+def _networks(name: str, entries: list[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Addresses and networks, as `10.0.0.7` and `10.1.0.0/16`."""
+    try:
+        return [ipaddress.ip_network(entry.strip()) for entry in entries]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must list addresses and networks: {error}.") from error
+
+
+def _require(name: str, package: str) -> None:
+    """Raises ImproperlyConfigured where the packages are missing that the setting `name` needs."""
+    if find_spec(package) is None:
+        remedy = "pip install --no-deps -r requirements-observability.txt"
+        raise ImproperlyConfigured(f"{name} is set, and its packages are not installed: {remedy}")
 
 
 # The instance
@@ -318,7 +335,7 @@ CONTENT_SECURITY_POLICY = {
 }
 HTTPS = env.bool("HTTPS", default=False)
 SECURE_SSL_REDIRECT = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^api/v1/health"]
+SECURE_REDIRECT_EXEMPT = [r"^api/v1/health", r"^metrics$"]
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", default=31_536_000 if HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
@@ -409,7 +426,7 @@ LOG_FILE = env.str("LOG_FILE", default="")
 LOG_HANDLER = (
     {"class": "logging.FileHandler", "filename": LOG_FILE} if LOG_FILE else {"class": "logging.StreamHandler"}
 )
-LOGGING = {
+LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "agentplatform.lib.logs.json_formatter"}},
@@ -418,3 +435,36 @@ LOGGING = {
     "loggers": {name: {"level": level} for name, level in levels(LOG_LEVEL).items() if name},
 }
 os.environ.setdefault("LANGSMITH_TRACING", "false")
+
+# Metrics: who may read them, and where a worker serves its own (0: nowhere).
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+if 0 < len(METRICS_TOKEN) < (shortest := 16):
+    raise ImproperlyConfigured(f"METRICS_TOKEN must have at least {shortest} characters.")
+METRICS_ALLOWED_ADDRESSES = _networks(
+    "METRICS_ALLOWED_ADDRESSES", env.list("METRICS_ALLOWED_ADDRESSES", default=[])
+)
+METRICS_HOST = env.str("METRICS_HOST", default="127.0.0.1")
+METRICS_PORT = env.int("METRICS_PORT", default=0)
+if METRICS_PORT and not (METRICS_TOKEN or METRICS_ALLOWED_ADDRESSES):
+    raise ImproperlyConfigured(
+        "METRICS_PORT is set, and nobody may read there: set METRICS_TOKEN or METRICS_ALLOWED_ADDRESSES."
+    )
+
+# The folder in which processes of a machine share what they measure; prometheus-client reads the variable itself.
+PROMETHEUS_MULTIPROC_DIR = env.str("PROMETHEUS_MULTIPROC_DIR", default="")
+if PROMETHEUS_MULTIPROC_DIR and not Path(PROMETHEUS_MULTIPROC_DIR).is_dir():
+    raise ImproperlyConfigured(f"PROMETHEUS_MULTIPROC_DIR is no folder: make {PROMETHEUS_MULTIPROC_DIR!r}.")
+
+# Traces and reports of errors: nothing is sent, and no library imported, without these.
+OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
+SENTRY_DSN = env.str("SENTRY_DSN", default="")
+if OTEL_EXPORTER_OTLP_ENDPOINT:
+    _require("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.sdk")
+    MIDDLEWARE.insert(1, "agentplatform.observability.middleware.TracingMiddleware")
+if SENTRY_DSN:
+    _require("SENTRY_DSN", "sentry_sdk")
+    LOGGING["handlers"]["reports"] = {
+        "class": "agentplatform.observability.error_reports.Reporter",
+        "level": "ERROR",
+    }
+    LOGGING["root"]["handlers"].append("reports")

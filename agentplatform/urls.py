@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, 
 
 from agentplatform.dashboard import live_overview
 from agentplatform.lib.error_views import unknown_path
+from agentplatform.observability.views import metrics
 from runs.protocols.mcp.views import mcp
 
 api_urlpatterns: list[URLPattern | URLResolver] = [
@@ -26,6 +27,7 @@ urlpatterns = [
     path("api/v1/", include(api_urlpatterns)),
     path("v1/", include("runs.protocols.openai.urls")),
     path("mcp", mcp),
+    path("metrics", metrics, name="prometheus"),
     path("", include("runs.protocols.latest_session")),
     path("admin/overview/", admin.site.admin_view(live_overview), name="overview-live"),
     path("admin/filters/", include("accounts.saved_filters")),

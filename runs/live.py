@@ -18,6 +18,7 @@ import structlog
 from django.conf import settings
 
 from agentplatform.lib.concurrency import in_thread
+from agentplatform.lib.telemetry import metrics
 from runs.events import StoredEvent, by_run
 from runs.models import Run
 
@@ -108,6 +109,7 @@ class Hub:
         subscription = Subscription()
         followers = self._followers[run_id]
         followers.add(subscription)
+        metrics.subscribers.inc()
         if self._relay and len(followers) == 1:
             self._spawn(self._relay.join(run_id))
         return subscription
@@ -117,6 +119,7 @@ class Hub:
         if not followers or subscription not in followers:
             return
         followers.discard(subscription)
+        metrics.subscribers.dec()
         if not followers:
             del self._followers[run_id]
             if self._relay:
@@ -124,13 +127,18 @@ class Hub:
 
     def publish(self, run_id: uuid.UUID, events: list[StoredEvent]) -> None:
         """Delivers committed events here and, where there is a Redis, to other processes. On the loop."""
+        metrics.events_committed(events)
         self.deliver(run_id, events)
         if self._relay:
             self._relay.publish(run_id, events)
 
     def deliver(self, run_id: uuid.UUID, events: list[StoredEvent]) -> None:
-        for follower in self._followers.get(run_id, ()):
+        followers = self._followers.get(run_id)
+        if not followers:
+            return
+        for follower in followers:
             follower.put(events)
+        metrics.delivered(events[0].timestamp)
 
     # --- other processes ---
 

@@ -70,6 +70,12 @@ def _redact_line(logger: WrappedLogger, method: str, line: EventDict) -> EventDi
     return redacted
 
 
+def _without_request(logger: WrappedLogger, method: str, line: EventDict) -> EventDict:
+    """Django adds its request to lines about it; written out it shows the query string."""
+    line.pop("request", None)
+    return line
+
+
 def _to_json(logger: WrappedLogger, method: str, line: EventDict) -> str:
     return orjson.dumps(line, default=repr, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
 
@@ -140,5 +146,5 @@ def json_formatter() -> logging.Formatter:
     """The formatter for `LOGGING`: `{"()": "agentplatform.lib.logs.json_formatter"}`."""
     configure()
     return structlog.stdlib.ProcessorFormatter(
-        processors=AFTER, foreign_pre_chain=[*BEFORE, structlog.stdlib.ExtraAdder()]
+        processors=AFTER, foreign_pre_chain=[*BEFORE, structlog.stdlib.ExtraAdder(), _without_request]
     )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-API_ROOTS = ("/api", "/v1", "/mcp", "/chat", "/history")
+API_ROOTS = ("/api", "/v1", "/mcp", "/chat", "/history", "/metrics")
 API = tuple(f"{root}/" for root in API_ROOTS)
 API_PAGES = ("/api/v1/docs", "/api/v1/redoc")
 CURRENT = "/api/v1"
 ALIASED = "/health"
 HEALTH = f"{CURRENT}{ALIASED}"
+METRICS = "/metrics"
 # As the session chat service called them.
 OLD_SESSIONS, SESSIONS = f"{CURRENT}/chat/sessions", f"{CURRENT}/sessions"
 
@@ -17,9 +18,9 @@ def is_api(path: str) -> bool:
     return (path.startswith(API) or path in API_ROOTS) and path not in API_PAGES
 
 
-def is_health(path: str) -> bool:
-    """Whether it is asked how the platform does, as probes ask, which know a process by its address only."""
-    return path == HEALTH or path.startswith(f"{HEALTH}/")
+def takes_any_host(path: str) -> bool:
+    """Whether machines ask there how the platform does, which know a process by its address only."""
+    return path in (HEALTH, METRICS) or path.startswith(f"{HEALTH}/")
 
 
 def canonical(path: str) -> str:

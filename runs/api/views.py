@@ -6,6 +6,7 @@ import uuid
 from typing import Any
 
 import orjson
+import structlog
 from django.db.models import QuerySet, TextField
 from django.db.models.functions import Cast, Left
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -127,6 +128,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
         """
         asked = serializers.run_request(validated(serializers.RunRequestSerializer, request.data))
         started = commands.start_run(self.actor, asked, idempotency_key=idempotency_key(request))
+        structlog.contextvars.bind_contextvars(run_id=str(started.run.pk))
         live.announce([*started.others, *started.events])
         steps = last_steps(started.run.pk) if started.repeated else []
         return Response(run_json(started.run, steps), status=202)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import structlog
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -36,6 +37,7 @@ class WorkflowRunViewSet(TenantViewSet):
         values = validated(serializers.WorkflowRunSerializer, request.data)
         asked = serializers.run_request({**values, "workflow_id": str(self.get_object().pk)})
         started = commands.start_run(self.actor, asked, idempotency_key=idempotency_key(request))
+        structlog.contextvars.bind_contextvars(run_id=str(started.run.pk))
         live.announce([*started.others, *started.events])
         steps = last_steps(started.run.pk) if started.repeated else []
         return Response(run_json(started.run, steps), status=202)

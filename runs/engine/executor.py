@@ -14,11 +14,12 @@ from psycopg_pool import PoolTimeout
 
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import BudgetExceeded, PlatformError
+from agentplatform.lib.telemetry.tracing import Span
 from agents.compiler import CompiledAgent
 from agents.specification import AgentSpecification
 from agents.workflows.effects import NodeFault
 from runs import lifecycle
-from runs.engine import ends, tool_calls
+from runs.engine import ends, observed, tool_calls
 from runs.engine.checkpointer import RECORDER, CheckpointSaver
 from runs.engine.faults import RunFault, TimeIsUp
 from runs.engine.flush import Attempt
@@ -67,9 +68,9 @@ class Executor:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        with structlog.contextvars.bound_contextvars(run_id=str(run_id), workspace=str(run.workspace_id)):
+        with observed.attempt(run) as span:
             recorder = Recorder(self.journal, run, attempt, self.execute, lambda: self.draining)
-            await self._attempt(recorder)
+            await self._attempt(recorder, span)
 
     def _give_back(self, taking: asyncio.Future[tuple[Run, Attempt]]) -> None:
         if not taking.cancelled() and taking.exception() is None:
@@ -86,7 +87,7 @@ class Executor:
         for task in self._tasks:
             task.cancel()
 
-    async def _attempt(self, recorder: Recorder) -> None:
+    async def _attempt(self, recorder: Recorder, span: Span) -> None:
         try:
             compiled = await self._graphs.of(recorder.run)
             if isinstance(compiled, CompiledAgent):
@@ -106,6 +107,7 @@ class Executor:
             recorder.abandon(lifecycle.hand_back("worker_stopped"))
             raise
         except Exception as error:
+            span.fail(getattr(error, "error_class", type(error).__name__))
             await self._end_badly(recorder, error)
 
     async def _end_badly(self, recorder: Recorder, error: Exception) -> None:

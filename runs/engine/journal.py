@@ -19,6 +19,7 @@ from typing import TypedDict, Unpack
 import structlog
 
 from agentplatform.lib import bulk
+from agentplatform.lib.telemetry import metrics
 from billing.models import UsageRecord
 from runs.engine.connection import CONNECTION_FAULTS, be_bounded, is_held_up, release, waiting_briefly
 from runs.engine.flush import Attempt, Begin, Entry, Outcome, Result, commit
@@ -202,7 +203,8 @@ class Journal:
         for pending in batch.values():
             _count(pending.item)
             _leave_out(pending.item)
-        outcomes = self._commit_apart(list(batch.values()))
+        with metrics.FlushTimer(len(batch)):
+            outcomes = self._commit_apart(list(batch.values()))
         blocked: dict[Key, _Pending] = {}
         waiting: dict[Key, _Pending] = {}
         done = []
@@ -269,6 +271,7 @@ class Journal:
                     pending.repeated = True
                     if isinstance(pending.item, Begin):
                         pending.item.repeated = True
+                metrics.journal_retries.inc()
                 delay = RETRY_SECONDS[min(tries, len(RETRY_SECONDS) - 1)]
                 tries += 1
                 if self._stopping and tries > len(RETRY_SECONDS):

@@ -24,6 +24,7 @@ from agents.providers.faults import ProviderFault, classify
 from agents.tools.base import MOST_LEVELS, is_too_deep
 from billing import ledger
 from billing.models import Outcome, UsageRecord
+from runs.engine import observed
 from runs.engine.answer_cache import AnswerCache
 from runs.engine.faults import NoRoom, RunFault, TimeIsUp
 from runs.engine.journal import Fenced, HandedBack, Paused
@@ -95,20 +96,22 @@ async def _call(recorder: Recorder, step: Step, model: CompiledModel, question: 
     record = ledger.opened(context, call_id, estimate, timezone.now(), most)
     while not await _open(recorder, step, record, settle):
         await _wait_for_neighbours(recorder, step)
-    try:
-        async with _within_run(recorder), _within(step, model.specification.timeout):
-            answer = await question.ask(model)
-    except (asyncio.CancelledError, TimeIsUp):
-        settle(Outcome.CANCELLED, partial())
-        raise
-    except (Fenced, Paused, HandedBack, RunFault):
-        raise
-    except Exception as error:
-        fault = classify(error)
-        settle(Outcome.FAILED, partial())
-        raise fault from error
-    estimate = ledger.Tokens(input=estimate.input, output=ledger.estimate_tokens(step.delta_characters))
-    _report(step, question.said(answer), estimate, settle)
+    with observed.model_call(model.specification) as call:
+        try:
+            async with _within_run(recorder), _within(step, model.specification.timeout):
+                answer = await question.ask(model)
+        except (asyncio.CancelledError, TimeIsUp):
+            settle(Outcome.CANCELLED, partial())
+            raise
+        except (Fenced, Paused, HandedBack, RunFault):
+            raise
+        except Exception as error:
+            fault = classify(error)
+            settle(Outcome.FAILED, partial())
+            raise fault from error
+        estimate = ledger.Tokens(input=estimate.input, output=ledger.estimate_tokens(step.delta_characters))
+        tokens = _report(step, question.said(answer), estimate, settle)
+        call.answered(tokens, step.metrics["finish_reason"])
     if question.cache:
         await question.cache.keep(model, answer)
     return answer
@@ -179,7 +182,8 @@ def _report(
     messages: Sequence[BaseMessage],
     estimate: ledger.Tokens,
     settle: Settle,
-) -> None:
+) -> ledger.Tokens:
+    """Writes down what the model has said; answers what that has used."""
     answer = _answer_in(messages)
     usage = answer.usage_metadata
     # Where the endpoint does not say, an estimate is better than a free call.
@@ -199,6 +203,7 @@ def _report(
         "total_tokens": read + written,
         "finish_reason": finish_reason(answer),
     }
+    return tokens
 
 
 def _clean_calls(answer: AIMessage) -> None:

@@ -30,7 +30,7 @@ from agents.tools.call import call_key
 from billing.ledger import CallContext
 from billing.models import UsageRecord
 from runs import lifecycle
-from runs.engine import children
+from runs.engine import children, observed
 from runs.engine.children import Asked
 from runs.engine.faults import RunFault
 from runs.engine.journal import Fenced, HandedBack, Paused
@@ -72,7 +72,9 @@ async def make(recorder: Recorder, step: Step, deed: Deed) -> ToolMessage:
     if answer is None:
         claim = await _claim(recorder, step, deed, call, past)
         on_behalf_of.set(_Paying(recorder, step))
-        answer = await _carry_out(recorder, deed, call, claim)
+        with observed.tool_call(deed.tool, call) as execution:
+            answer = await _carry_out(recorder, deed, call, claim)
+            execution.answered(answer.status)
     _record(recorder, step, call, answer, time.monotonic() - started)
     return answer
 

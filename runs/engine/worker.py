@@ -11,6 +11,7 @@ from django.conf import settings
 from agentplatform.lib import queue
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.ids import uuid7
+from agentplatform.lib.telemetry import metrics
 from agents.mcp import pool as mcp_sessions
 from agents.providers import base as providers
 from runs.engine.executor import Executor
@@ -31,6 +32,7 @@ class Worker:
     def __init__(self, concurrency: int | None = None) -> None:
         self.id = uuid7()
         self.concurrency = concurrency or settings.WORKER_CONCURRENCY
+        metrics.places.set(self.concurrency)
         self.ready = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.db import transaction
 from django.utils import timezone
 
 from agentplatform.lib import bulk, queue
 from agentplatform.lib.errors import Conflict
+from agentplatform.lib.telemetry import tracing
 from billing.budgets import holds
 from runs import event_log
 from runs.events import EventType, StoredEvent
@@ -63,6 +65,8 @@ def _insert(
     run: Run, now: datetime, status: Status, job_id: int | None, told: Sequence[bulk.Statement] = ()
 ) -> list[StoredEvent]:
     run.created_at = run.updated_at = now
+    run.request_id = structlog.contextvars.get_contextvars().get("request_id", "")
+    run.traceparent = tracing.traceparent()
     run.status, run.job_id = status, job_id
     is_queued = status == Status.QUEUED
     run.queued_at = now if is_queued else None

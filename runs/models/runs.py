@@ -179,6 +179,21 @@ class Run(FamilyTotals, TenantModel):
     tags = ArrayField(models.CharField(max_length=50), default=list, verbose_name=_("tags"))
     currency = models.CharField(max_length=3, default="USD")
 
+    request_id = models.CharField(
+        max_length=128,
+        blank=True,
+        default="",
+        db_default="",
+        db_comment="The request that started it, as its log lines name it",
+    )
+    traceparent = models.CharField(
+        max_length=55,
+        blank=True,
+        default="",
+        db_default="",
+        db_comment="The span that started it (W3C), where traces are exported",
+    )
+
     queue = models.CharField(max_length=64, default="runs")
     priority = models.SmallIntegerField(_("priority"), default=0)
     job_id = models.BigIntegerField(null=True, db_comment="The queue's job that will wake, or woke, a worker")

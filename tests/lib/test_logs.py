@@ -119,3 +119,9 @@ def test_redacts_what_objects_show_of_themselves():
 @pytest.mark.parametrize("text", ["42 tokens used", "run ended in 3 s", "https://example.com/path?page=2"])
 def test_leaves_other_text_alone(text):
     assert redact(text) == text
+
+
+def test_leaves_out_the_request_that_django_adds_to_lines_about_it(lines, rf):
+    request = rf.get("/api/v1/agents?search=private")
+    logging.getLogger("tests.logs").error("Server Error: %s", request.path, extra={"request": request})
+    assert "private" not in json.dumps(lines())

@@ -12,7 +12,8 @@ import pytest
 
 PROJECT = Path(__file__).resolve().parents[2]
 SDKS = {"openai": "openai", "anthropic": "anthropic", "google": "google.genai", "demo": ""}
-HEAVY = {"langchain", "langchain_core", "langgraph", "mcp", *SDKS.values()} - {""}
+REPORTING = {"opentelemetry.sdk", "sentry_sdk"}
+HEAVY = {"langchain", "langchain_core", "langgraph", "mcp", *REPORTING, *SDKS.values()} - {""}
 
 ENVIRONMENT = {"DJANGO_SETTINGS_MODULE": "agentplatform.settings", "AGENTPLATFORM_EMBEDDED_WORKER": "false"}
 

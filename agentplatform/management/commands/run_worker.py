@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from agentplatform.lib.process import settle_process, tune_process
+from agentplatform.observability import process as observability
 from runs.alive import show_alive
 
 
@@ -23,7 +25,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         tune_process()
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        observability.start()
+        with _metrics(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(self._run(options["concurrency"]))
 
     async def _run(self, concurrency: int | None) -> None:
@@ -48,3 +51,13 @@ class Command(BaseCommand):
         if alive:
             alive.cancel()
             await asyncio.gather(alive, return_exceptions=True)
+        await observability.stop()
+
+
+def _metrics() -> AbstractContextManager[Any]:
+    """The worker's own `/metrics`, where METRICS_PORT asks for it."""
+    if not settings.METRICS_PORT:
+        return nullcontext()
+    from agentplatform.observability.listener import listening
+
+    return listening(settings.METRICS_HOST, settings.METRICS_PORT)
