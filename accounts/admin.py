@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
@@ -19,6 +20,7 @@ from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChange
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import audit
+from accounts.actor import OwnLimits
 from accounts.admin_base import SaysErrors, TenantAccess, TenantForm, TenantInline, TenantModelAdmin, reach
 from accounts.api_keys import create_key, revoke_keys
 from accounts.audit import Action
@@ -36,6 +38,10 @@ __all__ = ["AuditEntryAdmin"]
 # Groups grant nothing here, and tokens are nobody's to look at.
 for model in (Group, OutstandingToken, BlacklistedToken):
     admin.site.unregister(model)
+
+
+LIMITS = ("requests_per_minute", "open_requests")
+LIMIT_HELP = _("Empty: as the platform's settings say. 0: any number.")
 
 
 class SignInForm(SlowedDown, AuthenticationForm):
@@ -77,6 +83,7 @@ class UserAdmin(SaysErrors, DjangoUserAdmin, ModelAdmin):
         (None, {"fields": ["username", "password"]}),
         (_("Person"), {"fields": ["first_name", "last_name", "email"]}),
         (_("Access"), {"fields": ["is_active", "is_staff", "is_superuser"]}),
+        (_("Limits"), {"fields": LIMITS}),
         (_("Times"), {"fields": ["last_login", "date_joined"]}),
     )
 
@@ -144,6 +151,7 @@ class WorkspaceForm(forms.ModelForm):
     class Meta:
         help_texts = {
             "max_concurrent_runs": _("Empty: as many as the platform's settings say. 0: any number."),
+            **dict.fromkeys(LIMITS, LIMIT_HELP),
             "kept_checkpoints": _("Of each run that has ended, the newest. Empty: all."),
         }
 
@@ -189,10 +197,10 @@ class WorkspaceAdmin(TenantAccess, SaysErrors, ModelAdmin):
         return self.inlines if obj else []
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """The limit protects the other tenants from this one, so it is not its own admin's to raise."""
+        """The limits protect the other tenants from this one, so they are not its own admin's to raise."""
         fixed = [] if obj is None else ["slug"]
-        limit = [] if reach(request).is_superuser else ["max_concurrent_runs"]
-        return [*self.readonly_fields, *fixed, *limit]
+        limits = [] if reach(request).is_superuser else ["max_concurrent_runs", *LIMITS]
+        return [*self.readonly_fields, *fixed, *limits]
 
     def audit_thing(self, obj: Any) -> audit.Thing:
         return audit.thing(obj)._replace(workspace_id=obj.pk)
@@ -227,6 +235,9 @@ class ApiKeyForm(TenantForm):
         help_text="What the key is narrowed to. None: all that your role may do.",
     )
 
+    class Meta:
+        help_texts = dict.fromkeys(LIMITS, LIMIT_HELP)
+
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(TenantModelAdmin):
@@ -239,14 +250,18 @@ class ApiKeyAdmin(TenantModelAdmin):
     list_filter = ["workspace", "user"]
     list_select_related = ["user", "workspace"]
     search_fields = ["name", "prefix", "user__username"]
-    add_fieldsets = ((None, {"fields": ["workspace", "name", "expires_at", "scopes"]}),)
+    add_fieldsets = ((None, {"fields": ["workspace", "name", "expires_at", *LIMITS, "scopes"]}),)
     fieldsets = (
         (None, {"fields": ["workspace", "name", "prefix", "user", "scopes"]}),
+        (_("Limits"), {"fields": LIMITS}),
         (_("Times"), {"fields": ["created_at", "expires_at", "last_used_at", "revoked_at"]}),
     )
 
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Of a key that exists only its limits can be changed."""
+        if obj is None:
+            return super().get_readonly_fields(request, obj)
+        return [name for name in flatten_fieldsets(self.get_fieldsets(request, obj)) if name not in LIMITS]
 
     def audit_thing(self, obj: Any) -> audit.Thing:
         return audit.key(obj)
@@ -255,10 +270,19 @@ class ApiKeyAdmin(TenantModelAdmin):
         return self.may(request, "write:api-key", obj)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: forms.ModelForm, change: bool) -> None:
+        if change:
+            obj.save(update_fields=LIMITS)
+            return
         actor = self.actor(request, obj.workspace_id)
         if actor.membership_id is None:
             raise Conflict("A key acts as a member of the workspace. Make yourself a member first.")
-        key, text = create_key(actor, obj.name, obj.scopes, obj.expires_at)
+        key, text = create_key(
+            actor,
+            obj.name,
+            obj.scopes,
+            obj.expires_at,
+            limits=OwnLimits(obj.requests_per_minute, obj.open_requests),
+        )
         obj.pk = key.pk
         obj._state.adding = False
         messages.warning(request, f"Copy the key now, it is not shown again: {text}")

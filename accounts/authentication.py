@@ -20,7 +20,7 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import api_keys, audit, browser, tickets, tokens
+from accounts import api_keys, audit, browser, limits, tickets, tokens
 from accounts.actor import Actor
 from accounts.actors import (
     actor_in,
@@ -52,11 +52,19 @@ class Identity(NamedTuple):
     actor: Actor | None
 
 
-def actor_from_request(request: HttpRequest, *, has_effect: bool = False) -> Actor:
-    """Who sends a request. Raises NotAuthenticated, PermissionDenied, or NotFound for the workspace.
+def actor_from_request(request: HttpRequest, *, has_effect: bool = False, rate: str = "") -> Actor:
+    """Who sends a request, counted for its limits, and for those of `rate` by address.
 
-    `has_effect` says so of a GET that changes something: links of other sites must not cause it.
+    Raises NotAuthenticated, PermissionDenied, NotFound for the workspace, or RateLimited. `has_effect` says so of a GET
+    that changes something: links of other sites must not cause it.
     """
+    actor = uncounted_actor(request, has_effect=has_effect)
+    limits.admit(request, actor, rate)
+    return actor
+
+
+def uncounted_actor(request: HttpRequest, *, has_effect: bool = False) -> Actor:
+    """The same for who counts the request as soon as it knows what is asked (`limits.admit`)."""
     actor = _acting(identify_request(request, has_effect=has_effect))
     request.actor = actor  # type: ignore[attr-defined]
     return actor
@@ -210,6 +218,8 @@ class ActorAuthentication(BaseAuthentication):
         identity = identify_request(sent, workspace)
         if identity is not None:
             sent.actor = identity.actor  # type: ignore[attr-defined]
+            if identity.actor is not None:
+                limits.admit(sent, identity.actor)
         return identity
 
     def authenticate_header(self, request: Request) -> str:

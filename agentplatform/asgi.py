@@ -23,6 +23,7 @@ from django.urls import re_path  # noqa: E402
 
 from agentplatform.lib.body_limit import Application, BodyLimit, Receive, Send, largest_body  # noqa: E402
 from agentplatform.lib.process import settle_process, tune_process  # noqa: E402
+from agentplatform.lib.request_end import ending  # noqa: E402
 from agents.configuration.folder import load_configured  # noqa: E402
 from agents.mcp import pool as mcp_sessions  # noqa: E402
 from runs.consumers import refuse_unknown_socket  # noqa: E402
@@ -33,8 +34,12 @@ logger = structlog.get_logger(__name__)
 
 Scope = MutableMapping[str, Any]
 
-http_application = BodyLimit(cast(Application, ASGIStaticFilesHandler(django_application)), largest_body)
-websocket_application = URLRouter([*websocket_urlpatterns, re_path("", cast(Any, refuse_unknown_socket))])
+http_application = ending(
+    BodyLimit(cast(Application, ASGIStaticFilesHandler(django_application)), largest_body)
+)
+websocket_application = ending(
+    cast(Any, URLRouter([*websocket_urlpatterns, re_path("", cast(Any, refuse_unknown_socket))]))
+)
 
 
 class Process:

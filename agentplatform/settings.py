@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,17 @@ def _secret(name: str, insecure: str) -> str:
     )
 
 
+def _rate(name: str, default: str = "") -> str:
+    """The rate `name`, such as 10/minute; empty: no limit."""
+    text: str = env.str(name, default=default)
+    if text and not re.fullmatch(r"[1-9]\d{0,8}/(second|minute|hour|day)", text):
+        raise ImproperlyConfigured(
+            f"{name} must be a number of requests and a time, such as 10/minute (second, minute, hour, day),"
+            f" or empty for no limit; not {text!r}."
+        )
+    return text
+
+
 # The instance
 APP_NAME = env.str("APP_NAME", default="agentplatform")
 VERSION = __version__
@@ -92,6 +104,7 @@ MIDDLEWARE = [
     "agentplatform.middleware.AuditMiddleware",
     "agentplatform.middleware.SecurityHeadersMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "agentplatform.middleware.RateLimitMiddleware",
     "agentplatform.middleware.OpenAIErrorsMiddleware",
     "agentplatform.middleware.RefusalMiddleware",
     "agentplatform.middleware.PageContentSecurityPolicyMiddleware",
@@ -197,6 +210,13 @@ SIMPLE_JWT = {
     "AUTH_HEADER_TYPES": ("Bearer",),
 }
 
+# Requests open at once in one process, streams and sockets among them; 0: no limit
+OPEN_REQUESTS = {
+    "user": env.int("USER_OPEN_REQUESTS", default=0),
+    "key": env.int("API_KEY_OPEN_REQUESTS", default=0),
+    "workspace": env.int("WORKSPACE_OPEN_REQUESTS", default=0),
+}
+
 # The API
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.ActorAuthentication"],
@@ -212,8 +232,11 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "agentplatform.lib.schema.AutoSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "DEFAULT_THROTTLE_RATES": {
-        "login": env.str("LOGIN_RATE", default="10/minute"),
-        "chat": env.str("CHAT_RATE", default="10/minute"),
+        "login": _rate("LOGIN_RATE", "10/minute"),
+        "chat": _rate("CHAT_RATE", "10/minute"),
+        "user": _rate("USER_RATE"),
+        "key": _rate("API_KEY_RATE"),
+        "workspace": _rate("WORKSPACE_RATE"),
     },
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     # `?format=` belongs to the operations (csv, mermaid …), not to content negotiation.
@@ -297,6 +320,8 @@ CORS_EXPOSE_HEADERS = [
     "X-Run-ID",
     "X-Should-Retry",
     "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
     "ETag",
     "Mcp-Session-Id",
 ]
