@@ -71,5 +71,5 @@ class Actor:
 
     @property
     def key(self) -> str:
-        """Identifies the credential's owner for idempotency and rate limits."""
+        """Identifies the credential's owner for idempotency, rate limits and security events."""
         return f"key:{self.api_key_id}" if self.api_key_id else f"user:{self.user_id}"

@@ -28,12 +28,13 @@ from accounts.audit.admin import AuditEntryAdmin
 from accounts.members import keeping_an_admin, remove_member, workspaces_led_by
 from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.roles import PERMISSIONS, Role
+from accounts.security.admin import SecurityEventAdmin
 from accounts.sign_in import SlowedDown
 from accounts.workspaces import keep_currency
 from agentplatform.lib.errors import Conflict, Invalid
 
-# The audit log's own page registers itself.
-__all__ = ["AuditEntryAdmin"]
+# These pages register themselves.
+__all__ = ["AuditEntryAdmin", "SecurityEventAdmin"]
 
 # Groups grant nothing here, and tokens are nobody's to look at.
 for model in (Group, OutstandingToken, BlacklistedToken):

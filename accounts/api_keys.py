@@ -16,6 +16,7 @@ from accounts.actor import Actor, OwnLimits
 from accounts.audit import Action
 from accounts.hot_query import first_row
 from accounts.models import ApiKey
+from accounts.security import Kind
 from agentplatform.lib.errors import Invalid, PermissionDenied
 from agentplatform.lib.secrets import new_token, token_hash
 
@@ -117,12 +118,21 @@ def revoke_keys(keys: Any) -> int:
 
 def find_key(text: str, now: datetime) -> dict[str, Any] | None:
     """The key that `text` spells, with its user, workspace and role; None where it may not be used."""
+    found, fault = examine(text, now)
+    return None if fault else found
+
+
+def examine(text: str, now: datetime) -> tuple[dict[str, Any] | None, Kind | None]:
+    """The key that `text` spells, and why it may not be used, if so: for security events, not for the caller."""
     if not (text.startswith(PREFIX) and text.isprintable()):
-        return None
+        return None, Kind.KEY_UNKNOWN
     found = first_row(_rows, "AND accounts_apikey.prefix = %s", [text[:VISIBLE_CHARACTERS]])
     if found is None or not hmac.compare_digest(found["hash"], token_hash(text)):
-        return None
-    return found if is_usable(found, now) else None
+        return None, Kind.KEY_UNKNOWN
+    if is_usable(found, now):
+        return found, None
+    is_expired = found["expires_at"] is not None and found["expires_at"] <= now
+    return found, Kind.KEY_EXPIRED if is_expired and found["revoked_at"] is None else Kind.KEY_REVOKED
 
 
 def find_key_by_id(key_id: Any, now: datetime) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit as audit  # Its models are this app's.
+from accounts import security as security  # And so are its.
 from accounts.actor import Actor
 from accounts.roles import Role
 from accounts.tenancy import TenantModel, TenantQuerySet

@@ -10,6 +10,7 @@ from django.core.cache.backends.base import BaseCache
 from django.http import HttpRequest
 
 from accounts.limits.rates import Rate, cache_key, counting, rate_of
+from accounts.security import Kind, note
 from agentplatform.lib.counters import count_one
 from agentplatform.lib.errors import RateLimited
 
@@ -25,6 +26,7 @@ class LoginGuard:
     """
 
     def __init__(self, address: str, username: str) -> None:
+        self.address = address
         self.keys = {
             cache_key("login", f"{address}|{username.casefold()}"): 1,
             cache_key("login", address): ADDRESS_ALLOWANCE,
@@ -34,7 +36,11 @@ class LoginGuard:
         """Counts an attempt before it is made. Raises RateLimited while it must wait."""
         if (rate := rate_of("login")) is None:
             return
-        counting(lambda cache: self._enter(cache, rate))
+        try:
+            counting(lambda cache: self._enter(cache, rate))
+        except RateLimited:
+            note(Kind.SIGN_IN_SLOWED, self.address)
+            raise
 
     def succeeded(self) -> None:
         """Forgives the failures of this user name; those of the address stay, less this attempt."""

@@ -21,7 +21,9 @@ from django.conf import settings  # noqa: E402
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
+from accounts.security.writing import write_noted  # noqa: E402
 from agentplatform.lib.body_limit import Application, BodyLimit, Receive, Send, largest_body  # noqa: E402
+from agentplatform.lib.concurrency import in_thread  # noqa: E402
 from agentplatform.lib.process import settle_process, tune_process  # noqa: E402
 from agentplatform.lib.request_end import ending  # noqa: E402
 from agents.configuration.folder import load_configured  # noqa: E402
@@ -88,6 +90,7 @@ class Process:
             await asyncio.gather(self._warming, return_exceptions=True)
         if self.worker:
             await self.worker.stop()
+        await in_thread(write_noted)
         await mcp_sessions.close()
         await hub().stop()
 

@@ -210,6 +210,20 @@ SIMPLE_JWT = {
     "AUTH_HEADER_TYPES": ("Bearer",),
 }
 
+# Security events: where they are sent, signed, and how long they are kept
+SECURITY_WEBHOOK_URL = env.str("SECURITY_WEBHOOK_URL", default="")
+SECURITY_WEBHOOK_SECRETS = [key for key in env.str("SECURITY_WEBHOOK_SECRET", default="").split(",") if key]
+SECURITY_EVENTS_KEPT_DAYS = env.int("SECURITY_EVENTS_KEPT_DAYS", default=90)
+if SECURITY_WEBHOOK_URL and not SECURITY_WEBHOOK_SECRETS:
+    raise ImproperlyConfigured(
+        "SECURITY_WEBHOOK_URL needs SECURITY_WEBHOOK_SECRET: whsec_ and Base64, to sign with."
+    )
+for _key in SECURITY_WEBHOOK_SECRETS:
+    if not re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,}={0,2}", _key):
+        raise ImproperlyConfigured(
+            "SECURITY_WEBHOOK_SECRET must be whsec_ and at least 24 random bytes in Base64."
+        )
+
 # Requests open at once in one process, streams and sockets among them; 0: no limit
 OPEN_REQUESTS = {
     "user": env.int("USER_OPEN_REQUESTS", default=0),

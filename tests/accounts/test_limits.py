@@ -11,15 +11,15 @@ from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from redis import ConnectionPool, Redis
 
-from accounts.limits import check_rate, open_requests
+from accounts.limits import admit_socket, check_rate, open_requests
 from accounts.models import ApiKey
-from accounts.tokens import AccessToken
 from agentplatform import settings as platform_settings
 from agentplatform.lib.counters import count_each
+from agentplatform.lib.errors import RateLimited
 from agentplatform.lib.request_end import KEY, RequestEnd, ending
+from runs.consumers import close_code_by_status
 from tests.crash.services import RedisServer
-from tests.factories import ApiKeyFactory, RunFactory
-from tests.sockets import Socket
+from tests.factories import ApiKeyFactory
 
 
 @pytest.fixture
@@ -244,20 +244,19 @@ def test_takes_back_at_once_what_comes_after_the_end():
     assert closed == [1]
 
 
-@pytest.fixture
-def run(workspace, alice):
-    return RunFactory(workspace=workspace, user=alice, status="running")
-
-
-async def test_limits_sockets_that_are_open_at_once(one_thread, workspace, alice, at_once, run):
+def test_limits_sockets_that_are_open_at_once(actor, alice, at_once):
     at_once(user=1)
-    headers = {"Authorization": f"Bearer {AccessToken.for_user(alice)}"}
-    path = f"/ws/runs/{run.pk}/"
-    async with Socket(path, headers=headers), Socket(path, headers=headers) as second:
-        assert (await second.receive())["closed"] == 4429
-    async with Socket(path, headers=headers) as third:
-        await third.send({"action": "ping"})
-        assert (await third.receive())["ok"]
+    first, second, third = ({KEY: RequestEnd()} for _ in range(3))
+    admit_socket(first, actor(alice))
+    with pytest.raises(RateLimited, match="user-open"):
+        admit_socket(second, actor(alice))
+    first[KEY].come()
+    admit_socket(third, actor(alice))
+    third[KEY].come()
+
+
+def test_closes_such_a_socket_with_a_code_of_its_own():
+    assert close_code_by_status[RateLimited.status_code] == 4429
 
 
 # changing them
