@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import audit as audit  # Its models are this app's.
 from accounts import security as security  # And so are its.
 from accounts.actor import Actor
+from accounts.oauth import models as oauth_models  # noqa: F401
 from accounts.roles import Role
 from accounts.tenancy import TenantModel, TenantQuerySet
 from agentplatform.lib.ids import uuid7

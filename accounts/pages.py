@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from csp.constants import NONE, SELF
 from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib.auth import views
 from django.urls import path
 from django.utils.decorators import method_decorator
 
+from accounts.oauth.views import begin, choices, come_back
 from accounts.sign_in import SignInForm
-
-# Stricter than the admin's: everything on these pages is a file of ours.
-STRICT = {
-    "script-src": [SELF],
-    "style-src": [SELF],
-    "worker-src": [NONE],
-    "img-src": [SELF, "blob:", "data:"],
-}
+from accounts.strict import STRICT
 
 
 @method_decorator(csp_replace(STRICT), name="dispatch")
@@ -32,7 +25,9 @@ class SignInView(views.LoginView):
     extra_context = {"site": settings.APP_NAME, "languages": settings.LANGUAGES}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return {**super().get_context_data(**kwargs), "here": self.request.get_full_path()}
+        context = super().get_context_data(**kwargs)
+        links = choices(context[self.redirect_field_name])
+        return {**context, "here": self.request.get_full_path(), "providers": links}
 
 
 class SignOutView(views.LogoutView):
@@ -43,5 +38,7 @@ class SignOutView(views.LogoutView):
 
 urlpatterns = [
     path("sign-in/", SignInView.as_view(), name="sign-in"),
+    path("sign-in/<slug:name>/", begin, name="oauth-begin"),
+    path("sign-in/<slug:name>/return/", come_back, name="oauth-return"),
     path("sign-out/", SignOutView.as_view(), name="sign-out"),
 ]

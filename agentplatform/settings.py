@@ -210,6 +210,41 @@ SIMPLE_JWT = {
     "AUTH_HEADER_TYPES": ("Bearer",),
 }
 
+# Signing in with an account elsewhere. Addresses are matched with those of users; of these domains accounts are made.
+OAUTH_PROVIDERS = {
+    "google": {
+        "title": "Google",
+        "client_id": env.str("GOOGLE_CLIENT_ID", default=""),
+        "client_secret": env.str("GOOGLE_CLIENT_SECRET", default=""),
+        "authorize_url": "https://accounts.google.com/o/oauth2/v2/auth",
+        "token_url": "https://oauth2.googleapis.com/token",
+        "keys_url": "https://www.googleapis.com/oauth2/v3/certs",
+        "issuer": "https://accounts.google.com",
+        "scope": "openid email",
+    },
+    "github": {
+        "title": "GitHub",
+        "client_id": env.str("GITHUB_CLIENT_ID", default=""),
+        "client_secret": env.str("GITHUB_CLIENT_SECRET", default=""),
+        "authorize_url": "https://github.com/login/oauth/authorize",
+        "token_url": "https://github.com/login/oauth/access_token",
+        "user_url": "https://api.github.com/user",
+        "emails_url": "https://api.github.com/user/emails",
+        "scope": "user:email",
+    },
+}
+OAUTH_ALLOWED_DOMAINS = [domain.casefold() for domain in env.list("OAUTH_ALLOWED_DOMAINS", default=[])]
+OAUTH_DEFAULT_WORKSPACE = env.str("OAUTH_DEFAULT_WORKSPACE", default="")
+OAUTH_DEFAULT_ROLE = env.str("OAUTH_DEFAULT_ROLE", default="user")
+if OAUTH_DEFAULT_ROLE not in (_roles := ("operator", "user", "viewer", "auditor")):
+    raise ImproperlyConfigured(
+        f"OAUTH_DEFAULT_ROLE must be one of {', '.join(_roles)}, not {OAUTH_DEFAULT_ROLE!r}."
+    )
+if OAUTH_ALLOWED_DOMAINS and not OAUTH_DEFAULT_WORKSPACE:
+    raise ImproperlyConfigured(
+        "OAUTH_ALLOWED_DOMAINS needs OAUTH_DEFAULT_WORKSPACE: the slug of a workspace."
+    )
+
 # Security events: where they are sent, signed, and how long they are kept
 SECURITY_WEBHOOK_URL = env.str("SECURITY_WEBHOOK_URL", default="")
 SECURITY_WEBHOOK_SECRETS = [key for key in env.str("SECURITY_WEBHOOK_SECRET", default="").split(",") if key]
