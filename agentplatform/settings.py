@@ -15,6 +15,7 @@ from django.core.exceptions import ImproperlyConfigured
 from agentplatform import __version__
 from agentplatform.database import embedded_url
 from agentplatform.lib.logs import levels
+from agentplatform.lib.redis_url import with_certificates
 from agentplatform.lib.storage_url import storage_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -160,7 +161,12 @@ DATABASES["default"].update(
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis, where several processes talk: live events between processes and the shared cache.
-REDIS_URL = env.str("REDIS_URL", default="")
+REDIS_URL = with_certificates(
+    env.str("REDIS_URL", default=""),
+    ca=env.str("REDIS_CA_FILE", default=""),
+    certificate=env.str("REDIS_CERT_FILE", default=""),
+    key=env.str("REDIS_KEY_FILE", default=""),
+)
 CACHE_TTL = env.int("CACHE_TTL", default=60)
 CACHE_MAX_SIZE = env.int("CACHE_MAX_SIZE", default=10_000)
 _OWN_CACHE = {
