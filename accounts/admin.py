@@ -27,6 +27,7 @@ from accounts.audit import Action
 from accounts.audit.admin import AuditEntryAdmin
 from accounts.members import keeping_an_admin, remove_member, workspaces_led_by
 from accounts.models import ApiKey, Membership, User, Workspace
+from accounts.oauth.models import ProviderAccount
 from accounts.roles import PERMISSIONS, Role
 from accounts.security.admin import SecurityEventAdmin
 from accounts.sign_in import SlowedDown
@@ -68,6 +69,24 @@ class MembershipOfUserInline(TabularInline):
         return False
 
 
+class ProviderAccountOfUserInline(TabularInline):
+    """Which accounts elsewhere a user signs in with; removing one ends that, until its address is matched anew."""
+
+    model = ProviderAccount
+    fields = ["provider", "subject", "created_at"]
+    readonly_fields = fields
+    extra = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_superuser
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_superuser
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
 @admin.register(User)
 class UserAdmin(SaysErrors, DjangoUserAdmin, ModelAdmin):
     """Accounts, for superusers. What a user may do is said by its memberships."""
@@ -75,7 +94,7 @@ class UserAdmin(SaysErrors, DjangoUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    inlines = [MembershipOfUserInline]
+    inlines = [MembershipOfUserInline, ProviderAccountOfUserInline]
     list_display = ["username", "email", "is_active", "is_staff", "is_superuser", "last_login"]
     list_filter = ["is_active", "is_staff", "is_superuser"]
     filter_horizontal = ()

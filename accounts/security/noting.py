@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -72,7 +73,6 @@ class _Notes:
 
 
 _notes = _Notes()
-_stopping = threading.Event()
 
 
 def note(kind: Kind, address: str, subject: str = "", thing: str = "", request_id: str = "") -> None:
@@ -163,18 +163,24 @@ def _kept_apart(source: Source) -> tuple[Source, bool]:
 
 
 def _ensure_writer() -> None:
-    if _notes.write is None or (_notes.writer is not None and _notes.writer.is_alive()):
+    if _notes.write is None or _notes.writer is not None:
         return
     with _notes.lock:
-        if _notes.writer is None or not _notes.writer.is_alive():
+        if _notes.writer is None:
             _notes.writer = threading.Thread(target=_write_on, name="security-events", daemon=True)
             _notes.writer.start()
 
 
 def _write_on() -> None:
     """Until there is nothing to write for a while."""
-    while not _stopping.wait(PERIOD_SECONDS):
-        if not (_notes.noted or _notes.absent):
-            return
-        if _notes.write is not None:
+    while True:
+        time.sleep(PERIOD_SECONDS)
+        with _notes.lock:
+            if _notes.write is None or not (_notes.noted or _notes.absent):
+                # Whoever notes something from now on begins another one.
+                _notes.writer = None
+                return
+        try:
             _notes.write()
+        except Exception:
+            log.exception("security_events_not_written")

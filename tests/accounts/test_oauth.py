@@ -100,6 +100,28 @@ def test_the_session_works_for_the_api(browser, provider, alice):
     assert browser.get("/api/v1/auth/me").json()["username"] == "alice"
 
 
+def test_the_session_is_exchanged_for_tokens(browser, provider, alice):
+    sign_in(browser, provider)
+    pair = browser.post("/sign-in/token/").json()
+    me = Client(headers={"Authorization": f"Bearer {pair['access']}"}).get("/api/v1/auth/me").json()
+    refreshed = Client().post("/api/v1/auth/refresh", {"refresh": pair["refresh"]}, "application/json")
+    assert (me["username"], refreshed.status_code) == ("alice", 200)
+
+
+def test_exchanges_nothing_for_who_is_not_signed_in(browser, db):
+    answer = browser.post("/sign-in/token/")
+    assert (answer.status_code, answer.json()["error"]["type"]) == (401, "NotAuthenticated")
+
+
+def test_exchanges_nothing_that_another_site_has_asked_for(alice):
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(alice)
+    assert (browser.get("/sign-in/token/").status_code, browser.post("/sign-in/token/").status_code) == (
+        405,
+        403,
+    )
+
+
 def test_audits_the_sign_in(browser, provider, alice, workspace):
     sign_in(browser, provider)
     actions = AuditEntry.objects.filter(workspace=workspace).order_by("pk").values_list("action", flat=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import uuid
 from datetime import timedelta
 
@@ -295,3 +296,17 @@ def test_shows_them_to_superusers_only(alice):
         browser.force_login(user)
         statuses.append(browser.get("/admin/accounts/securityevent/").status_code)
     assert statuses == [200, 403]
+
+
+def test_a_thread_writes_what_was_noted_and_ends(monkeypatch, db):
+    """Once there is something, and again after it has ended; without a database here."""
+    wrote = queue.Queue()
+    monkeypatch.setattr(noting, "PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr(noting, "_notes", noting._Notes())
+    noting.write_with(lambda: wrote.put(sum(noted.count for noted in noting.take().values())))
+    for _ in range(2):
+        note(Kind.KEY_UNKNOWN, "203.0.113.7")
+        thread = noting._notes.writer
+        assert wrote.get(timeout=10) == 1
+        thread.join(10)
+        assert not thread.is_alive()
