@@ -88,9 +88,10 @@ def narrower(wanted: OwnLimits, held: OwnLimits) -> OwnLimits:
 
 
 def change_limits(actor: Actor, key: ApiKey, limits: dict[str, int | None]) -> None:
-    """Gives a key other limits of its own. A key raises none: who holds it could raise its own."""
-    if actor.api_key_id:
-        raise PermissionDenied("An API key cannot change the limits of keys; sign in with a password.")
+    """Gives a key other limits of its own. A key gives none wider than it has: who holds it could raise its own."""
+    wanted = OwnLimits(key.requests_per_minute, key.open_requests)._replace(**limits)
+    if actor.api_key_id and narrower(wanted, actor.limits.key) != wanted:
+        raise PermissionDenied("An API key cannot give a key wider limits than its own; sign in to do so.")
     with audit.updating(key, audit.key(key)):
         for name, value in limits.items():
             setattr(key, name, value)
