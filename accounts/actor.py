@@ -5,9 +5,25 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from accounts.roles import Role
 from agentplatform.lib.errors import PermissionDenied
+
+
+class OwnLimits(NamedTuple):
+    """Limits that a user, a key or a workspace has instead of the settings': None as they say, 0 none."""
+
+    requests_per_minute: int | None = None
+    open_requests: int | None = None
+
+
+class Limits(NamedTuple):
+    """Those of all that an actor stands for."""
+
+    user: OwnLimits = OwnLimits()
+    workspace: OwnLimits = OwnLimits()
+    key: OwnLimits = OwnLimits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,7 @@ class Actor:
     fingerprint: str = field(default="", compare=False, repr=False)
     api_key_prefix: str = ""
     audits_reads: bool = False
+    limits: Limits = field(default=Limits(), compare=False, repr=False)
 
     def may(self, permission: str) -> bool:
         return permission in self.permissions
@@ -54,5 +71,5 @@ class Actor:
 
     @property
     def key(self) -> str:
-        """Identifies the credential's owner for idempotency and rate limits."""
+        """Identifies the credential's owner for idempotency, rate limits and security events."""
         return f"key:{self.api_key_id}" if self.api_key_id else f"user:{self.user_id}"

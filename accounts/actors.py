@@ -9,7 +9,7 @@ from uuid import UUID
 import structlog
 
 from accounts import audit
-from accounts.actor import Actor
+from accounts.actor import Actor, Limits, OwnLimits
 from accounts.hot_query import first_row
 from accounts.models import Membership, User, Workspace
 from accounts.roles import Role, permissions_by_role, scoped
@@ -26,6 +26,10 @@ MEMBER_FIELDS = (
     "user__is_active",
     "user__is_superuser",
     "user__password",
+    "user__requests_per_minute",
+    "user__open_requests",
+    "workspace__requests_per_minute",
+    "workspace__open_requests",
 )
 
 
@@ -57,6 +61,7 @@ def member_actor(found: dict[str, Any], address: str = "", expires_at: datetime 
         membership_id=found["id"],
         fingerprint=fingerprint_of(found["user__password"]),
         audits_reads=found["workspace__audits_reads"],
+        limits=_limits(found),
     )
 
 
@@ -78,6 +83,16 @@ def key_actor(found: dict[str, Any], address: str = "") -> Actor:
         membership_id=found["workspace__memberships__id"],
         api_key_prefix=found["prefix"],
         audits_reads=found["workspace__audits_reads"],
+        limits=_limits(found),
+    )
+
+
+def _limits(found: dict[str, Any]) -> Limits:
+    """What a row says of limits; a key's stand in that of a key."""
+    return Limits(
+        OwnLimits(found["user__requests_per_minute"], found["user__open_requests"]),
+        OwnLimits(found["workspace__requests_per_minute"], found["workspace__open_requests"]),
+        OwnLimits(found.get("requests_per_minute"), found.get("open_requests")),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.contrib.admin.utils import flatten_fieldsets
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
@@ -19,23 +20,30 @@ from unfold.forms import AdminPasswordChangeForm, AuthenticationForm, UserChange
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from accounts import audit
+from accounts.actor import OwnLimits
 from accounts.admin_base import SaysErrors, TenantAccess, TenantForm, TenantInline, TenantModelAdmin, reach
 from accounts.api_keys import create_key, revoke_keys
 from accounts.audit import Action
 from accounts.audit.admin import AuditEntryAdmin
 from accounts.members import keeping_an_admin, remove_member, workspaces_led_by
 from accounts.models import ApiKey, Membership, User, Workspace
+from accounts.oauth.models import ProviderAccount
 from accounts.roles import PERMISSIONS, Role
+from accounts.security.admin import SecurityEventAdmin
 from accounts.sign_in import SlowedDown
 from accounts.workspaces import keep_currency
 from agentplatform.lib.errors import Conflict, Invalid
 
-# The audit log's own page registers itself.
-__all__ = ["AuditEntryAdmin"]
+# These pages register themselves.
+__all__ = ["AuditEntryAdmin", "SecurityEventAdmin"]
 
 # Groups grant nothing here, and tokens are nobody's to look at.
 for model in (Group, OutstandingToken, BlacklistedToken):
     admin.site.unregister(model)
+
+
+LIMITS = ("requests_per_minute", "open_requests")
+LIMIT_HELP = _("Empty: as the platform's settings say. 0: any number.")
 
 
 class SignInForm(SlowedDown, AuthenticationForm):
@@ -61,6 +69,24 @@ class MembershipOfUserInline(TabularInline):
         return False
 
 
+class ProviderAccountOfUserInline(TabularInline):
+    """Which accounts elsewhere a user signs in with; removing one ends that, until its address is matched anew."""
+
+    model = ProviderAccount
+    fields = ["provider", "subject", "created_at"]
+    readonly_fields = fields
+    extra = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_superuser
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return request.user.is_superuser
+
+    def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
 @admin.register(User)
 class UserAdmin(SaysErrors, DjangoUserAdmin, ModelAdmin):
     """Accounts, for superusers. What a user may do is said by its memberships."""
@@ -68,7 +94,7 @@ class UserAdmin(SaysErrors, DjangoUserAdmin, ModelAdmin):
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    inlines = [MembershipOfUserInline]
+    inlines = [MembershipOfUserInline, ProviderAccountOfUserInline]
     list_display = ["username", "email", "is_active", "is_staff", "is_superuser", "last_login"]
     list_filter = ["is_active", "is_staff", "is_superuser"]
     filter_horizontal = ()
@@ -77,6 +103,7 @@ class UserAdmin(SaysErrors, DjangoUserAdmin, ModelAdmin):
         (None, {"fields": ["username", "password"]}),
         (_("Person"), {"fields": ["first_name", "last_name", "email"]}),
         (_("Access"), {"fields": ["is_active", "is_staff", "is_superuser"]}),
+        (_("Limits"), {"fields": LIMITS}),
         (_("Times"), {"fields": ["last_login", "date_joined"]}),
     )
 
@@ -144,6 +171,7 @@ class WorkspaceForm(forms.ModelForm):
     class Meta:
         help_texts = {
             "max_concurrent_runs": _("Empty: as many as the platform's settings say. 0: any number."),
+            **dict.fromkeys(LIMITS, LIMIT_HELP),
             "kept_checkpoints": _("Of each run that has ended, the newest. Empty: all."),
         }
 
@@ -189,10 +217,10 @@ class WorkspaceAdmin(TenantAccess, SaysErrors, ModelAdmin):
         return self.inlines if obj else []
 
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
-        """The limit protects the other tenants from this one, so it is not its own admin's to raise."""
+        """The limits protect the other tenants from this one, so they are not its own admin's to raise."""
         fixed = [] if obj is None else ["slug"]
-        limit = [] if reach(request).is_superuser else ["max_concurrent_runs"]
-        return [*self.readonly_fields, *fixed, *limit]
+        limits = [] if reach(request).is_superuser else ["max_concurrent_runs", *LIMITS]
+        return [*self.readonly_fields, *fixed, *limits]
 
     def audit_thing(self, obj: Any) -> audit.Thing:
         return audit.thing(obj)._replace(workspace_id=obj.pk)
@@ -227,6 +255,9 @@ class ApiKeyForm(TenantForm):
         help_text="What the key is narrowed to. None: all that your role may do.",
     )
 
+    class Meta:
+        help_texts = dict.fromkeys(LIMITS, LIMIT_HELP)
+
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(TenantModelAdmin):
@@ -239,14 +270,18 @@ class ApiKeyAdmin(TenantModelAdmin):
     list_filter = ["workspace", "user"]
     list_select_related = ["user", "workspace"]
     search_fields = ["name", "prefix", "user__username"]
-    add_fieldsets = ((None, {"fields": ["workspace", "name", "expires_at", "scopes"]}),)
+    add_fieldsets = ((None, {"fields": ["workspace", "name", "expires_at", *LIMITS, "scopes"]}),)
     fieldsets = (
         (None, {"fields": ["workspace", "name", "prefix", "user", "scopes"]}),
+        (_("Limits"), {"fields": LIMITS}),
         (_("Times"), {"fields": ["created_at", "expires_at", "last_used_at", "revoked_at"]}),
     )
 
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+    def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Of a key that exists only its limits can be changed."""
+        if obj is None:
+            return super().get_readonly_fields(request, obj)
+        return [name for name in flatten_fieldsets(self.get_fieldsets(request, obj)) if name not in LIMITS]
 
     def audit_thing(self, obj: Any) -> audit.Thing:
         return audit.key(obj)
@@ -255,10 +290,19 @@ class ApiKeyAdmin(TenantModelAdmin):
         return self.may(request, "write:api-key", obj)
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: forms.ModelForm, change: bool) -> None:
+        if change:
+            obj.save(update_fields=LIMITS)
+            return
         actor = self.actor(request, obj.workspace_id)
         if actor.membership_id is None:
             raise Conflict("A key acts as a member of the workspace. Make yourself a member first.")
-        key, text = create_key(actor, obj.name, obj.scopes, obj.expires_at)
+        key, text = create_key(
+            actor,
+            obj.name,
+            obj.scopes,
+            obj.expires_at,
+            limits=OwnLimits(obj.requests_per_minute, obj.open_requests),
+        )
         obj.pk = key.pk
         obj._state.adding = False
         messages.warning(request, f"Copy the key now, it is not shown again: {text}")

@@ -12,11 +12,12 @@ from django.db.models import F
 from django.utils import timezone
 
 from accounts import audit
-from accounts.actor import Actor
+from accounts.actor import Actor, OwnLimits
 from accounts.audit import Action
 from accounts.hot_query import first_row
 from accounts.models import ApiKey
-from agentplatform.lib.errors import Invalid
+from accounts.security import Kind
+from agentplatform.lib.errors import Invalid, PermissionDenied
 from agentplatform.lib.secrets import new_token, token_hash
 
 PREFIX = "ap_"
@@ -40,16 +41,27 @@ FOUND_FIELDS = (
     "workspace__audits_reads",
     "workspace__memberships__id",
     "workspace__memberships__role",
+    "requests_per_minute",
+    "open_requests",
+    "user__requests_per_minute",
+    "user__open_requests",
+    "workspace__requests_per_minute",
+    "workspace__open_requests",
 )
 
 
 def create_key(
-    actor: Actor, name: str, scopes: Sequence[str] = (), expires_at: datetime | None = None
+    actor: Actor,
+    name: str,
+    scopes: Sequence[str] = (),
+    expires_at: datetime | None = None,
+    *,
+    limits: OwnLimits = OwnLimits(),  # noqa: B008 (a constant)
 ) -> tuple[ApiKey, str]:
     """A key of the actor in its workspace, and the key's text, which is known only now.
 
     Raises Invalid for scopes that the actor itself lacks. A key made with a key inherits what limits
-    that one: its scopes, where none are given, and its end.
+    that one: its scopes, where none are given, its end, and its limits.
     """
     missing = sorted(set(scopes) - actor.permissions)
     if missing:
@@ -57,13 +69,33 @@ def create_key(
     if actor.api_key_id:
         scopes = scopes or sorted(actor.permissions)
         expires_at = min(filter(None, [expires_at, actor.expires_at]), default=None)
+        limits = narrower(limits, actor.limits.key)
     return store_key(
         user_id=actor.user_id,
         workspace_id=actor.workspace_id,
         name=name,
         scopes=list(scopes),
         expires_at=expires_at,
+        **limits._asdict(),
     )
+
+
+def narrower(wanted: OwnLimits, held: OwnLimits) -> OwnLimits:
+    """What is wanted, but nowhere more than is held; 0 is no limit, None nothing of one's own."""
+    return OwnLimits(
+        *(min(want or most, most) if most else want for want, most in zip(wanted, held, strict=True))
+    )
+
+
+def change_limits(actor: Actor, key: ApiKey, limits: dict[str, int | None]) -> None:
+    """Gives a key other limits of its own. A key gives none wider than it has: who holds it could raise its own."""
+    wanted = OwnLimits(key.requests_per_minute, key.open_requests)._replace(**limits)
+    if actor.api_key_id and narrower(wanted, actor.limits.key) != wanted:
+        raise PermissionDenied("An API key cannot give a key wider limits than its own; sign in to do so.")
+    with audit.updating(key, audit.key(key)):
+        for name, value in limits.items():
+            setattr(key, name, value)
+        key.save(update_fields=list(limits))
 
 
 def store_key(**fields: Any) -> tuple[ApiKey, str]:
@@ -87,12 +119,21 @@ def revoke_keys(keys: Any) -> int:
 
 def find_key(text: str, now: datetime) -> dict[str, Any] | None:
     """The key that `text` spells, with its user, workspace and role; None where it may not be used."""
+    found, fault = examine(text, now)
+    return None if fault else found
+
+
+def examine(text: str, now: datetime) -> tuple[dict[str, Any] | None, Kind | None]:
+    """The key that `text` spells, and why it may not be used, if so: for security events, not for the caller."""
     if not (text.startswith(PREFIX) and text.isprintable()):
-        return None
+        return None, Kind.KEY_UNKNOWN
     found = first_row(_rows, "AND accounts_apikey.prefix = %s", [text[:VISIBLE_CHARACTERS]])
     if found is None or not hmac.compare_digest(found["hash"], token_hash(text)):
-        return None
-    return found if is_usable(found, now) else None
+        return None, Kind.KEY_UNKNOWN
+    if is_usable(found, now):
+        return found, None
+    is_expired = found["expires_at"] is not None and found["expires_at"] <= now
+    return found, Kind.KEY_EXPIRED if is_expired and found["revoked_at"] is None else Kind.KEY_REVOKED
 
 
 def find_key_by_id(key_id: Any, now: datetime) -> dict[str, Any] | None:

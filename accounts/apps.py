@@ -11,4 +11,6 @@ class AccountsConfig(AppConfig):
 
     def ready(self) -> None:
         import_module("accounts.api.schema")
+        noting = import_module("accounts.security.noting")
+        noting.write_with(import_module("accounts.security.writing").write_noted)
         user_logged_out.connect(import_module("accounts.sign_in").note_end)

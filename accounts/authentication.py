@@ -20,7 +20,7 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
-from accounts import api_keys, audit, browser, tickets, tokens
+from accounts import api_keys, audit, browser, limits, tickets, tokens
 from accounts.actor import Actor
 from accounts.actors import (
     actor_in,
@@ -33,6 +33,7 @@ from accounts.actors import (
 )
 from accounts.models import User
 from accounts.permissions import NO_WORKSPACE
+from accounts.security import Kind, note
 from accounts.throttling import client_address
 from agentplatform.lib.errors import NotAuthenticated, NotFound, PermissionDenied
 from agentplatform.lib.ids import as_uuid
@@ -52,11 +53,19 @@ class Identity(NamedTuple):
     actor: Actor | None
 
 
-def actor_from_request(request: HttpRequest, *, has_effect: bool = False) -> Actor:
-    """Who sends a request. Raises NotAuthenticated, PermissionDenied, or NotFound for the workspace.
+def actor_from_request(request: HttpRequest, *, has_effect: bool = False, rate: str = "") -> Actor:
+    """Who sends a request, counted for its limits, and for those of `rate` by address.
 
-    `has_effect` says so of a GET that changes something: links of other sites must not cause it.
+    Raises NotAuthenticated, PermissionDenied, NotFound for the workspace, or RateLimited. `has_effect` says so of a GET
+    that changes something: links of other sites must not cause it.
     """
+    actor = uncounted_actor(request, has_effect=has_effect)
+    limits.admit(request, actor, rate)
+    return actor
+
+
+def uncounted_actor(request: HttpRequest, *, has_effect: bool = False) -> Actor:
+    """The same for who counts the request as soon as it knows what is asked (`limits.admit`)."""
     actor = _acting(identify_request(request, has_effect=has_effect))
     request.actor = actor  # type: ignore[attr-defined]
     return actor
@@ -66,15 +75,19 @@ def identify_request(
     request: HttpRequest, workspace: str = "", *, has_effect: bool = False
 ) -> Identity | None:
     """Who sends a request, by its headers or by the session cookie; None without credentials."""
-    refuse_credentials_in_url(request.GET)
     address = client_address(request)
+    refuse_credentials_in_url(request.GET, address)
     if request.headers.keys() & {"Authorization", "X-Api-Key"} or not browser.has_session(request):
         return identify(request.headers, address, workspace)
     identity = _from_cookie(request, workspace or request.headers.get("x-workspace", ""), address)
     if identity is None:
         return None
     if has_effect or request.method not in SAFE_METHODS:
-        browser.refuse_forged(request)
+        try:
+            browser.refuse_forged(request)
+        except PermissionDenied:
+            note(Kind.FORGED_REQUEST, address, f"user:{identity.user.pk}")
+            raise
     audit.current().via = audit.Via.BROWSER
     if identity.actor is not None:
         bind_to_logs(identity.actor)
@@ -153,20 +166,22 @@ def refresh(actor: Actor) -> Actor | None:
     return replace(fresh, expires_at=actor.expires_at)
 
 
-def refuse_credentials_in_url(query: Mapping[str, Any]) -> None:
+def refuse_credentials_in_url(query: Mapping[str, Any], address: str = "") -> None:
     """Raises NotAuthenticated where a query string holds a token or key, told by its name or its form."""
     for name, value in query.items():
         if name.lower() in NAMES_OF_CREDENTIALS or str(value).startswith(FORMS_OF_CREDENTIALS):
+            note(Kind.CREDENTIAL_IN_URL, address)
             raise NotAuthenticated(IN_URL)
 
 
 def _from_key(text: str, slug: str, address: str) -> Identity:
     now = timezone.now()
-    found = api_keys.find_key(text, now)
-    if found is None:
+    found, fault = api_keys.examine(text, now)
+    if found is None or fault:
+        note(fault or Kind.KEY_UNKNOWN, address, f"key:{found['id']}" if found else "")
         raise NotAuthenticated(BAD_KEY)
     if slug and slug != found["workspace__slug"]:
-        raise NotFound("Workspace", slug)
+        raise _foreign(slug, address, f"key:{found['id']}")
     api_keys.note_use(found, now)
     return Identity(user_of_row(found), key_actor(found, address))
 
@@ -177,12 +192,18 @@ def _from_token(text: str, slug: str, address: str) -> Identity:
     if found is None:
         user = tokens.user_of(token)
         if slug:
-            raise NotFound("Workspace", slug)
+            raise _foreign(slug, address, f"user:{user.pk}")
         return Identity(user, None)
     is_current = token.get("hash_password") == tokens.fingerprint_of(found["user__password"])
     if not is_current or not found["user__is_active"]:
         raise NotAuthenticated(tokens.EXPIRED_OR_FALSE)
     return Identity(user_of_row(found), member_actor(found, address, tokens.end_of(token)))
+
+
+def _foreign(slug: str, address: str, subject: str) -> NotFound:
+    """The error for a workspace that is not the caller's, wherever it is."""
+    note(Kind.FOREIGN_WORKSPACE, address, subject)
+    return NotFound("Workspace", slug)
 
 
 def _from_cookie(request: HttpRequest, slug: str, address: str) -> Identity | None:
@@ -193,7 +214,7 @@ def _from_cookie(request: HttpRequest, slug: str, address: str) -> Identity | No
     found = first_member(user.pk, slug)
     if found is None:
         if slug:
-            raise NotFound("Workspace", slug)
+            raise _foreign(slug, address, f"user:{user.pk}")
         return Identity(user, None)
     return Identity(user, member_actor(found, address, session.get_expiry_date()))
 
@@ -210,6 +231,8 @@ class ActorAuthentication(BaseAuthentication):
         identity = identify_request(sent, workspace)
         if identity is not None:
             sent.actor = identity.actor  # type: ignore[attr-defined]
+            if identity.actor is not None:
+                limits.admit(sent, identity.actor)
         return identity
 
     def authenticate_header(self, request: Request) -> str:

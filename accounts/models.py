@@ -11,7 +11,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from accounts import audit as audit  # Its models are this app's.
+from accounts import security as security  # And so are its.
 from accounts.actor import Actor
+from accounts.oauth import models as oauth_models  # noqa: F401
 from accounts.roles import Role
 from accounts.tenancy import TenantModel, TenantQuerySet
 from agentplatform.lib.ids import uuid7
@@ -25,7 +27,24 @@ slug_validator = RegexValidator(
 )
 
 
-class User(AbstractUser):
+class LimitedModel(models.Model):
+    """What may have limits of its own, instead of those in the settings."""
+
+    requests_per_minute = models.PositiveIntegerField(
+        _("requests per minute"), null=True, blank=True, db_comment="Empty: as the settings say; 0: no limit"
+    )
+    open_requests = models.PositiveIntegerField(
+        _("open requests"),
+        null=True,
+        blank=True,
+        db_comment="At once, streams and sockets among them; empty: as the settings say; 0: no limit",
+    )
+
+    class Meta:
+        abstract = True
+
+
+class User(AbstractUser, LimitedModel):  # noqa: DJ008 (AbstractUser has one)
     """A person or a program that can sign in. What it may do is said by its memberships alone."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -34,10 +53,10 @@ class User(AbstractUser):
         db_table_comment = "People and programs that can sign in"
 
 
-class Workspace(models.Model):
+class Workspace(LimitedModel):
     """A tenant. Every other resource belongs to exactly one."""
 
-    audited = ("slug", "name", "currency")
+    audited = ("slug", "name", "currency", "requests_per_minute", "open_requests")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.CharField(
@@ -127,11 +146,11 @@ class ApiKeyQuerySet(TenantQuerySet["ApiKey"]):
         return rows if actor.may("write:member") else rows.filter(user_id=actor.user_id)
 
 
-class ApiKey(TenantModel):
+class ApiKey(LimitedModel, TenantModel):
     """A program's credential. Shown once, stored as a hash; `prefix` is what people recognise it by."""
 
     resource = "ApiKey"
-    audited = ("prefix", "scopes")
+    audited = ("prefix", "scopes", "requests_per_minute", "open_requests")
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys", verbose_name=_("user"))
     name = models.CharField(_("name"), max_length=100)

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from csp.constants import NONE, SELF
 from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib.auth import views
+from django.db import transaction
+from django.http import HttpRequest, JsonResponse
 from django.urls import path
 from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST
 
+from accounts import audit, tokens
+from accounts.audit import Action
+from accounts.oauth.views import begin, choices, come_back
 from accounts.sign_in import SignInForm
-
-# Stricter than the admin's: everything on these pages is a file of ours.
-STRICT = {
-    "script-src": [SELF],
-    "style-src": [SELF],
-    "worker-src": [NONE],
-    "img-src": [SELF, "blob:", "data:"],
-}
+from accounts.strict import STRICT
+from agentplatform.lib.error_format import error_response
+from agentplatform.lib.errors import NotAuthenticated
 
 
 @method_decorator(csp_replace(STRICT), name="dispatch")
@@ -32,7 +33,24 @@ class SignInView(views.LoginView):
     extra_context = {"site": settings.APP_NAME, "languages": settings.LANGUAGES}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        return {**super().get_context_data(**kwargs), "here": self.request.get_full_path()}
+        context = super().get_context_data(**kwargs)
+        links = choices(context[self.redirect_field_name])
+        return {**context, "here": self.request.get_full_path(), "providers": links}
+
+
+@require_POST
+@never_cache
+def tokens_of_session(request: HttpRequest) -> JsonResponse:
+    """A token pair for whoever has signed in on these pages, by whichever way: so that a program can go on as them.
+
+    By POST and with the token against forgery, as any form here, so that no other site's page has one made.
+    """
+    user: Any = request.user
+    if not user.is_authenticated:
+        return error_response(request, NotAuthenticated("Sign in on the page /sign-in/ first."))
+    with transaction.atomic():
+        audit.record_of_account(Action.SIGNED_IN, user)
+        return JsonResponse(tokens.issue(user))
 
 
 class SignOutView(views.LogoutView):
@@ -43,5 +61,8 @@ class SignOutView(views.LogoutView):
 
 urlpatterns = [
     path("sign-in/", SignInView.as_view(), name="sign-in"),
+    path("sign-in/token/", tokens_of_session, name="session-token"),
+    path("sign-in/<slug:name>/", begin, name="oauth-begin"),
+    path("sign-in/<slug:name>/return/", come_back, name="oauth-return"),
     path("sign-out/", SignOutView.as_view(), name="sign-out"),
 ]

@@ -11,16 +11,18 @@ from django.utils.translation import gettext_lazy as _
 from accounts import audit
 from accounts.audit import Action
 from accounts.models import User
+from accounts.security import Kind, note
 from accounts.throttling import LoginGuard, client_address
 from agentplatform.lib.errors import RateLimited
 
 TOO_MANY = _("Too many failed attempts to sign in; wait %(seconds)d seconds before the next.")
 
 
-def note_failure(username: str) -> None:
-    """Tells the audit log of a wrong password, by whomever."""
+def note_failure(username: str, address: str) -> None:
+    """Tells the audit log and the operators of a wrong password, by whomever."""
     user = User.objects.filter(username=username).first()
     audit.record_of_account(Action.SIGN_IN_FAILED, user, is_proved=False)
+    note(Kind.SIGN_IN_FAILED, address, f"user:{user.pk}" if user else "")
 
 
 class SlowedDown(forms.AuthenticationForm):
@@ -28,7 +30,8 @@ class SlowedDown(forms.AuthenticationForm):
 
     def clean(self) -> dict[str, Any]:
         assert self.request is not None
-        guard = LoginGuard(client_address(self.request), self.cleaned_data.get("username", ""))
+        address = client_address(self.request)
+        guard = LoginGuard(address, self.cleaned_data.get("username", ""))
         try:
             guard.enter()
         except RateLimited as error:
@@ -37,7 +40,7 @@ class SlowedDown(forms.AuthenticationForm):
         try:
             cleaned: dict[str, Any] = super().clean()
         except ValidationError:
-            note_failure(self.cleaned_data.get("username", ""))
+            note_failure(self.cleaned_data.get("username", ""), address)
             raise
         guard.succeeded()
         if (user := self.get_user()) is not None:

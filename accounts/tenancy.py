@@ -8,6 +8,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from accounts.actor import Actor
+from accounts.security.noting import note_absent
 from agentplatform.lib.errors import NotFound
 from agentplatform.lib.ids import as_uuid, uuid7
 
@@ -31,6 +32,8 @@ class TenantQuerySet(models.QuerySet[Row]):
         else:
             found = None
         if found is None:
+            if key:
+                note_absent(self.model, key, actor.address, actor.key)
             raise NotFound(resource, identifier)
         return found
 

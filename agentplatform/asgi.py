@@ -21,8 +21,11 @@ from django.conf import settings  # noqa: E402
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler  # noqa: E402
 from django.urls import re_path  # noqa: E402
 
+from accounts.security.writing import write_noted  # noqa: E402
 from agentplatform.lib.body_limit import Application, BodyLimit, Receive, Send, largest_body  # noqa: E402
+from agentplatform.lib.concurrency import in_thread  # noqa: E402
 from agentplatform.lib.process import settle_process, tune_process  # noqa: E402
+from agentplatform.lib.request_end import ending  # noqa: E402
 from agentplatform.observability import process as observability  # noqa: E402
 from agents.configuration.folder import load_configured  # noqa: E402
 from agents.mcp import pool as mcp_sessions  # noqa: E402
@@ -34,8 +37,12 @@ logger = structlog.get_logger(__name__)
 
 Scope = MutableMapping[str, Any]
 
-http_application = BodyLimit(cast(Application, ASGIStaticFilesHandler(django_application)), largest_body)
-websocket_application = URLRouter([*websocket_urlpatterns, re_path("", cast(Any, refuse_unknown_socket))])
+http_application = ending(
+    BodyLimit(cast(Application, ASGIStaticFilesHandler(django_application)), largest_body)
+)
+websocket_application = ending(
+    cast(Any, URLRouter([*websocket_urlpatterns, re_path("", cast(Any, refuse_unknown_socket))]))
+)
 
 
 class Process:
@@ -99,6 +106,7 @@ class Process:
             await asyncio.gather(self._warming, return_exceptions=True)
         if self.worker:
             await self.worker.stop()
+        await in_thread(write_noted)
         await mcp_sessions.close()
         await hub().stop()
         await observability.stop()

@@ -29,6 +29,7 @@ from django.middleware.locale import LocaleMiddleware
 
 from accounts.audit import Trail, following, net
 from accounts.audit.trail import template_of
+from accounts.limits.fields import add_fields
 from agentplatform.lib import paths
 from agentplatform.lib.body_limit import limit_of
 from agentplatform.lib.concurrency import in_thread
@@ -226,6 +227,14 @@ class SecurityHeadersMiddleware(Around):
             response.headers.setdefault(name, value)
         if settings.SECURE_HSTS_SECONDS and request.is_secure():
             response.headers.setdefault("Strict-Transport-Security", self.transport_security)
+        return response
+
+
+class RateLimitMiddleware(Around):
+    """Tells the caller what its limits have left."""
+
+    def after(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        add_fields(request, response)
         return response
 
 

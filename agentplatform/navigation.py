@@ -47,6 +47,7 @@ entry_by_model = {
     "accounts.user": (gettext_lazy("Users"), "group"),
     "accounts.apikey": (gettext_lazy("API keys"), "key"),
     "accounts.auditentry": (gettext_lazy("Audit log"), "policy"),
+    "accounts.securityevent": (gettext_lazy("Security events"), "gpp_maybe"),
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,6 +17,7 @@ from django.core.exceptions import ImproperlyConfigured
 from agentplatform import __version__
 from agentplatform.database import embedded_url
 from agentplatform.lib.logs import levels
+from agentplatform.lib.redis_url import with_certificates
 from agentplatform.lib.storage_url import storage_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -67,6 +69,17 @@ def _require(name: str, package: str) -> None:
         raise ImproperlyConfigured(f"{name} is set, and its packages are not installed: {remedy}")
 
 
+def _rate(name: str, default: str = "") -> str:
+    """The rate `name`, such as 10/minute; empty: no limit."""
+    text: str = env.str(name, default=default)
+    if text and not re.fullmatch(r"[1-9]\d{0,8}/(second|minute|hour|day)", text):
+        raise ImproperlyConfigured(
+            f"{name} must be a number of requests and a time, such as 10/minute (second, minute, hour, day),"
+            f" or empty for no limit; not {text!r}."
+        )
+    return text
+
+
 # The instance
 APP_NAME = env.str("APP_NAME", default="agentplatform")
 VERSION = __version__
@@ -109,6 +122,7 @@ MIDDLEWARE = [
     "agentplatform.middleware.AuditMiddleware",
     "agentplatform.middleware.SecurityHeadersMiddleware",
     "corsheaders.middleware.CorsMiddleware",
+    "agentplatform.middleware.RateLimitMiddleware",
     "agentplatform.middleware.OpenAIErrorsMiddleware",
     "agentplatform.middleware.RefusalMiddleware",
     "agentplatform.middleware.PageContentSecurityPolicyMiddleware",
@@ -164,7 +178,12 @@ DATABASES["default"].update(
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Redis, where several processes talk: live events between processes and the shared cache.
-REDIS_URL = env.str("REDIS_URL", default="")
+REDIS_URL = with_certificates(
+    env.str("REDIS_URL", default=""),
+    ca=env.str("REDIS_CA_FILE", default=""),
+    certificate=env.str("REDIS_CERT_FILE", default=""),
+    key=env.str("REDIS_KEY_FILE", default=""),
+)
 CACHE_TTL = env.int("CACHE_TTL", default=60)
 CACHE_MAX_SIZE = env.int("CACHE_MAX_SIZE", default=10_000)
 _OWN_CACHE = {
@@ -214,6 +233,62 @@ SIMPLE_JWT = {
     "AUTH_HEADER_TYPES": ("Bearer",),
 }
 
+# Signing in with an account elsewhere. Addresses are matched with those of users; of these domains accounts are made.
+OAUTH_PROVIDERS = {
+    "google": {
+        "title": "Google",
+        "client_id": env.str("GOOGLE_CLIENT_ID", default=""),
+        "client_secret": env.str("GOOGLE_CLIENT_SECRET", default=""),
+        "authorize_url": "https://accounts.google.com/o/oauth2/v2/auth",
+        "token_url": "https://oauth2.googleapis.com/token",
+        "keys_url": "https://www.googleapis.com/oauth2/v3/certs",
+        "issuer": "https://accounts.google.com",
+        "scope": "openid email",
+    },
+    "github": {
+        "title": "GitHub",
+        "client_id": env.str("GITHUB_CLIENT_ID", default=""),
+        "client_secret": env.str("GITHUB_CLIENT_SECRET", default=""),
+        "authorize_url": "https://github.com/login/oauth/authorize",
+        "token_url": "https://github.com/login/oauth/access_token",
+        "user_url": "https://api.github.com/user",
+        "emails_url": "https://api.github.com/user/emails",
+        "scope": "user:email",
+    },
+}
+OAUTH_ALLOWED_DOMAINS = [domain.casefold() for domain in env.list("OAUTH_ALLOWED_DOMAINS", default=[])]
+OAUTH_DEFAULT_WORKSPACE = env.str("OAUTH_DEFAULT_WORKSPACE", default="")
+OAUTH_DEFAULT_ROLE = env.str("OAUTH_DEFAULT_ROLE", default="user")
+if OAUTH_DEFAULT_ROLE not in (_roles := ("operator", "user", "viewer", "auditor")):
+    raise ImproperlyConfigured(
+        f"OAUTH_DEFAULT_ROLE must be one of {', '.join(_roles)}, not {OAUTH_DEFAULT_ROLE!r}."
+    )
+if OAUTH_ALLOWED_DOMAINS and not OAUTH_DEFAULT_WORKSPACE:
+    raise ImproperlyConfigured(
+        "OAUTH_ALLOWED_DOMAINS needs OAUTH_DEFAULT_WORKSPACE: the slug of a workspace."
+    )
+
+# Security events: where they are sent, signed, and how long they are kept
+SECURITY_WEBHOOK_URL = env.str("SECURITY_WEBHOOK_URL", default="")
+SECURITY_WEBHOOK_SECRETS = [key for key in env.str("SECURITY_WEBHOOK_SECRET", default="").split(",") if key]
+SECURITY_EVENTS_KEPT_DAYS = env.int("SECURITY_EVENTS_KEPT_DAYS", default=90)
+if SECURITY_WEBHOOK_URL and not SECURITY_WEBHOOK_SECRETS:
+    raise ImproperlyConfigured(
+        "SECURITY_WEBHOOK_URL needs SECURITY_WEBHOOK_SECRET: whsec_ and Base64, to sign with."
+    )
+for _key in SECURITY_WEBHOOK_SECRETS:
+    if not re.fullmatch(r"whsec_[A-Za-z0-9+/]{32,}={0,2}", _key):
+        raise ImproperlyConfigured(
+            "SECURITY_WEBHOOK_SECRET must be whsec_ and at least 24 random bytes in Base64."
+        )
+
+# Requests open at once in one process, streams and sockets among them; 0: no limit
+OPEN_REQUESTS = {
+    "user": env.int("USER_OPEN_REQUESTS", default=0),
+    "key": env.int("API_KEY_OPEN_REQUESTS", default=0),
+    "workspace": env.int("WORKSPACE_OPEN_REQUESTS", default=0),
+}
+
 # The API
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.authentication.ActorAuthentication"],
@@ -229,8 +304,11 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "agentplatform.lib.schema.AutoSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "DEFAULT_THROTTLE_RATES": {
-        "login": env.str("LOGIN_RATE", default="10/minute"),
-        "chat": env.str("CHAT_RATE", default="10/minute"),
+        "login": _rate("LOGIN_RATE", "10/minute"),
+        "chat": _rate("CHAT_RATE", "10/minute"),
+        "user": _rate("USER_RATE"),
+        "key": _rate("API_KEY_RATE"),
+        "workspace": _rate("WORKSPACE_RATE"),
     },
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     # `?format=` belongs to the operations (csv, mermaid …), not to content negotiation.
@@ -315,6 +393,8 @@ CORS_EXPOSE_HEADERS = [
     "X-Run-ID",
     "X-Should-Retry",
     "Retry-After",
+    "RateLimit",
+    "RateLimit-Policy",
     "ETag",
     "Mcp-Session-Id",
 ]

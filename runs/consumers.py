@@ -6,7 +6,8 @@ who it is by a `ticket` in the query, by the headers of the REST API, or by the 
 Origin must be ours).
 
 Close codes: 1000 the run has ended; 1012 the server restarts or its database is away, reconnect with `after`; 4400
-malformed; 4401 not signed in, or the credential has ended; 4403 not permitted; 4404 no such run.
+malformed; 4401 not signed in, or the credential has ended; 4403 not permitted; 4404 no such run;
+4429 too many requests, or too many open at once.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.http.cookie import parse_cookie
 
-from accounts import audit, authentication
+from accounts import audit, authentication, limits
 from accounts.actor import Actor
 from accounts.browser import session_of
 from accounts.throttling import address_behind_proxies
@@ -40,12 +41,21 @@ logger = structlog.get_logger(__name__)
 
 # How often a socket asks whether its credential and role still stand.
 RECHECK_SECONDS = 30.0
-ENDED, RESTART, MALFORMED, UNAUTHENTICATED, FORBIDDEN, MISSING = 1000, 1012, 4400, 4401, 4403, 4404
+ENDED, RESTART, MALFORMED, UNAUTHENTICATED, FORBIDDEN, MISSING, LIMITED = (
+    1000,
+    1012,
+    4400,
+    4401,
+    4403,
+    4404,
+    4429,
+)
 close_code_by_status = {
     401: UNAUTHENTICATED,
     403: FORBIDDEN,
     404: MISSING,
     422: MALFORMED,
+    429: LIMITED,
     503: RESTART,
 }
 REFUSALS = (PlatformError, *DATABASE_ERRORS)
@@ -69,7 +79,7 @@ class RunConsumer(AsyncWebsocketConsumer):
         try:
             self.run_id = _run_id(self.scope)
             after = _after(self.scope)
-            self.actor = await in_thread(_authenticate, self.scope, self.run_id)
+            self.actor = await in_thread(_admit, self.scope, self.run_id)
             await in_thread(_visible_run, self.actor, self.run_id)
         except REFUSALS as error:
             await self.refuse(error)
@@ -153,6 +163,13 @@ def _visible_run(actor: Actor, run_id: uuid.UUID) -> None:
     actor.require("read:run")
     if not Run.objects.visible_to(actor).filter(pk=run_id).exists():
         raise NotFound("Run", run_id)
+
+
+def _admit(scope: dict[str, Any], run_id: uuid.UUID) -> Actor:
+    """Who opens a socket, counted for its limits. Raises what it is refused with."""
+    actor = _authenticate(scope, run_id)
+    limits.admit_socket(scope, actor)
+    return actor
 
 
 def _authenticate(scope: dict[str, Any], run_id: uuid.UUID) -> Actor:

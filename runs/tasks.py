@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.utils import timezone
 
+from accounts.security import delivery
 from agentplatform.lib import queue
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.housekeeping import chore, remove
@@ -27,7 +28,7 @@ from runs.queueing.turns import EXECUTE, HAND_ON, QUEUE, TEND
 from runs.webhooks import outbox as messages
 from runs.webhooks import sending
 
-QUEUES = [QUEUE, messages.QUEUE, indexing.QUEUE, repricing.QUEUE, requests.QUEUE]
+QUEUES = [QUEUE, messages.QUEUE, delivery.QUEUE, indexing.QUEUE, repricing.QUEUE, requests.QUEUE]
 # How long a message to a webhook, and what became of it, can be looked at.
 DELIVERIES_KEPT = timedelta(days=30)
 

@@ -19,6 +19,7 @@ from accounts.actor import Actor
 from accounts.authentication import actor_from_session
 from accounts.models import ApiKey, User, Workspace
 from accounts.roles import Role
+from accounts.security import noting
 from accounts.tokens import AccessToken
 from agentplatform.batching import batch_operations
 from agentplatform.lib import concurrency, outboxes
@@ -29,6 +30,7 @@ from tests.one_thread import TestThread
 emptying.install()
 # A worker in this process would work off the outboxes between two statements of a test; its own tests say when.
 outboxes.PERIOD_SECONDS = 3600.0
+noting.PERIOD_SECONDS = 3600.0
 # As the platform's own commands make their databases.
 pre_migrate.connect(batch_operations)
 
@@ -37,6 +39,12 @@ pre_migrate.connect(batch_operations)
 def _fresh_cache():
     """Rate limits and cached answers of one test are not another's."""
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_noted():
+    """Security events of one test are not another's; its own tests say when they are written."""
+    noting.forget()
 
 
 @pytest.fixture(autouse=True)

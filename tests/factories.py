@@ -19,8 +19,10 @@ from accounts.api_keys import PREFIX, VISIBLE_CHARACTERS
 from accounts.audit.models import Action, AuditEntry, Via
 from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.roles import Role
+from accounts.security import Kind, SecurityEvent
 from agentplatform.lib.ids import first_uuid7_at, uuid7
 from agentplatform.lib.secrets import new_token, token_hash
+from agentplatform.lib.webhook_signing import new_secret
 from agents.models import Agent, ChatModel, Chunk, Document, KnowledgeBase, McpServer, Tool, Workflow
 from agents.snapshots import set_fallbacks
 from agents.versions import record
@@ -48,7 +50,6 @@ from runs.models import (
     Webhook,
     WebhookDelivery,
 )
-from runs.webhooks.signing import new_secret
 
 PASSWORD = "correct horse battery staple"
 
@@ -72,6 +73,20 @@ class WorkspaceFactory(DjangoModelFactory):
 
     slug = factory.Sequence(lambda number: f"workspace-{number}")
     name = factory.LazyAttribute(lambda workspace: workspace.slug.replace("-", " ").title())
+
+
+class SecurityEventFactory(DjangoModelFactory):
+    """Guesses from one address within a minute."""
+
+    class Meta:
+        model = SecurityEvent
+
+    kind = Kind.SIGN_IN_FAILED
+    minute = factory.LazyFunction(lambda: timezone.now().replace(second=0, microsecond=0))
+    address = "203.0.113.7"
+    count = 3
+    first_at = factory.LazyFunction(timezone.now)
+    last_at = factory.LazyAttribute(lambda event: event.first_at)
 
 
 class MembershipFactory(DjangoModelFactory):

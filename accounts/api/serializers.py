@@ -16,6 +16,12 @@ from agentplatform.lib.serializers import StrictModelSerializer, StrictSerialize
 USER = {"id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e", "username": "alice", "email": "alice@example.com"}
 NAMES = {"first_name": "Alice", "last_name": "Liddell"}
 WORKSPACE_OF_USER = {"slug": "acme", "name": "Acme", "role": "admin"}
+LIMITS_HELP = {
+    "requests_per_minute": {"help_text": "null: as the platform's settings say; 0: no limit."},
+    "open_requests": {
+        "help_text": "At once, streams and sockets among them. null: as the platform's settings say; 0: no limit."
+    },
+}
 PAIR = {"access": "eyJhbGciOi…", "refresh": "eyJhbGciOi…", "token_type": "Bearer", "expires_in": 1800}
 
 
@@ -167,6 +173,8 @@ class ApiKeySerializer(StrictModelSerializer):
         "key": "ap_Xk29aQ0b…",
         "user": "alice",
         "scopes": ["read:usage", "export:usage"],
+        "requests_per_minute": 60,
+        "open_requests": None,
         "created_at": "2026-11-20T10:00:00Z",
         "expires_at": "2027-11-20T10:00:00Z",
         "last_used_at": None,
@@ -182,12 +190,15 @@ class ApiKeySerializer(StrictModelSerializer):
             "key",
             "user",
             "scopes",
+            "requests_per_minute",
+            "open_requests",
             "created_at",
             "expires_at",
             "last_used_at",
             "revoked_at",
         ]
         read_only_fields = ["id", "prefix", "created_at", "last_used_at", "revoked_at"]
+        extra_kwargs = LIMITS_HELP
 
     def validate_expires_at(self, value: Any) -> Any:
         if value is not None and value <= timezone.now():
@@ -197,6 +208,19 @@ class ApiKeySerializer(StrictModelSerializer):
     def to_representation(self, instance: ApiKey) -> dict[str, Any]:
         shown = super().to_representation(instance)
         return {name: value for name, value in shown.items() if name != "key" or value}
+
+
+class ApiKeyLimitsSerializer(ApiKeySerializer):
+    """The limits of an API key, the only part of it that can be changed."""
+
+    scopes = serializers.ListField(child=serializers.CharField(), read_only=True)
+
+    class Meta(ApiKeySerializer.Meta):
+        read_only_fields = [
+            name
+            for name in ApiKeySerializer.Meta.fields
+            if name not in ("user", "key", "scopes", *LIMITS_HELP)
+        ]
 
 
 class WorkspaceSerializer(StrictModelSerializer):
@@ -210,6 +234,8 @@ class WorkspaceSerializer(StrictModelSerializer):
         "time_zone": "Europe/Berlin",
         "kept_checkpoints": 20,
         "audits_reads": False,
+        "requests_per_minute": 6000,
+        "open_requests": None,
         "created_at": "2026-11-20T10:00:00Z",
     }
 
@@ -223,10 +249,12 @@ class WorkspaceSerializer(StrictModelSerializer):
             "time_zone",
             "kept_checkpoints",
             "audits_reads",
+            "requests_per_minute",
+            "open_requests",
             "created_at",
         ]
-        read_only_fields = ["id", "created_at"]
-        extra_kwargs = {
+        read_only_fields = ["id", "requests_per_minute", "open_requests", "created_at"]
+        extra_kwargs = LIMITS_HELP | {
             "time_zone": {"help_text": "In which days and months of budgets and reports begin."},
             "audits_reads": {
                 "help_text": "Whether the audit log tells of reads too, besides what changes something."

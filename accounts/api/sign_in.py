@@ -68,11 +68,12 @@ class LoginView(PublicAccountView):
         the next attempt has to wait, longer each time (429).
         """
         body = self.valid()
-        guard = LoginGuard(client_address(request._request), body["username"])
+        address = client_address(request._request)
+        guard = LoginGuard(address, body["username"])
         guard.enter()
         user = authenticate(request._request, username=body["username"], password=body["password"])
         if user is None:
-            note_failure(body["username"])
+            note_failure(body["username"], address)
             raise NotAuthenticated(WRONG)
         guard.succeeded()
         with transaction.atomic():
@@ -150,10 +151,11 @@ class PasswordView(AccountView):
         if (actor := actor_of(request)) and actor.api_key_id:
             raise PermissionDenied("An API key cannot change the password; sign in with it.")
         body, user = self.valid(), whole_user(request)
-        guard = LoginGuard(client_address(request._request), user.username)
+        address = client_address(request._request)
+        guard = LoginGuard(address, user.username)
         guard.enter()
         if not user.check_password(body["current_password"]):
-            note_failure(user.username)
+            note_failure(user.username, address)
             raise Invalid({"current_password": "This is not the present password."})
         guard.succeeded()
         return Response(TokenPairSerializer(tokens.change_password(user, body["new_password"])).data)

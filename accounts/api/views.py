@@ -13,11 +13,17 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from accounts import audit
-from accounts.actor import Actor
+from accounts.actor import Actor, OwnLimits
 from accounts.api.base import TenantViewSet
 from accounts.api.filters import ApiKeyFilter, MemberFilter
-from accounts.api.serializers import ApiKeySerializer, MemberSerializer, RoleSerializer, WorkspaceSerializer
-from accounts.api_keys import create_key, revoke_keys
+from accounts.api.serializers import (
+    ApiKeyLimitsSerializer,
+    ApiKeySerializer,
+    MemberSerializer,
+    RoleSerializer,
+    WorkspaceSerializer,
+)
+from accounts.api_keys import change_limits, create_key, revoke_keys
 from accounts.members import add_member, change_role, create_workspace, find_member, remove_member
 from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.permissions import SIGNED_IN, acting, actor_of
@@ -29,9 +35,16 @@ from agentplatform.lib.errors import PermissionDenied
 @extend_schema_view(
     list=extend_schema(summary="List API keys"),
     create=extend_schema(summary="Create an API key"),
+    partial_update=extend_schema(summary="Change the limits of an API key"),
     destroy=extend_schema(summary="Revoke an API key"),
 )
-class ApiKeyViewSet(mixins.ListModelMixin, mixins.CreateModelMixin, mixins.DestroyModelMixin, TenantViewSet):
+class ApiKeyViewSet(
+    mixins.ListModelMixin,
+    mixins.CreateModelMixin,
+    mixins.UpdateModelMixin,
+    mixins.DestroyModelMixin,
+    TenantViewSet,
+):
     """API keys of the workspace: one's own, and everybody's for those who manage members."""
 
     queryset = ApiKey.objects.select_related("user")
@@ -40,12 +53,27 @@ class ApiKeyViewSet(mixins.ListModelMixin, mixins.CreateModelMixin, mixins.Destr
     search_fields = ["name", "prefix"]
     ordering_fields = ["id", "name", "created_at", "expires_at", "last_used_at"]
     lookup_value_regex = "[0-9a-fA-F-]{32,36}"
-    permissions = {"list": "read:api-key", "create": "write:api-key", "destroy": "write:api-key"}
+    http_method_names = ["get", "head", "post", "patch", "delete"]
+    permissions = {
+        "list": "read:api-key",
+        "create": "write:api-key",
+        "partial_update": "write:api-key",
+        "destroy": "write:api-key",
+    }
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        return ApiKeyLimitsSerializer if self.action == "partial_update" else ApiKeySerializer
 
     def perform_create(self, serializer: BaseSerializer[Any]) -> None:
-        key, text = create_key(self.actor, **serializer.validated_data)
+        values = dict(serializer.validated_data)
+        limits = OwnLimits(values.pop("requests_per_minute", None), values.pop("open_requests", None))
+        key, text = create_key(self.actor, **values, limits=limits)
         key.key = text  # type: ignore[attr-defined]
         serializer.instance = key
+
+    def perform_update(self, serializer: BaseSerializer[Any]) -> None:
+        key: Any = serializer.instance
+        change_limits(self.actor, key, serializer.validated_data)
 
     def perform_destroy(self, instance: ApiKey) -> None:
         """Revokes the key; its row stays, as usage refers to it."""

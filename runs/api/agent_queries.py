@@ -13,7 +13,6 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 from rest_framework import serializers
 
-from accounts.throttling import check_rate
 from agentplatform.lib.async_views import async_view, read_json, validated
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import Invalid
@@ -155,9 +154,8 @@ def _begin_query(request: HttpRequest, run_id: uuid.UUID) -> Chat:
 
 
 def _begin_stream(request: HttpRequest, run_id: uuid.UUID) -> Chat:
-    actor = caller(request, has_effect=True)
+    actor = caller(request, has_effect=True, rate="chat")
     actor.require("execute:agent")
-    check_rate("chat", actor.address)
     values = validated(QuerySerializer, _wanted(request))
     started = start_run(actor, run_request(values), run_id=run_id)
     live.announce(started.others)

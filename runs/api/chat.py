@@ -22,7 +22,6 @@ from drf_spectacular.utils import OpenApiParameter
 from accounts.actor import Actor
 from accounts.actors import bind_to_logs
 from accounts.authentication import actor_from_request
-from accounts.throttling import check_rate
 from agentplatform.lib.async_views import async_view, json_answer, read_json, validated
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.error_format import error_response
@@ -173,9 +172,8 @@ def said_in(actor: Actor, key: uuid.UUID, started: Started, streamed: bool) -> C
 
 def chatting_actor(request: HttpRequest) -> Actor:
     """The caller. Raises NotAuthenticated, PermissionDenied, or RateLimited."""
-    actor = actor_from_request(request)
+    actor = actor_from_request(request, rate="chat")
     actor.require("execute:agent")
-    check_rate("chat", actor.address)
     return actor
 
 

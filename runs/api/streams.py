@@ -11,6 +11,7 @@ from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter
 
+from accounts import limits
 from accounts.actor import Actor
 from accounts.actors import bind_to_logs
 from accounts.authentication import actor_from_request, actor_from_ticket, refuse_credentials_in_url
@@ -108,15 +109,16 @@ def _readable(request: HttpRequest, run_id: str) -> tuple[Actor, Run]:
     return actor, Run.objects.only("id", "status", "last_seq").named(actor, run_id)
 
 
-def caller(request: HttpRequest, *, has_effect: bool = False) -> Actor:
-    """By the headers, the session cookie, or a ticket in the query, which is used up."""
+def caller(request: HttpRequest, *, has_effect: bool = False, rate: str = "") -> Actor:
+    """By the headers, the session cookie, or a ticket in the query, which is used up; counted for its limits."""
     query = request.GET.dict()
     ticket = query.pop("ticket", "")
     if not ticket:
-        return actor_from_request(request, has_effect=has_effect)
+        return actor_from_request(request, has_effect=has_effect, rate=rate)
     refuse_credentials_in_url(query)
     actor = actor_from_ticket(ticket, client_address(request))
     request.actor = actor  # type: ignore[attr-defined]
+    limits.admit(request, actor, rate)
     return actor
 
 

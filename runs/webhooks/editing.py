@@ -12,11 +12,12 @@ from django.utils import timezone
 from accounts import audit
 from accounts.actor import Actor
 from accounts.audit import Action
+from agentplatform.lib import webhook_signing as signing
 from agentplatform.lib.addresses import OutboundRefused, check_url
 from agentplatform.lib.errors import Conflict, Invalid, NotFound
 from agentplatform.lib.housekeeping import remove
 from runs.models import Webhook, WebhookDelivery
-from runs.webhooks import outbox, signing
+from runs.webhooks import outbox
 
 # How long messages are signed with the secret before, too.
 OLD_SECRET_VALID = timedelta(hours=24)

@@ -20,10 +20,11 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from agentplatform.lib import outbound
+from agentplatform.lib import webhook_signing as signing
 from agentplatform.lib.addresses import OutboundRefused, check_url
 from agentplatform.lib.concurrency import in_thread
 from runs.models import Webhook, WebhookDelivery
-from runs.webhooks import outbox, signing
+from runs.webhooks import outbox
 
 logger = structlog.get_logger(__name__)
 

@@ -7,7 +7,8 @@ import time_machine
 from django.core.cache import caches
 from django.test import Client, RequestFactory
 
-from accounts.throttling import LoginGuard, check_rate, client_address
+from accounts.limits import check_rate
+from accounts.throttling import LoginGuard, client_address
 from agentplatform.lib.errors import RateLimited
 from tests.factories import PASSWORD
 

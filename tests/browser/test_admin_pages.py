@@ -31,6 +31,7 @@ from tests.factories import (
     RunFactory,
     RunStepFactory,
     ScheduleFactory,
+    SecurityEventFactory,
     SessionFactory,
     UsageExportFactory,
     UsageRecordFactory,
@@ -54,6 +55,7 @@ makers = {
     "accounts.workspace": lambda workspace: workspace,
     "accounts.apikey": lambda workspace: ApiKeyFactory(workspace=workspace),
     "accounts.auditentry": lambda workspace: AuditEntryFactory(workspace=workspace),
+    "accounts.securityevent": lambda _: SecurityEventFactory(),
     "agents.chatmodel": lambda workspace: ChatModelFactory(workspace=workspace),
     "agents.tool": lambda workspace: HttpToolFactory(workspace=workspace),
     "agents.mcpserver": lambda workspace: McpToolFactory(workspace=workspace).mcp_server,
@@ -82,6 +84,7 @@ makers = {
 UNADDABLE = (
     *(
         "accounts.auditentry",
+        "accounts.securityevent",
         "agents.version",
         "billing.usagerecord",
         "runs.run",

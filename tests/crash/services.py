@@ -56,13 +56,14 @@ class Database:
 class RedisServer:
     """A `redis-server` on a free port, that stores nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
         assert shutil.which("redis-server"), (
             "The crash suite needs redis-server; apt-get install redis-server"
         )
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = TemporaryDirectory()
+        self._options = options
 
     def __enter__(self) -> Self:
         self._start()
@@ -94,6 +95,7 @@ class RedisServer:
 
     def _start(self) -> None:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder.name]
+        options += self._options
         self._process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
         until = time.monotonic() + START_SECONDS
         while not self._answers():

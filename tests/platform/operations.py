@@ -417,6 +417,7 @@ BODIES: dict[str, Callable[[Tenant], Json | Form | None]] = {
     "POST /auth/password": lambda tenant: {"current_password": PASSWORD, "new_password": f"{PASSWORD} again"},
     "POST /auth/ticket": nothing,
     "POST /auth/api-keys": lambda tenant: {"name": "fresh", "expires_at": "2100-01-01T00:00:00Z"},
+    "PATCH /auth/api-keys/{pk}": lambda tenant: {"requests_per_minute": 60},
     "DELETE /auth/api-keys/{pk}": nothing,
     "PUT /config/{name}": lambda tenant: {"config": config_body(tenant), "validate_only": False},
     "DELETE /config/{name}": nothing,

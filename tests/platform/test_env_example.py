@@ -10,7 +10,9 @@ EXAMPLE = (PROJECT / ".env.example").read_text()
 DOCUMENTED = set(re.findall(r"^#([A-Z_]+)=", EXAMPLE, re.MULTILINE))
 RESERVED = set(re.findall(r"^#([A-Z_]+)=", EXAMPLE.partition("--- Reserved")[2], re.MULTILINE))
 READ = set(
-    re.findall(r'(?:env\.\w+|_secret)\("([A-Z_]+)"', (PROJECT / "agentplatform" / "settings.py").read_text())
+    re.findall(
+        r'(?:env\.\w+|_secret|_rate)\("([A-Z_]+)"', (PROJECT / "agentplatform" / "settings.py").read_text()
+    )
 )
 
 

@@ -32,10 +32,10 @@ ROOMS = {"accounts", "agents", "billing", "runs"}
 # The last ones from before the first release. No installation has rows that they could have locked, and none of their
 # successors is let off: split it (expand, fill in batches, contract; docs/upgrading.md), or say here why it may be.
 BEFORE_FIRST_RELEASE = {
-    "accounts": "0004_audit_log",
-    "agents": "0006_knowledge",
-    "billing": "0010_usage_exports",
-    "runs": "0011_count_what_has_ended",
+    "accounts": "0008_saved_filters",
+    "agents": "0007_tried_versions",
+    "billing": "0012_roll_up_again",
+    "runs": "0012_where_runs_come_from",
 }
 # `app.migration: what`, with the reason in a comment.
 ALLOWED: frozenset[str] = frozenset()

@@ -53,6 +53,7 @@ ROLES = {
     "POST /auth/ticket": EVERYBODY,
     "GET /auth/api-keys": EVERYBODY,
     "POST /auth/api-keys": EVERYBODY,
+    "PATCH /auth/api-keys/{pk}": EVERYBODY,
     "DELETE /auth/api-keys/{pk}": EVERYBODY,
     "GET /audit-log": AUDIT,
     "GET /audit-log/{pk}": AUDIT,
@@ -312,6 +313,7 @@ OF_OTHERS = {
     "GET /history/sessions/{pk}/messages": READ_CONFIGURATION,
     "GET /history/sessions/{pk}/search": READ_CONFIGURATION,
     "GET /history/sessions/{pk}/export": READ_CONFIGURATION,
+    "PATCH /auth/api-keys/{pk}": ADMIN,
     "DELETE /auth/api-keys/{pk}": ADMIN,
 }
 # These need more than the permission that their view names.

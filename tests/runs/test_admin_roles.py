@@ -27,6 +27,7 @@ from tests.factories import (
     RepricingFactory,
     RunFactory,
     ScheduleFactory,
+    SecurityEventFactory,
     SessionFactory,
     ToolFactory,
     UsageExportFactory,
@@ -41,8 +42,9 @@ from tests.runs.admin_support import admin_of, path_of, request_of, signed_in
 permissions_by_model = {
     "accounts.user": {},
     "accounts.workspace": {Role.ADMIN: "vac", Role.OPERATOR: "v"},
-    "accounts.apikey": dict.fromkeys(Role, "va"),
+    "accounts.apikey": dict.fromkeys(Role, "vac"),
     "accounts.auditentry": {Role.ADMIN: "v", Role.AUDITOR: "v"},
+    "accounts.securityevent": {},
     "agents.chatmodel": {Role.ADMIN: "vacd", Role.OPERATOR: "vacd", Role.VIEWER: "v"},
     "agents.tool": {Role.ADMIN: "vacd", Role.OPERATOR: "vacd", Role.VIEWER: "v"},
     "agents.mcpserver": {Role.ADMIN: "vacd", Role.OPERATOR: "vacd", Role.VIEWER: "v"},
@@ -64,11 +66,14 @@ permissions_by_model = {
     "runs.worker": {Role.ADMIN: "v", Role.OPERATOR: "v"},
     "procrastinate.procrastinatejob": {},
 }
+# Their lists are closed to everybody else.
+OF_SUPERUSERS = {"accounts.user", "accounts.securityevent"}
 makers = {
     "accounts.user": lambda workspace, user: user,
     "accounts.workspace": lambda workspace, user: workspace,
     "accounts.apikey": lambda workspace, user: ApiKeyFactory(workspace=workspace, user=user),
     "accounts.auditentry": lambda workspace, user: AuditEntryFactory(workspace=workspace),
+    "accounts.securityevent": lambda workspace, user: SecurityEventFactory(),
     "agents.chatmodel": lambda workspace, user: ChatModelFactory(workspace=workspace, name="of-acme"),
     "agents.tool": lambda workspace, user: ToolFactory(workspace=workspace, name="of-acme"),
     "agents.mcpserver": lambda workspace, user: McpServerFactory(workspace=workspace, name="of-acme"),
@@ -139,14 +144,14 @@ def test_closes_every_list_to_staff_without_a_role(db, label):
     assert signed_in(UserFactory()).get(path_of(label, "changelist")).status_code == 403
 
 
-@pytest.mark.parametrize("label", sorted(set(walled) - {"accounts.user"}))
+@pytest.mark.parametrize("label", sorted(set(walled) - OF_SUPERUSERS))
 def test_lists_no_row_of_another_workspace(workspace, alice, charlie, label):
     makers[label](workspace, alice)
     listed = signed_in(charlie).get(path_of(label, "changelist")).context["cl"].queryset
     assert all(workspace.pk not in (row.pk, getattr(row, "workspace_id", None)) for row in listed)
 
 
-@pytest.mark.parametrize("label", sorted(set(walled) - {"accounts.user"}))
+@pytest.mark.parametrize("label", sorted(set(walled) - OF_SUPERUSERS))
 @pytest.mark.parametrize("page", ["change", "delete", "history"])
 def test_opens_no_page_of_another_workspaces_row(workspace, alice, charlie, label, page):
     row = makers[label](workspace, alice)
@@ -187,7 +192,7 @@ def test_finds_nothing_of_another_workspace_by_searching(workspace, alice, charl
     assert response.status_code == 403 or response.json()["results"] == []
 
 
-@pytest.mark.parametrize("label", sorted(set(walled) - {"accounts.user"}))
+@pytest.mark.parametrize("label", sorted(set(walled) - OF_SUPERUSERS))
 def test_offers_no_filter_by_another_workspaces_rows(workspace, alice, charlie, label):
     for make in makers.values():
         make(workspace, alice)

@@ -14,10 +14,10 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from rest_framework.exceptions import MethodNotAllowed
 
+from accounts import limits
 from accounts.actor import Actor
 from accounts.actors import bind_to_logs
-from accounts.authentication import actor_from_request
-from accounts.throttling import check_rate
+from accounts.authentication import uncounted_actor
 from agentplatform.lib.async_views import error_answer
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import NotAuthenticated, PermissionDenied
@@ -78,15 +78,14 @@ async def _answer(request: ASGIRequest) -> HttpResponseBase:
 def _admit(request: ASGIRequest) -> Admitted:
     """Raises what the request is refused for: its origin, credentials, permission, form, size or rate."""
     _require_known_origin(request)
-    actor = actor_from_request(request)
+    actor = uncounted_actor(request)
     if not permitted(actor):
         actor.require(SOURCES[0].permission)
     message = loads(read_limited(request, settings.MAX_REQUEST_BYTES))  # type: ignore[arg-type]
     # Written anew, so that the SDK answers what has been looked at here, whatever its parser makes of the original.
     admitted = Admitted(actor, dumps(message), message if isinstance(message, dict) else {})
-    if admitted.message.get("method") == "tools/call":
-        check_rate("chat", actor.address)
-    elif admitted.message.get("method") == "notifications/cancelled":
+    limits.admit(request, actor, "chat" if admitted.message.get("method") == "tools/call" else "")
+    if admitted.message.get("method") == "notifications/cancelled":
         take_back(actor, _origin_of_cancelled(request, admitted.message))
     return admitted
 

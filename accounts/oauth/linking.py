@@ -1,0 +1,77 @@
+"""Whose account it is: known by the provider's id, else by a verified address that an admin has registered.
+
+Where OAUTH_ALLOWED_DOMAINS names the address's domain, an account is made. Nobody else gets in.
+"""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import transaction
+
+from accounts import audit
+from accounts.audit import Action
+from accounts.members import add_member
+from accounts.models import User, Workspace
+from accounts.oauth.models import ProviderAccount
+from accounts.oauth.providers import Profile
+from accounts.roles import Role
+
+
+class NobodyHere(Exception):
+    """No account is this person's, or not one that may sign in. The text is for the log."""
+
+
+def user_of(provider: str, profile: Profile) -> User:
+    """The user that somebody proved by a provider is. Raises NobodyHere."""
+    with transaction.atomic():
+        user = _known(provider, profile) or _linked(provider, profile)
+    if not user.is_active:
+        raise NobodyHere("the account is not active")
+    return user
+
+
+def _known(provider: str, profile: Profile) -> User | None:
+    found = ProviderAccount.objects.select_related("user").filter(provider=provider, subject=profile.subject)
+    account = found.first()
+    return account.user if account else None
+
+
+def _linked(provider: str, profile: Profile) -> User:
+    if not profile.email:
+        raise NobodyHere("no verified address")
+    users = list(User.objects.select_for_update().filter(email__iexact=profile.email)[:2])
+    if len(users) > 1:
+        raise NobodyHere("several accounts have the address")
+    user = users[0] if users else _provisioned(profile)
+    if not user.is_active:
+        raise NobodyHere("the account is not active")
+    if ProviderAccount.objects.filter(user=user, provider=provider).exists():
+        raise NobodyHere("another account of the provider has that address")
+    account, _ = ProviderAccount.objects.get_or_create(
+        provider=provider, subject=profile.subject, defaults={"user": user}
+    )
+    _end_unused_password(user)
+    audit.record_of_account(Action.UPDATED, user, after={"provider": provider})
+    return account.user
+
+
+def _end_unused_password(user: User) -> None:
+    """Who has made an account for an address must not be able to sign in as whoever has that address."""
+    if user.last_login is None and user.has_usable_password():
+        user.set_unusable_password()
+        user.save(update_fields=["password"])
+
+
+def _provisioned(profile: Profile) -> User:
+    domain = profile.email.rpartition("@")[2].casefold()
+    if domain not in settings.OAUTH_ALLOWED_DOMAINS or profile.domain.casefold() != domain:
+        raise NobodyHere("unknown address")
+    workspace = Workspace.objects.filter(slug=settings.OAUTH_DEFAULT_WORKSPACE).first()
+    if workspace is None:
+        raise NobodyHere("OAUTH_DEFAULT_WORKSPACE names no workspace")
+    name = profile.email.casefold()[:150]
+    if User.objects.filter(username=name).exists():
+        raise NobodyHere("somebody has the address as a name")
+    role = Role(settings.OAUTH_DEFAULT_ROLE)
+    added = add_member(workspace.pk, name, role, create_user=True, email=profile.email)
+    return added.membership.user
