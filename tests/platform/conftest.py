@@ -40,3 +40,10 @@ def one_transaction(one_thread, monkeypatch) -> None:
 
 
 async def do_nothing() -> None: ...
+
+
+@pytest.fixture
+def without_limits(settings):
+    """The walks ask more often than anybody may."""
+    rates = {"login": "", "chat": ""}
+    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": rates}

@@ -9,6 +9,8 @@ from django.apps import apps
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
 
+from accounts.models import SavedFilter
+from agents.models import Agent
 from runs.models import Run, Session
 from tests.platform.operations import Route, other_routes
 
@@ -40,7 +42,10 @@ def values_of(name: str, route: Route, rows: list[Model]) -> list[str]:
         "session_id": [str(row.pk) for row in rows if isinstance(row, Session)],
         "run_id": [str(row.pk) for row in rows if isinstance(row, Run)],
         "content_type_id": [str(ContentType.objects.get_for_model(Run).pk)] if of_any_kind else [],
+        "filter_id": [str(row.pk) for row in rows if isinstance(row, SavedFilter)],
+        "agent_id": [str(row.pk) for row in rows if isinstance(row, Agent)],
         "app_label": [config.label for config in apps.get_app_configs()],
         "url": ["nothing"],
+        "name": ["google"],
     }
     return values[name]

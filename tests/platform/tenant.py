@@ -7,7 +7,7 @@ from typing import Any
 
 from django.db.models import Model
 
-from accounts.models import User, Workspace
+from accounts.models import SavedFilter, User, Workspace
 from accounts.roles import Role
 from agents.launch import prepare
 from agents.models import Secret
@@ -66,6 +66,9 @@ def _add_accounts(tenant: Tenant, marker: str) -> None:
     tenant.member = factories.UserFactory(username=f"{tenant.workspace.slug}-member", first_name=marker)
     factories.MembershipFactory(workspace=tenant.workspace, user=tenant.member, role=Role.USER)
     tenant.api_key = factories.ApiKeyFactory(workspace=tenant.workspace, user=tenant.admin, name=marker)
+    tenant.saved_filter = SavedFilter.objects.create(
+        workspace=tenant.workspace, user=tenant.admin, page="runs.run", name=marker, query="status=failed"
+    )
     tenant.audit_entry = factories.AuditEntryFactory(
         workspace=tenant.workspace,
         user_id=tenant.admin.pk,

@@ -73,13 +73,6 @@ class Wish(NamedTuple):
 
 
 @pytest.fixture
-def without_limits(settings):
-    """The walks ask more often than anybody may."""
-    rates = {"login": "", "chat": ""}
-    settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": rates}
-
-
-@pytest.fixture
 def good(acme) -> dict[str, Any]:
     """By operation, a body that is as it should be. Made beforehand: some store rows to be made."""
     return {str(operation): body_of(operation, acme) for operation in WRITING}

@@ -380,11 +380,11 @@ def test_names_every_operation():
     assert {str(operation) for operation in ALL} == ROLES.keys()
 
 
-def test_opens_each_operation_to_its_roles(api, people):
+def test_opens_each_operation_to_its_roles(api, people, without_limits):
     assert {str(operation): who_may(api, people, operation, own=True) for operation in ALL} == ROLES
 
 
-def test_opens_what_is_somebody_elses_to_fewer_roles(api, people):
+def test_opens_what_is_somebody_elses_to_fewer_roles(api, people, without_limits):
     Run.objects.update(user=people.member)
     Session.objects.update(user=people.member)
     Schedule.objects.update(user=people.member)
