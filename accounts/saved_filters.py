@@ -20,6 +20,7 @@ from accounts import audit
 from accounts.admin_reach import reach
 from accounts.audit import Action
 from accounts.models import SavedFilter, User
+from agentplatform.lib.ids import as_uuid
 
 MOST = 50
 """Of a list, that a person may have; and that are offered."""
@@ -61,7 +62,7 @@ def save(request: HttpRequest) -> HttpResponse:
     page = reverse(f"admin:{model_admin.opts.app_label}_{model_admin.opts.model_name}_changelist")
     name, query = request.POST.get("name", "").strip(), query_of(request.POST.get("query", ""))
     back = HttpResponseRedirect(f"{page}?{query}" if query else page)
-    workspace_id = _workspace(request)
+    workspace_id = _workspace(request, query)
     fault = _fault(name, query, workspace_id)
     own = SavedFilter.objects.filter(user=_user(request), page=model_admin.opts.label_lower)
     if not fault and own.exclude(name=name).count() >= MOST:
@@ -70,7 +71,7 @@ def save(request: HttpRequest) -> HttpResponse:
         audit.current().is_refused = True
         messages.error(request, fault)
         return back
-    is_shared = bool(request.POST.get("shared")) and reach(request).may(SHARING, workspace_id)
+    is_shared = bool(request.POST.get("shared")) and _may_share(request, query, workspace_id)
     values = {"query": query, "is_shared": is_shared}
     saved, is_new = own.update_or_create(
         name=name,
@@ -112,10 +113,20 @@ def _list(request: HttpRequest) -> Any:
     raise Http404
 
 
-def _workspace(request: HttpRequest) -> UUID | None:
-    """Where the filter belongs: the first workspace in which the person may share, otherwise their first."""
+def _workspace(request: HttpRequest, query: str) -> UUID | None:
+    """Where the filter belongs: in the workspace that it names, else the first in which the person may share, or is."""
+    asked = dict(parse_qsl(query))
+    named = as_uuid(asked.get("workspace__id__exact") or asked.get("workspace") or "")
+    if named and named in reach(request).actors:
+        return named
     actors = sorted(reach(request).actors.items(), key=lambda pair: (not pair[1].may(SHARING), pair[0]))
     return actors[0][0] if actors else None
+
+
+def _may_share(request: HttpRequest, query: str, workspace_id: UUID) -> bool:
+    """In a workspace that the filter names, or where there is no other that it could be about."""
+    is_clear = str(workspace_id) in query or len(reach(request).actors) == 1
+    return is_clear and reach(request).may(SHARING, workspace_id)
 
 
 def _fault(name: str, query: str, workspace_id: UUID | None) -> str:

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 
 from accounts.limits.rates import Rate, cache_key, counting, rate_of
 from accounts.security import Kind, note
+from agentplatform.lib.addresses import network_of
 from agentplatform.lib.counters import count_one
 from agentplatform.lib.errors import RateLimited
 
@@ -27,9 +28,11 @@ class LoginGuard:
 
     def __init__(self, address: str, username: str) -> None:
         self.address = address
+        # Whoever has an IPv6 address has a whole network of them.
+        source = network_of(address) or address
         self.keys = {
-            cache_key("login", f"{address}|{username.casefold()}"): 1,
-            cache_key("login", address): ADDRESS_ALLOWANCE,
+            cache_key("login", f"{source}|{username.casefold()}"): 1,
+            cache_key("login", source): ADDRESS_ALLOWANCE,
         }
 
     def enter(self) -> None:

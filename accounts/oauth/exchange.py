@@ -107,7 +107,8 @@ def _from_api(provider: Provider, http: httpx2.Client, access_token: str) -> Pro
     emails = _json(http.get(provider.emails_url, headers=headers))
     verified = [one["email"] for one in emails if one["primary"] is True and one["verified"] is True]
     email = str(verified[0]) if verified else ""
-    return Profile(_subject(user["id"]), email, email.rpartition("@")[2])
+    # GitHub verified the address once, and does not say when somebody has left the domain: it vouches for none.
+    return Profile(_subject(user["id"]), email, "")
 
 
 def _subject(value: Any) -> str:

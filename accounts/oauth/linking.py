@@ -6,7 +6,7 @@ Where OAUTH_ALLOWED_DOMAINS names the address's domain, an account is made. Nobo
 from __future__ import annotations
 
 from django.conf import settings
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from accounts import audit
 from accounts.audit import Action
@@ -15,6 +15,7 @@ from accounts.models import User, Workspace
 from accounts.oauth.models import ProviderAccount
 from accounts.oauth.providers import Profile
 from accounts.roles import Role
+from agentplatform.lib.errors import PlatformError
 
 
 class NobodyHere(Exception):
@@ -50,14 +51,16 @@ def _linked(provider: str, profile: Profile) -> User:
     account, _ = ProviderAccount.objects.get_or_create(
         provider=provider, subject=profile.subject, defaults={"user": user}
     )
-    _end_unused_password(user)
+    _end_password(user)
     audit.record_of_account(Action.UPDATED, user, after={"provider": provider})
     return account.user
 
 
-def _end_unused_password(user: User) -> None:
-    """Who has made an account for an address must not be able to sign in as whoever has that address."""
-    if user.last_login is None and user.has_usable_password():
+def _end_password(user: User) -> None:
+    """Who has made an account for an address must not be able to sign in as whoever has that address: with the password
+    end the tokens and sessions that came with it. No tenant's admin makes superusers, so they keep theirs.
+    """
+    if user.has_usable_password() and not user.is_superuser:
         user.set_unusable_password()
         user.save(update_fields=["password"])
 
@@ -73,5 +76,9 @@ def _provisioned(profile: Profile) -> User:
     if User.objects.filter(username=name).exists():
         raise NobodyHere("somebody has the address as a name")
     role = Role(settings.OAUTH_DEFAULT_ROLE)
-    added = add_member(workspace.pk, name, role, create_user=True, email=profile.email)
+    try:
+        with transaction.atomic():
+            added = add_member(workspace.pk, name, role, create_user=True, email=profile.email)
+    except (PlatformError, IntegrityError) as error:
+        raise NobodyHere("no account can be made for the address") from error
     return added.membership.user

@@ -28,6 +28,7 @@ from accounts.security import Kind, note
 from accounts.sign_in import SignInForm
 from accounts.strict import STRICT
 from accounts.throttling import client_address
+from agentplatform.lib.addresses import network_of
 from agentplatform.lib.errors import RateLimited
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -54,7 +55,7 @@ def come_back(request: HttpRequest, name: str) -> HttpResponse:
     provider, address = provider_named(name), client_address(request)
     try:
         attempt = attempts.taken_up(request, name, provider.issuer)
-        check_rate("login", f"oauth|{address}")
+        check_rate("login", f"oauth|{network_of(address) or address}")
         if "code" not in request.GET:
             return _refused(request, _("The sign-in was cancelled."))
         profile = _exchange().profile_of(

@@ -6,7 +6,6 @@ comes from others is counted together for each kind. So neither memory nor table
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import structlog
 from django.utils import timezone
 
 from accounts.security.kinds import Kind
+from agentplatform.lib.addresses import network_of
 
 # Of one process in one minute; a row each.
 MOST_SOURCES = 30
@@ -138,17 +138,6 @@ def put_back(taken: dict[Source, Noted]) -> None:
 def write_with(write: Callable[[], None]) -> None:
     """Says how notes get into the database; a thread calls it as long as there are any."""
     _notes.write = write
-
-
-def network_of(address: str) -> str:
-    """An address as one source: of IPv6 the network that one customer has, so that it cannot be many."""
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return ""
-    if known.version == 4:
-        return str(known)
-    return str(known.ipv4_mapped or ipaddress.ip_network((known, 64), strict=False))
 
 
 def _kept_apart(source: Source) -> tuple[Source, bool]:

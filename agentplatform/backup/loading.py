@@ -62,6 +62,16 @@ END $proof$;
 """
 
 
+# Indexes of vectors in the dump need it; it is not in the dump, because another server need not have it.
+EXTENSION = """
+DO $extension$ BEGIN
+    CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public;
+EXCEPTION WHEN OTHERS THEN
+    RAISE NOTICE 'pgvector cannot be created: %', SQLERRM;
+END $extension$;
+"""
+
+
 def load(programs: Programs, dump: Iterable[bytes], rows: dict[str, int], *, empties: bool) -> None:
     """Loads `dump`; `empties`: in the place of what is there. Raises BackupError, and then nothing has changed."""
     with ExitStack() as stack:
@@ -85,7 +95,7 @@ def load(programs: Programs, dump: Iterable[bytes], rows: dict[str, int], *, emp
         assert psql.stdin is not None
         try:
             with suppress(BrokenPipeError), psql.stdin as statements:
-                statements.write(b"BEGIN;\n" + (EMPTY.encode() if empties else b""))
+                statements.write(b"BEGIN;\n" + (EMPTY.encode() if empties else b"") + EXTENSION.encode())
                 for block in _as_sql(programs, dump):
                     statements.write(block)
                 statements.write(_proof(rows).encode() + b"COMMIT;\n")

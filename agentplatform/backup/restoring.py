@@ -25,9 +25,10 @@ from agentplatform.lib.rotation import encrypted_columns, locked_values
 from agentplatform.migrating import migrate_if_needed
 
 CLOSING_SECONDS = 3
+# Of sessions of other roles one sees no more than who they are; the server's own processes are nobody's.
 OTHERS = """
     SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+    WHERE datname = current_database() AND pid <> pg_backend_pid() AND usesysid IS NOT NULL
 """
 
 

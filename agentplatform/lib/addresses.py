@@ -150,3 +150,14 @@ def check_url(url: str, also_allowed: tuple[str, ...] = ()) -> None:
     local = host == "localhost" or host.endswith(".localhost")
     if local or as_address(host):
         Guard(also_allowed).permitted(host, int(port), ["127.0.0.1" if local else host])
+
+
+def network_of(address: str) -> str:
+    """An address as one source: of IPv6 the network that one customer has, so that it cannot be many."""
+    try:
+        known = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    if known.version == 4:
+        return str(known)
+    return str(known.ipv4_mapped or ipaddress.ip_network((known, 64), strict=False))

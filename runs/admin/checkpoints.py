@@ -35,6 +35,7 @@ from runs.models import Checkpoint, Relation, Run, Status
 
 MOST_CHECKPOINTS = 300
 MOST_RUNS = 50
+DEEPEST = 30
 """Of a family, those whose checkpoints are read."""
 
 
@@ -138,7 +139,7 @@ def tree_of(actor: Actor, run: Run) -> Branch:
     family = [
         one
         for one in family_of(actor, run.pk).runs
-        if one.relation != Relation.CHILD or one.parent_id is None
+        if one.relation != Relation.CHILD or one.parent_id is None or one.id == run.pk
     ]
     shown = {one.id for one in family[:MOST_RUNS]} | {run.pk}
     leaves = _leaves([one for one in shown if one != run.pk], run)
@@ -163,7 +164,9 @@ def tree_of(actor: Actor, run: Run) -> Branch:
     for one in family[1:]:
         node = nodes[one.id]
         home: Any = at.get(one.source_checkpoint_id) if one.source_checkpoint_id else None
-        (home or nodes.get(one.parent_id) or root).runs.append(node)  # type: ignore[arg-type]
+        # A template that includes itself cannot go as deep as people can fork.
+        near = home or nodes.get(one.parent_id) if one.depth <= DEEPEST else None
+        (near or root).runs.append(node)  # type: ignore[arg-type]
     return root
 
 

@@ -97,13 +97,29 @@ def test_names_the_limit_that_is_used_up(api, alice, rates):
     assert "(limit 'user')" in api(alice).get("/auth/me").json()["error"]["message"]
 
 
-@pytest.mark.parametrize("owner", ["user", "workspace", "key"])
+@pytest.mark.parametrize("owner", ["user", "workspace"])
 def test_takes_an_own_limit_instead_of_the_settings(api, workspace, alice, rates, owner):
     rates(**{owner: "1/minute"})
     key = ApiKeyFactory(workspace=workspace, user=alice)
-    limited = {"user": alice, "workspace": workspace, "key": key}[owner]
+    limited = {"user": alice, "workspace": workspace}[owner]
     type(limited).objects.filter(pk=limited.pk).update(requests_per_minute=2)
     assert statuses(api(key), 3) == [200, 200, 429]
+
+
+@pytest.mark.parametrize(
+    ("own", "answers"), [(2, [200, 200, 429]), (9, [200] * 3 + [429]), (0, [200] * 3 + [429])]
+)
+def test_lets_a_key_narrow_its_limit_and_not_widen_it(api, workspace, alice, rates, own, answers):
+    """Whoever has a key sets its limits; the platform's are the operator's."""
+    rates(key="3/minute")
+    key = ApiKeyFactory(workspace=workspace, user=alice, requests_per_minute=own)
+    assert statuses(api(key), len(answers)) == answers
+
+
+def test_uses_up_nothing_shared_with_what_it_refuses(api, alice, bob, rates):
+    rates(user="2/minute", workspace="4/minute")
+    assert statuses(api(alice), 9)[:3] == [200, 200, 429]
+    assert statuses(api(bob), 2) == [200, 200]
 
 
 def test_takes_nought_for_no_limit(api, alice, rates):
@@ -124,8 +140,8 @@ def test_counts_a_chat_for_all_limits_at_once(api, one_thread, alice, rates):
 def test_tells_what_remains_on_success(api, workspace, alice, rates):
     rates(user="10/minute", key="100/hour", workspace="5/second")
     answer = api(ApiKeyFactory(workspace=workspace, user=alice)).get("/auth/me")
-    assert answer["RateLimit-Policy"] == '"user";q=10;w=60, "workspace";q=5;w=1, "key";q=100;w=3600'
-    assert answer["RateLimit"] == '"user";r=9;t=40, "workspace";r=4;t=1, "key";r=99;t=3580'
+    assert answer["RateLimit-Policy"] == '"user";q=10;w=60, "key";q=100;w=3600, "workspace";q=5;w=1'
+    assert answer["RateLimit"] == '"user";r=9;t=40, "key";r=99;t=3580, "workspace";r=4;t=1'
 
 
 def test_tells_on_a_refusal_that_nothing_remains(api, alice, rates):
@@ -175,11 +191,14 @@ def redis(redis_server, settings, monkeypatch):
     return trips
 
 
-def test_asks_redis_once_for_all_limits(redis, api, workspace, alice, rates):
-    rates(user="10/minute", key="100/hour", workspace="5/second")
+@pytest.mark.parametrize(("shared", "trips"), [("", 1), ("5/second", 2)])
+def test_asks_redis_once_for_ones_own_limits_and_once_for_the_shared(
+    redis, api, workspace, alice, rates, shared, trips
+):
+    rates(user="10/minute", key="100/hour", workspace=shared)
     key = ApiKeyFactory(workspace=workspace, user=alice)
     api(key).get("/auth/me")
-    assert len(redis) == 1
+    assert len(redis) == trips
 
 
 def test_asks_redis_nothing_without_limits(redis, api, alice, rates):

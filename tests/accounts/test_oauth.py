@@ -130,8 +130,16 @@ def test_audits_the_sign_in(browser, provider, alice, workspace):
 
 def test_ends_a_password_that_somebody_else_has_set(browser, provider, alice):
     """Else whoever makes an account for an address could sign in beside the one whose address it is."""
+    assert Client().login(username="alice", password=PASSWORD)
     sign_in(browser, provider)
     assert not Client().login(username="alice", password=PASSWORD)
+
+
+def test_leaves_a_superuser_the_password(browser, provider, alice):
+    """No tenant makes one, and somebody has to get in when a provider does not answer."""
+    User.objects.update(is_superuser=True)
+    sign_in(browser, provider)
+    assert Client().login(username="alice", password=PASSWORD)
 
 
 # who does not
@@ -195,11 +203,20 @@ def open_to(settings, workspace):
     settings.OAUTH_DEFAULT_ROLE = "viewer"
 
 
-@pytest.mark.parametrize("name", PROVIDERS)
-def test_makes_an_account_for_an_allowed_domain(browser, provider, open_to, name):
+def test_makes_no_account_on_the_word_of_github(browser, provider, open_to):
+    """It verified the address once, and does not say when its owner has left the domain."""
+    provider.emails[0]["email"] = "new@example.com"
+    assert (sign_in(browser, provider, "github").status_code, User.objects.count()) == (403, 0)
+
+
+def test_makes_none_for_an_address_that_is_no_user_name(browser, provider, open_to):
+    provider.user |= {"email": "o'brien@example.com", "hd": "example.com"}
+    assert (sign_in(browser, provider).status_code, User.objects.count()) == (403, 0)
+
+
+def test_makes_an_account_for_an_allowed_domain(browser, provider, open_to):
     provider.user |= {"email": "New@example.com", "hd": "example.com"}
-    provider.emails[0]["email"] = "New@example.com"
-    sign_in(browser, provider, name)
+    sign_in(browser, provider)
     made = Membership.objects.get()
     assert (signed_in(browser), made.role, made.user.has_usable_password()) == (
         "new@example.com",

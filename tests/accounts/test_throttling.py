@@ -208,3 +208,11 @@ def test_slows_guessing_down_while_redis_is_away(absent_redis, rates, clock):
         LoginGuard("10.0.0.1", "alice").enter()
     with pytest.raises(RateLimited):
         LoginGuard("10.0.0.1", "alice").enter()
+
+
+def test_takes_a_network_of_ipv6_for_one_address():
+    """Whoever has an address of it has as many as there are passwords to guess."""
+    first, second, other = (
+        LoginGuard(address, "alice").keys for address in ("2001:db8::1", "2001:db8::2", "2001:db8:1::1")
+    )
+    assert first == second != other
