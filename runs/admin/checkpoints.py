@@ -165,8 +165,8 @@ def tree_of(actor: Actor, run: Run) -> Branch:
         node = nodes[one.id]
         home: Any = at.get(one.source_checkpoint_id) if one.source_checkpoint_id else None
         # A template that includes itself cannot go as deep as people can fork.
-        near = home or nodes.get(one.parent_id) if one.depth <= DEEPEST else None
-        (near or root).runs.append(node)  # type: ignore[arg-type]
+        near: Any = home or (nodes.get(one.parent_id) if one.parent_id else None)
+        (near if near and one.depth <= DEEPEST else root).runs.append(node)
     return root
 
 
