@@ -255,7 +255,11 @@ def test_refuses_changes_by_code(workspace, change):
 
 # the admin
 
-NO_INLINES = {"memberships-TOTAL_FORMS": 0, "memberships-INITIAL_FORMS": 0}
+NO_INLINES = {
+    f"{name}-{count}": 0
+    for name in ("memberships", "provider_accounts")
+    for count in ("TOTAL_FORMS", "INITIAL_FORMS")
+}
 
 
 def test_tells_what_an_admins_form_has_changed(browser, alice, workspace):

@@ -18,7 +18,7 @@ from accounts.tokens import AccessToken
 from agentplatform.health import checks
 from agentplatform.health.checks import Check, Unhealthy
 from agentplatform.lib.telemetry.metrics import OTHER, Names
-from agentplatform.observability import views
+from agentplatform.observability import database_figures, views
 from agentplatform.observability.database_figures import DatabaseFigures, counted, look, not_ended
 from runs.models import Run, Status
 from runs.queueing import figures as queue_figures
@@ -187,6 +187,7 @@ def test_names_no_tenant(prometheus, workspace):
 
 def test_asks_the_database_once_in_a_while(prometheus, monkeypatch, figures):
     looks = []
+    monkeypatch.setattr(database_figures, "FRESH_SECONDS", 600)
     monkeypatch.setattr(figures, "_check", Check("metrics", lambda: looks.append(1) or look()))
     for _ in range(3):
         families(prometheus)
