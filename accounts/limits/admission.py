@@ -1,4 +1,4 @@
-"""Whether a caller is let in: one round trip to the cache for all its rates, none where there is no limit.
+"""Whether a caller is let in: one round trip to the cache for its own rates, one more where its workspace is limited.
 
 Everything that a user does counts for the user, whatever credential it comes with, so that more API keys bring
 nothing; what comes with a key counts for the key too, and all of it for the workspace.
