@@ -9,6 +9,8 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from urllib.parse import urlencode
 
 import psycopg
@@ -95,6 +97,13 @@ NOW = datetime.datetime.now(datetime.UTC)
 YEAR = {"start": (NOW - datetime.timedelta(days=365)).isoformat(), "end": NOW.isoformat()}
 QUARTER = {**YEAR, "start": (NOW - datetime.timedelta(days=91, hours=5, minutes=7)).isoformat()}
 MONTH = {"start": (NOW - datetime.timedelta(days=30)).isoformat(), "end": NOW.isoformat()}
+STAGES = {
+    "queries": "Queries at {rows:,} calls",
+    "exports": "Export of {rows:,} calls",
+    "reconcile": "Reconciliation",
+    "steady": "Under a steady load",
+    "burst": "After a burst",
+}
 DIMENSIONS = ("agent", "provider", "model", "workflow", "user", "api_key", "tag", "session", "status")
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata")
 FILTERS = {
@@ -179,6 +188,10 @@ class Ledger:
         self._connection.execute("VACUUM ANALYZE billing_usagerecord")
         return time.monotonic() - began
 
+    def is_empty(self) -> bool:
+        found = self._connection.execute("SELECT FROM billing_usagelifetime LIMIT 1").fetchone()
+        return found is None
+
     def rebuild(self) -> float:
         began = time.monotonic()
         subprocess.run(
@@ -189,7 +202,7 @@ class Ledger:
             stdout=subprocess.DEVNULL,
         )
         seconds = time.monotonic() - began
-        for name in ("billing_usagerollup", "billing_usagegroup"):
+        for name in ("billing_usagerollup", "billing_usagegroup", "billing_usagelifetime"):
             self._connection.execute(sql.SQL("VACUUM ANALYZE {}").format(sql.Identifier(name)))
         return seconds
 
@@ -299,41 +312,48 @@ async def _reconciled(ledger: Ledger) -> list[Row]:
     return [Row("seconds", seconds), Row("groups that differ", float(differing), bar=NOTHING)]
 
 
-async def measured(rows: int) -> list[Section]:
-    async with Platform() as platform:
+async def measured(rows: int, data_dir: Path | None, stages: Sequence[str]) -> list[Section]:
+    async with Platform(data_dir=data_dir) as platform:
         await platform.start()
         ledger = Ledger(platform)
-        say(f"loading {rows:,} rows")
-        loaded = await asyncio.to_thread(ledger.load, rows)
-        say("rolling them up")
-        rebuilt = await asyncio.to_thread(ledger.rebuild)
+        filled = await asyncio.to_thread(_filled, ledger, rows)
         connection = await platform.connect()
-        queried = await _latencies(connection)
-        say("exports")
-        exported = await _exports(platform)
-        say("reconciling")
-        reconciled = await _reconciled(ledger)
-        say("steady load")
-        steady = await _steady(ledger, connection)
-        say("a burst")
-        burst = await _burst(ledger)
+        makers: dict[str, Callable[[], Awaitable[list[Row]]]] = {
+            "queries": lambda: _latencies(connection),
+            "exports": lambda: _exports(platform),
+            "reconcile": lambda: _reconciled(ledger),
+            "steady": lambda: _steady(ledger, connection),
+            "burst": lambda: _burst(ledger),
+        }
+        sections = [Section("Filling", filled)]
+        for stage in stages:
+            say(f"{stage} …")
+            sections.append(Section(STAGES[stage].format(rows=rows), await makers[stage]()))
         connection.close()
-        filling = [Row("loading, s", loaded), Row("rebuild_rollups, rows/s", rows / rebuilt)]
-        sizes = [Row(name, value) for name, value in ledger.sizes().items()]
-    return [
-        Section("Filling", filling + sizes),
-        Section(f"Queries at {rows:,} calls", queried),
-        Section(f"Export of {rows:,} calls", exported),
-        Section("Reconciliation", reconciled),
-        Section("Under load", steady + burst),
-    ]
+    return sections
+
+
+def _filled(ledger: Ledger, rows: int) -> list[Row]:
+    """Fills it, unless it is filled already; what that took, and how large it is."""
+    measured = []
+    if ledger.is_empty():
+        say(f"loading {rows:,} rows")
+        measured += [Row("loading, s", ledger.load(rows))]
+        say("rolling them up")
+        measured += [Row("rebuild_rollups, rows/s", rows / ledger.rebuild())]
+    return measured + [Row(name, value) for name, value in ledger.sizes().items()]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.ledger", description="Measures queries of usage.")
     parser.add_argument("--rows", type=int, default=ROWS)
-    rows = parser.parse_args().rows
-    print(table(f"Usage at {rows:,} calls", loop.run(measured(rows))))
+    parser.add_argument(
+        "--data-dir", type=Path, help="keep the ledger here, and measure it again if it is here already"
+    )
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    arguments = parser.parse_args()
+    sections = loop.run(measured(arguments.rows, arguments.data_dir, arguments.stages))
+    print(table(f"Usage at {arguments.rows:,} calls", sections))
 
 
 if __name__ == "__main__":

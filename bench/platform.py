@@ -36,10 +36,15 @@ ENVIRONMENT = {
 
 
 class Platform:
-    """`manage.py run_platform`; with `redis_url` the worker is a process apart, as on larger machines."""
+    """`manage.py run_platform`; with `redis_url` the worker is a process apart, as on larger machines.
 
-    def __init__(self, redis_url: str = "") -> None:
-        self.data_dir = Path(tempfile.mkdtemp(prefix="agentplatform-bench-"))
+    Its data lie in `data_dir`, which is left as it is; without one, in a folder that is removed afterwards.
+    """
+
+    def __init__(self, redis_url: str = "", data_dir: Path | None = None) -> None:
+        self._is_kept = data_dir is not None
+        self.data_dir = (data_dir or Path(tempfile.mkdtemp(prefix="agentplatform-bench-"))).resolve()
+        self.data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir.chmod(0o755)
         self.port = free_port()
         self.has_worker_apart = bool(redis_url)
@@ -63,7 +68,8 @@ class Platform:
     async def __aexit__(self, *_: object) -> None:
         self.stop()
         self._log.close()
-        shutil.rmtree(self.data_dir, ignore_errors=True)
+        if not self._is_kept:
+            shutil.rmtree(self.data_dir, ignore_errors=True)
 
     async def start(self) -> float:
         """Starts it; the seconds until it is ready to execute runs."""
