@@ -143,20 +143,17 @@ class Gathering:
 
     def rolled_up(self, cut: Cut, covers: Sequence[Cover]) -> str:
         """Of whole pieces of time."""
-        own = f"kind.workspace_id = {self.workspace} AND kind.cut = {cut.number}"
-        if "session_id" not in cut.columns:
-            own += " AND kind.session_id IS NULL"
+        own = self._own(cut)
         if self._selection.dimensions & NARROWING:
-            groups = f"(SELECT * FROM billing_usagegroup kind {self._where('kind', own)} OFFSET 0)"  # noqa: S608
-            return self.rolled_up_of(groups, covers)
+            return self.rolled_up_of(self._narrowed(own), covers)
+        of_groups = f"""
+            SELECT bucket, group_id, {_made(SUMS_OF_SUMS)} FROM {self._found(cut, covers, SUMS)}
+            GROUP BY bucket, group_id"""  # noqa: S608
+        joined = f"({of_groups}) rollup JOIN billing_usagegroup kind ON kind.id = rollup.group_id"
+        if set(cut.columns) == set(self._columns):
+            return f"SELECT bucket, {self.keys} {SUMS} FROM {joined} {self._where('kind', own)}"  # noqa: S608
         return f"""
-            SELECT bucket, {self.keys} {_made(SUMS_OF_SUMS)} FROM (
-                SELECT bucket, group_id, {_made(SUMS_OF_SUMS)} FROM {self.pieces(covers)} CROSS JOIN LATERAL (
-                    SELECT group_id, {SUMS} FROM billing_usagerollup rollup
-                    WHERE rollup.workspace_id = {self.workspace} AND rollup.cut = {cut.number}
-                    AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
-                ) rollup GROUP BY bucket, group_id
-            ) rollup JOIN billing_usagegroup kind ON kind.id = rollup.group_id
+            SELECT bucket, {self.keys} {_made(SUMS_OF_SUMS)} FROM {joined}
             {self._where("kind", own)} GROUP BY {self.keys} bucket"""  # noqa: S608
 
     def rolled_up_of(self, groups: str, covers: Sequence[Cover]) -> str:
@@ -168,19 +165,58 @@ class Gathering:
                 AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
             ) rollup GROUP BY {self.keys} bucket"""  # noqa: S608
 
+    def one_sum(self, cut: Cut, found: Cover, name: str) -> str:
+        """`name`, one of the sums, of each group (`group_id`) with its keys."""
+        own, made = self._own(cut), f"{SUMS_OF_SUMS[name]} AS {name}"
+        if self._selection.dimensions & NARROWING:
+            return f"""
+                SELECT kind.id AS group_id, {self.keys} {made} FROM {self._narrowed(own)} kind
+                CROSS JOIN {self.pieces([found])} CROSS JOIN LATERAL (
+                    SELECT {name} FROM billing_usagerollup rollup WHERE rollup.group_id = kind.id
+                    AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
+                ) rollup GROUP BY {self.keys} kind.id"""  # noqa: S608
+        return f"""
+            SELECT group_id, {self.keys} {name} FROM (
+                SELECT group_id, {made} FROM {self._found(cut, [found], name)} GROUP BY group_id
+            ) rollup JOIN billing_usagegroup kind ON kind.id = rollup.group_id {self._where("kind", own)}"""  # noqa: S608
+
     def pieces(self, covers: Sequence[Cover]) -> str:
         """`span` (bucket, lower, upper, grain), for a FROM."""
         pieces = [(number, piece) for number, found in enumerate(covers) for piece in found.pieces]
+        numbers = self._parameters.add_array(number for number, _ in pieces)
+        lower = self._parameters.add_array(piece.lower for _, piece in pieces)
+        upper = self._parameters.add_array(piece.upper for _, piece in pieces)
         grains = self._parameters.add_array(piece.grain.value for _, piece in pieces)
-        return self._unnest(pieces, f", {grains}::smallint[]", ", grain")
+        arrays = f"{numbers}::int[], {lower}::bigint[], {upper}::bigint[], {grains}::smallint[]"
+        return f"""(
+            SELECT bucket, timestamptz 'epoch' + first * interval '1 second' AS lower,
+                timestamptz 'epoch' + last * interval '1 second' AS upper, grain
+            FROM unnest({arrays}) piece (bucket, first, last, grain)
+        ) span"""  # noqa: S608
 
-    def _unnest(self, spans: Sequence[tuple[int, Span]], values: str = "", names: str = "") -> str:
+    def _own(self, cut: Cut) -> str:
+        """That a group is one of the workspace's in this cut."""
+        own = f"kind.workspace_id = {self.workspace} AND kind.cut = {cut.number}"
+        return own if "session_id" in cut.columns else f"{own} AND kind.session_id IS NULL"
+
+    def _narrowed(self, own: str) -> str:
+        return f"(SELECT * FROM billing_usagegroup kind {self._where('kind', own)} OFFSET 0)"  # noqa: S608
+
+    def _found(self, cut: Cut, covers: Sequence[Cover], names: str) -> str:
+        """Roll-ups by time, of all groups of a cut, for a FROM."""
+        return f"""{self.pieces(covers)} CROSS JOIN LATERAL (
+                SELECT group_id, {names} FROM billing_usagerollup rollup
+                WHERE rollup.workspace_id = {self.workspace} AND rollup.cut = {cut.number}
+                AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
+            ) rollup"""  # noqa: S608
+
+    def _unnest(self, spans: Sequence[tuple[int, Span]]) -> str:
         numbers = self._parameters.add_array(number for number, _ in spans)
         lower = self._parameters.add_array(span.lower for _, span in spans)
         upper = self._parameters.add_array(span.upper for _, span in spans)
         return (
-            f"unnest({numbers}::int[], {lower}::timestamptz[], {upper}::timestamptz[]{values})"
-            f" span (bucket, lower, upper{names})"
+            f"unnest({numbers}::int[], {lower}::timestamptz[], {upper}::timestamptz[])"
+            " span (bucket, lower, upper)"
         )
 
     def _tags(self) -> str:

@@ -17,8 +17,9 @@ from django.utils import timezone
 from agentplatform.lib import time_zones
 from agentplatform.lib.errors import Invalid
 from agentplatform.lib.ids import first_uuid7_at
-from billing.breakdowns import Breakdown, Query, grouped
+from billing.breakdowns import Breakdown, grouped
 from billing.grains import Bucket, Span, buckets
+from billing.grouping import Query
 from billing.ledger import LONGEST_CALL
 from billing.models import UsageRecord
 from billing.selections import Parameters, Selection, gathering, rows
@@ -124,12 +125,12 @@ def history_by(
     found = chosen.in_buckets(selection, cut)
     rows_of: dict[tuple[Any, ...], list[Totals]] = {}
     for row in found:
-        rows_of.setdefault(tuple(None if row["is_whole"] else row[name] for name in chosen.keys), []).append(
-            row
-        )
+        rows_of.setdefault(
+            tuple(None if row["is_whole"] else row[name] for name in chosen.query.keys), []
+        ).append(row)
     series = []
     for group in chosen.groups:
-        keys = {name: group[name] for name in chosen.keys}
+        keys = {name: group[name] for name in chosen.query.keys}
         own = [row for row in rows_of.get(tuple(keys.values()), ()) if not row["is_whole"]]
         [totals] = fold(own, currency) or [nothing()]
         series.append({**keys, **totals, "buckets": _in_time(own, cut, currency)})

@@ -1,10 +1,17 @@
-"""Rolls up the ledger by what came to the cuts: agent and model with workflow, tag or status."""
+"""Rolls up the ledger by what came to the cuts, and drops what they take the place of.
+
+New are agent and model with workflow, tag or status; agent and model, keys and users have finer grains.
+"""
 
 from typing import Any
 
 from django.db import migrations
 
-NUMBERS = frozenset({19, 20, 21})
+NEW = frozenset({19, 20, 21, 22, 23, 24})
+DROP = """
+    DELETE FROM billing_usagerollup WHERE cut IN (12, 15, 16);
+    DELETE FROM billing_usagegroup WHERE cut IN (12, 15, 16);
+"""
 
 
 def rebuild_new(apps: Any, schema_editor: Any) -> None:
@@ -18,7 +25,7 @@ def rebuild_new(apps: Any, schema_editor: Any) -> None:
             from billing.cuts import CUTS
             from billing.rebuilding import rebuild
 
-            for _window in rebuild(workspace.pk, [cut for cut in CUTS if cut.number in NUMBERS]):
+            for _window in rebuild(workspace.pk, [cut for cut in CUTS if cut.number in NEW]):
                 pass
 
 
@@ -27,4 +34,7 @@ class Migration(migrations.Migration):
 
     dependencies = [("billing", "0012_roll_up_again")]
 
-    operations = [migrations.RunPython(rebuild_new, migrations.RunPython.noop)]
+    operations = [
+        migrations.RunPython(rebuild_new, migrations.RunPython.noop),
+        migrations.RunSQL(DROP, migrations.RunSQL.noop),
+    ]

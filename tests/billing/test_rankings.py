@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentplatform.lib.hash_chain import seal_next
-from billing import breakdowns, rankings
-from billing.breakdowns import Query, grouped
+from billing import breakdowns, conditions, rankings
+from billing.breakdowns import grouped
 from billing.grains import Span
+from billing.grouping import Query
 from billing.sealing import LEDGER
 from billing.selections import Selection
 from billing.totals import SUMS
@@ -31,6 +32,9 @@ calls = st.fixed_dictionaries(
         "cost": st.none() | st.integers(0, 30).map(Decimal),
         "currency": st.sampled_from(["USD", "USD", "USD", "EUR"]),
         "user_id": st.sampled_from(SESSIONS[:3]),
+        "user": st.sampled_from(["ann", "ann", "bo"]),
+        "agent": st.sampled_from(["a", "b"]),
+        "tags": st.sampled_from([[], ["x"], ["x", "y"]]),
         "session_id": st.sampled_from(SESSIONS),
         "input_tokens": st.integers(0, 50),
         "is_sealed": st.booleans(),
@@ -75,10 +79,36 @@ def test_is_right_or_says_that_it_is_not(
         for entry in entries:
             write(workspace, entry)
         patch.setattr(rankings, "candidates", lambda *_: ())
+        patch.setattr(rankings, "by_one_sum", lambda *_: None)
         right = grouped(selection, "USD", query)
         if span.upper - span.lower > timedelta(hours=8):
             found = breakdowns._first(selection, "USD", query, count)
             assert found is None or found == right
+
+
+@given(
+    entries=st.lists(calls, min_size=1, max_size=25),
+    span=spans,
+    by=st.sampled_from(
+        [("user",), ("agent",), ("model", "agent"), ("tag",), ("session",), ("user", "status")]
+    ),
+    is_narrowed=st.booleans(),
+    ordering=st.tuples(st.sampled_from(["", "-"]), st.sampled_from(SUMS)).map("".join),
+    page=st.sampled_from([(1, 0), (2, 0), (2, 1), (3, 2), (100, 0), (100, 5)]),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_sum_finds_the_groups_that_all_sums_find(
+    workspace, in_vain, entries, span, by, is_narrowed, ordering, page
+):
+    query = Query(by, ordering, *page)
+    selection = Selection(workspace.pk, span, [conditions.own(SESSIONS[1])] if is_narrowed else ())
+    with in_vain(), pytest.MonkeyPatch.context() as patch:
+        for entry in entries:
+            write(workspace, entry)
+        patch.setattr(rankings, "candidates", lambda *_: ())
+        found = grouped(selection, "USD", query)
+        patch.setattr(rankings, "by_one_sum", lambda *_: None)
+        assert found == grouped(selection, "USD", query)
 
 
 @pytest.fixture
