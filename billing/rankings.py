@@ -75,7 +75,7 @@ def by_one_sum(selection: Selection, currency: str, query: Query, parameters: Pa
             ORDER BY {query.order(made)} LIMIT {parameters.add(query.end)}
         ),
         part AS (
-            {gather.rolled_up_of(FIRST, [found])}
+            {gather.rolled_up_of(cut, FIRST, [found])}
             UNION ALL SELECT bucket, {gather.keys} {SUMS} FROM edge part {query.joins}
             WHERE jsonb_build_array({query.key_of_part}) IN (SELECT jsonb_build_array({query.key}) FROM first)
         )"""  # noqa: S608
@@ -118,7 +118,7 @@ class Ranking:
                 UNION SELECT {columns} FROM ({gather.waiting([(0, self._span)])}) waiting
             ),
             part AS (
-                {gather.rolled_up_of(groups, [self._cover])}
+                {gather.rolled_up_of(self._cut, groups, [self._cover])}
                 UNION ALL SELECT bucket, {gather.keys} {SUMS} FROM edge
                 WHERE {key} IN (SELECT {key} FROM candidate)
             )"""  # noqa: S608

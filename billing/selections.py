@@ -145,25 +145,24 @@ class Gathering:
         """Of whole pieces of time."""
         own = self._own(cut)
         if self._selection.dimensions & NARROWING:
-            return self.rolled_up_of(self._narrowed(own), covers)
+            return self.rolled_up_of(cut, self._narrowed(own), covers)
         of_groups = f"""
-            SELECT bucket, group_id, {_made(SUMS_OF_SUMS)} FROM {self._found(cut, covers, SUMS)}
-            GROUP BY bucket, group_id"""  # noqa: S608
-        joined = f"({of_groups}) rollup JOIN billing_usagegroup kind ON kind.id = rollup.group_id"
-        if set(cut.columns) == set(self._columns):
-            return f"SELECT bucket, {self.keys} {SUMS} FROM {joined} {self._where('kind', own)}"  # noqa: S608
-        return f"""
-            SELECT bucket, {self.keys} {_made(SUMS_OF_SUMS)} FROM {joined}
-            {self._where("kind", own)} GROUP BY {self.keys} bucket"""  # noqa: S608
+            SELECT bucket, {self.keys} {SUMS} FROM (
+                SELECT bucket, group_id, {_made(SUMS_OF_SUMS)} FROM {self._found(cut, covers, SUMS)}
+                GROUP BY bucket, group_id
+            ) rollup JOIN billing_usagegroup kind ON kind.id = rollup.group_id {self._where("kind", own)}"""  # noqa: S608
+        return of_groups if self._are_all(cut) else self._together(f"({of_groups}) of_groups")
 
-    def rolled_up_of(self, groups: str, covers: Sequence[Cover]) -> str:
+    def rolled_up_of(self, cut: Cut, groups: str, covers: Sequence[Cover]) -> str:
         """Of whole pieces of time, and of these groups (what can stand in a FROM), which are looked up one by one."""
-        return f"""
-            SELECT bucket, {self.keys} {_made(SUMS_OF_SUMS)} FROM {groups} kind
-            CROSS JOIN {self.pieces(covers)} CROSS JOIN LATERAL (
-                SELECT {SUMS} FROM billing_usagerollup rollup WHERE rollup.group_id = kind.id
-                AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
-            ) rollup GROUP BY {self.keys} bucket"""  # noqa: S608
+        of_groups = f"""
+            SELECT bucket, {self.keys} {SUMS} FROM {groups} kind CROSS JOIN LATERAL (
+                SELECT bucket, {_made(SUMS_OF_SUMS)} FROM {self.pieces(covers)} CROSS JOIN LATERAL (
+                    SELECT {SUMS} FROM billing_usagerollup rollup WHERE rollup.group_id = kind.id
+                    AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
+                ) rollup GROUP BY bucket
+            ) rollup"""  # noqa: S608
+        return of_groups if self._are_all(cut) else self._together(f"({of_groups}) of_groups")
 
     def one_sum(self, cut: Cut, found: Cover, name: str) -> str:
         """`name`, one of the sums, of each group (`group_id`) with its keys."""
@@ -198,6 +197,13 @@ class Gathering:
         """That a group is one of the workspace's in this cut."""
         own = f"kind.workspace_id = {self.workspace} AND kind.cut = {cut.number}"
         return own if "session_id" in cut.columns else f"{own} AND kind.session_id IS NULL"
+
+    def _are_all(self, cut: Cut) -> bool:
+        """That groups of the cut are told apart by all columns that there are, so that no two are to be added."""
+        return set(cut.columns) == set(self._columns)
+
+    def _together(self, source: str) -> str:
+        return f"SELECT bucket, {self.keys} {_made(SUMS_OF_SUMS)} FROM {source} GROUP BY {self.keys} bucket"  # noqa: S608
 
     def _narrowed(self, own: str) -> str:
         return f"(SELECT * FROM billing_usagegroup kind {self._where('kind', own)} OFFSET 0)"  # noqa: S608

@@ -28,7 +28,7 @@ NOON = datetime(2026, 5, 10, 12, tzinfo=UTC)
 SESSIONS = [None, *(uuid.UUID(int=number) for number in range(1, 7))]
 calls = st.fixed_dictionaries(
     {
-        "timestamp": st.integers(-100, 100).map(lambda hours: NOON + timedelta(hours=hours, minutes=7)),
+        "timestamp": st.integers(-600, 600).map(lambda tenths: NOON + timedelta(hours=tenths / 10)),
         "cost": st.none() | st.integers(0, 30).map(Decimal),
         "currency": st.sampled_from(["USD", "USD", "USD", "EUR"]),
         "user_id": st.sampled_from(SESSIONS[:3]),
@@ -41,8 +41,8 @@ calls = st.fixed_dictionaries(
         "is_repriced": st.sampled_from([False, False, True]),
     }
 )
-spans = st.tuples(st.integers(-110, 110), st.integers(1, 200)).map(
-    lambda hours: Span(NOON + timedelta(hours=hours[0]), NOON + timedelta(hours=hours[0] + hours[1]))
+spans = st.tuples(st.integers(-660, 200), st.integers(10, 1200)).map(
+    lambda tenths: Span(NOON + timedelta(hours=tenths[0] / 10), NOON + timedelta(hours=sum(tenths) / 10))
 )
 
 
@@ -57,7 +57,7 @@ def write(workspace, call) -> None:
 
 
 @given(
-    entries=st.lists(calls, min_size=1, max_size=25),
+    entries=st.lists(calls, min_size=4, max_size=25),
     span=spans,
     field=st.sampled_from(SUMS),
     page=st.sampled_from([(1, 0), (2, 0), (2, 1), (3, 2), (100, 0)]),
@@ -87,7 +87,7 @@ def test_is_right_or_says_that_it_is_not(
 
 
 @given(
-    entries=st.lists(calls, min_size=1, max_size=25),
+    entries=st.lists(calls, min_size=4, max_size=25),
     span=spans,
     by=st.sampled_from(
         [("user",), ("agent",), ("model", "agent"), ("tag",), ("session",), ("user", "status")]
@@ -182,3 +182,12 @@ def test_does_not_count_on_and_on(used, first, monkeypatch):
     for session in range(1, 5):
         used(session, session)
     assert first(1, candidates=3) == ([4], None)
+
+
+def test_a_little_at_the_edge_does_not_put_a_group_first(used, workspace):
+    used(1, 5)
+    used(1, 1, days=0)
+    used(2, 3)
+    span = Span(timezone.now() - timedelta(days=10), timezone.now())
+    found = grouped(Selection(workspace.pk, span), "USD", Query(("session",), "cost", 1))
+    assert [group["session_id"].int for group in found.groups] == [2]
