@@ -70,14 +70,8 @@ class Cover:
 
     pieces: Sequence[Piece]
     edges: Sequence[Span]
-
-    @property
-    def inner(self) -> Span | None:
-        """What the pieces cover."""
-        if not self.pieces:
-            return None
-        lower, upper = min(piece.lower for piece in self.pieces), max(piece.upper for piece in self.pieces)
-        return Span(_moment(lower), _moment(upper))
+    inner: Span | None
+    """What the pieces cover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +89,13 @@ def cover(span: Span, grains: Sequence[Grain]) -> Cover:
     length = SECONDS[finest]
     lower, upper = _ceiling(_seconds(span.lower, up=True), length), _floor(_seconds(span.upper), length)
     if lower >= upper:
-        return Cover((), (span,))
+        return Cover((), (span,), None)
+    whole = Span(_moment(lower), _moment(upper))
     edges = []
-    if span.lower < (first := _moment(lower)):
-        edges.append(Span(span.lower, first))
-    if (last := _moment(upper)) < span.upper:
-        edges.append(Span(last, span.upper))
+    if span.lower < whole.lower:
+        edges.append(Span(span.lower, whole.lower))
+    if whole.upper < span.upper:
+        edges.append(Span(whole.upper, span.upper))
     grain = finest
     for next_grain in coarser:
         length = SECONDS[next_grain]
@@ -113,7 +108,7 @@ def cover(span: Span, grains: Sequence[Grain]) -> Cover:
             pieces.append(Piece(inner_upper, upper, grain))
         lower, upper, grain = inner_lower, inner_upper, next_grain
     pieces.append(Piece(lower, upper, grain))
-    return Cover(pieces, edges)
+    return Cover(pieces, edges, whole)
 
 
 def buckets(span: Span, granularity: str, time_zone: str) -> Iterator[Bucket]:

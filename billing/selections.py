@@ -19,8 +19,9 @@ from billing.rollups import SUMS_OF_ENTRIES, SUMS_OF_SUMS, TAGS
 from billing.totals import COUNTS
 
 SUMS = ", ".join(SUMS_OF_ENTRIES)
-# Few groups are looked up one by one, and many by time.
+# Few groups are looked up one by one, and many by time. Of the cut by almost all, only these leave few.
 NARROWING = frozenset({"agent", "user", "api_key", "workflow", "tag"})
+FEW_DIMENSIONS = 3
 # These have an index of their own in the ledger.
 OF_ENTRIES = frozenset({"run", "session", "end_user"})
 
@@ -85,7 +86,9 @@ def gathering(
 ) -> str:
     """SELECT of `bucket` (its number), the columns of `by`, `currency` and the sums, in parts that are to be added."""
     cut = selection.cut(by)
-    covers = [cover(bucket.span, cut.grains) if cut else Cover((), (bucket.span,)) for bucket in buckets]
+    covers = [
+        cover(bucket.span, cut.grains) if cut else Cover((), (bucket.span,), None) for bucket in buckets
+    ]
     gather = Gathering(selection, columns_of(by), parameters)
     parts = [gather.at_the_edges(covers)]
     if cut:
@@ -144,7 +147,7 @@ class Gathering:
     def rolled_up(self, cut: Cut, covers: Sequence[Cover]) -> str:
         """Of whole pieces of time."""
         own = self._own(cut)
-        if self._selection.dimensions & NARROWING:
+        if self._is_narrow(cut):
             return self.rolled_up_of(cut, self._narrowed(own), covers)
         of_groups = f"""
             SELECT bucket, {self.keys} {SUMS} FROM (
@@ -167,7 +170,7 @@ class Gathering:
     def one_sum(self, cut: Cut, found: Cover, name: str) -> str:
         """`name`, one of the sums, of each group (`group_id`) with its keys."""
         own, made = self._own(cut), f"{SUMS_OF_SUMS[name]} AS {name}"
-        if self._selection.dimensions & NARROWING:
+        if self._is_narrow(cut):
             return f"""
                 SELECT kind.id AS group_id, {self.keys} {made} FROM {self._narrowed(own)} kind
                 CROSS JOIN {self.pieces([found])} CROSS JOIN LATERAL (
@@ -197,6 +200,10 @@ class Gathering:
         """That a group is one of the workspace's in this cut."""
         own = f"kind.workspace_id = {self.workspace} AND kind.cut = {cut.number}"
         return own if "session_id" in cut.columns else f"{own} AND kind.session_id IS NULL"
+
+    def _is_narrow(self, cut: Cut) -> bool:
+        dimensions = self._selection.dimensions
+        return bool(dimensions & NARROWING or (dimensions and len(cut.dimensions) <= FEW_DIMENSIONS))
 
     def _are_all(self, cut: Cut) -> bool:
         """That groups of the cut are told apart by all columns that there are, so that no two are to be added."""

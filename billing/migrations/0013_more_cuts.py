@@ -5,7 +5,8 @@ New are agent and model with workflow, tag or status; agent and model, keys and 
 
 from typing import Any
 
-from django.db import migrations
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db import migrations, models
 
 NEW = frozenset({19, 20, 21, 22, 23, 24})
 DROP = """
@@ -35,6 +36,14 @@ class Migration(migrations.Migration):
     dependencies = [("billing", "0012_roll_up_again")]
 
     operations = [
+        AddIndexConcurrently(
+            model_name="usagegroup",
+            index=models.Index(
+                fields=["workspace", "cut", "api_key_name"],
+                condition=models.Q(api_key_name__isnull=False),
+                name="usage_group_api_key_name",
+            ),
+        ),
         migrations.RunPython(rebuild_new, migrations.RunPython.noop),
         migrations.RunSQL(DROP, migrations.RunSQL.noop),
     ]
