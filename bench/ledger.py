@@ -18,7 +18,6 @@ from psycopg import sql
 
 from agentplatform.database import embedded_url
 from bench import loop
-from bench.connection import Connection
 from bench.measures import MEGABYTE, say
 from bench.platform import API, PROJECT, Platform
 from bench.reads import read_latencies
@@ -247,13 +246,17 @@ class Ledger:
         self._connection.execute(statement.format(**VALUES, **values).encode())
 
 
-async def _latencies(connection: Connection) -> list[Row]:
+async def _latencies(platform: Platform, only: str) -> list[Row]:
     measured: list[tuple[str, float, float]] = []
+    connection = await platform.connect()
     for name, path in queries().items():
+        if only not in name:
+            continue
         _, slowest = await read_latencies(connection, path, 3)
         p50, p95 = await read_latencies(connection, path, TIMES if slowest < SLOW_MS else TIMES_OF_SLOW)
         say(f"{name}: {p50:.1f} ms, {p95:.1f} ms")
         measured.append((name, p50, p95))
+    connection.close()
     return [
         row
         for name, p50, p95 in measured
@@ -261,8 +264,9 @@ async def _latencies(connection: Connection) -> list[Row]:
     ]
 
 
-async def _steady(ledger: Ledger, connection: Connection) -> list[Row]:
+async def _steady(ledger: Ledger, platform: Platform) -> list[Row]:
     """A thousand calls a second, while somebody looks."""
+    connection = await platform.connect()
     until = time.monotonic() + STEADY_SECONDS
     behind, latencies, rows = [0.0], [], 0
     path = queries()["usage, year"]
@@ -274,6 +278,7 @@ async def _steady(ledger: Ledger, connection: Connection) -> list[Row]:
         await connection.request("GET", f"{API}{path}", expect=200)
         latencies.append((time.monotonic() - began) * 1000)
         await asyncio.sleep(STEADY_PAUSE)
+    connection.close()
     return [
         Row("appended rows/s", rows / STEADY_SECONDS),
         Row("roll-ups behind at most, s", max(behind), bar=BEHIND_SECONDS),
@@ -313,24 +318,22 @@ async def _reconciled(ledger: Ledger) -> list[Row]:
     return [Row("seconds", seconds), Row("groups that differ", float(differing), bar=NOTHING)]
 
 
-async def measured(rows: int, data_dir: Path | None, stages: Sequence[str]) -> list[Section]:
+async def measured(rows: int, data_dir: Path | None, stages: Sequence[str], only: str) -> list[Section]:
     async with Platform(data_dir=data_dir) as platform:
         await platform.start()
         ledger = Ledger(platform)
         filled = await asyncio.to_thread(_filled, ledger, rows)
-        connection = await platform.connect()
         makers: dict[str, Callable[[], Awaitable[list[Row]]]] = {
-            "queries": lambda: _latencies(connection),
+            "queries": lambda: _latencies(platform, only),
             "exports": lambda: _exports(platform),
             "reconcile": lambda: _reconciled(ledger),
-            "steady": lambda: _steady(ledger, connection),
+            "steady": lambda: _steady(ledger, platform),
             "burst": lambda: _burst(ledger),
         }
         sections = [Section("Filling", filled)]
         for stage in stages:
             say(f"{stage} …")
             sections.append(Section(STAGES[stage].format(rows=rows), await makers[stage]()))
-        connection.close()
     return sections
 
 
@@ -352,8 +355,11 @@ def main() -> None:
         "--data-dir", type=Path, help="keep the ledger here, and measure it again if it is here already"
     )
     parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument(
+        "--only", default="", metavar="WORDS", help="of the queries, those whose name has this"
+    )
     arguments = parser.parse_args()
-    sections = loop.run(measured(arguments.rows, arguments.data_dir, arguments.stages))
+    sections = loop.run(measured(arguments.rows, arguments.data_dir, arguments.stages, arguments.only))
     print(table(f"Usage at {arguments.rows:,} calls", sections))
 
 
