@@ -42,6 +42,10 @@ class Cut:
     is_ranked: bool = False
 
     @property
+    def name(self) -> str:
+        return ", ".join(self.dimensions) or "nothing"
+
+    @property
     def columns(self) -> Sequence[str]:
         """Those of its dimensions, each once."""
         return tuple(dict.fromkeys(column for name in self.dimensions for column in DIMENSIONS[name]))
@@ -52,6 +56,7 @@ class Cut:
 
 # In the order in which they are preferred. Quarters of an hour are for what is drawn by local days and hours.
 CUTS = (
+    Cut(25, (), (Q, H, H4, D, D8, D32)),
     Cut(9, ("status",), (Q, H, H4, D, D8, D32)),
     Cut(10, ("agent",), (Q, H, H4, D, D8, D32)),
     Cut(11, ("model",), (Q, H, H4, D, D8, D32)),

@@ -1,6 +1,7 @@
 """Rolls up the ledger by what came to the cuts, and drops what they take the place of.
 
-New are agent and model with workflow, tag or status; agent and model, keys and users have finer grains.
+New are all calls together, and agent and model with workflow, tag or status. Agent and model, keys and users have finer
+grains.
 """
 
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 
-NEW = frozenset({19, 20, 21, 22, 23, 24})
+NEW = frozenset({19, 20, 21, 22, 23, 24, 25})
 DROP = """
     DELETE FROM billing_usagerollup WHERE cut IN (12, 15, 16);
     DELETE FROM billing_usagegroup WHERE cut IN (12, 15, 16);
