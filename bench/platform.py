@@ -110,15 +110,26 @@ class Platform:
         return memory_cost(self.pids)
 
     @property
+    def processes(self) -> dict[str, int]:
+        """Process ids by what the processes are."""
+        if not self._workers:
+            return {"platform": self._web.pid} if self._web else {}
+        found = {"web": self._web.pid} if self._web else {}
+        return found | {f"worker {number}": worker.pid for number, worker in enumerate(self._workers, 1)}
+
+    @property
     def pids(self) -> list[int]:
         return [process.pid for process in (self._web, *self._workers) if process and process.poll() is None]
 
     async def connect(self) -> Connection:
         """A connection that speaks for the demo workspace's admin."""
+        return await Connection.open(HOST, self.port, await self.headers())
+
+    async def headers(self) -> dict[str, str]:
+        """Of a request that speaks for the demo workspace's admin."""
         if not self._token:
             self._token = await self._login()
-        headers = {"Authorization": f"Bearer {self._token}", "X-Workspace": "demo"}
-        return await Connection.open(HOST, self.port, headers)
+        return {"Authorization": f"Bearer {self._token}", "X-Workspace": "demo"}
 
     async def _login(self) -> str:
         credentials = json.loads((self.data_dir / "demo-credentials.json").read_text())
