@@ -81,9 +81,10 @@ def home_of(request: HttpRequest, memberships: list[Membership]) -> Membership:
     are conversations to see.
     """
     by_slug = {one.workspace.slug: one for one in memberships}
-    if asked := by_slug.get(request.GET.get("workspace", "")):
-        return asked
-    last = by_slug.get(request.session.get(CHOSEN, ""))
+    asked = request.GET.get("workspace", "")
+    if asked in by_slug:
+        return by_slug[asked]
+    last = None if asked else by_slug.get(request.session.get(CHOSEN, ""))
     open_ones = [one for one in memberships if "read:session" in permissions_by_role[Role(one.role)]]
     if last and (last in open_ones or not open_ones):
         return last

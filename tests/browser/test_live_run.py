@@ -67,7 +67,7 @@ def test_shows_a_tool_call_with_its_result(page_of, olivia, agent, start):
     page = page_of(olivia)
     page.goto(f"/runs/{start(agent)}/")
     ended(page, "completed")
-    page.get_by_text("calculator", exact=True).click()
+    page.locator(".call").get_by_text("calculator", exact=True).click()
     expect(page.locator(".call .result")).to_have_text("391")
 
 
