@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 
 from accounts import audit, tokens
 from accounts.audit import Action
+from accounts.oauth.linking_views import accounts, unlink_account
 from accounts.oauth.views import begin, choices, come_back
 from accounts.sign_in import SignInForm
 from accounts.strict import STRICT
@@ -62,6 +63,8 @@ class SignOutView(views.LogoutView):
 urlpatterns = [
     path("sign-in/", SignInView.as_view(), name="sign-in"),
     path("sign-in/token/", tokens_of_session, name="session-token"),
+    path("sign-in/accounts/", accounts, name="sign-in-accounts"),
+    path("sign-in/<slug:name>/unlink/", unlink_account, name="oauth-unlink"),
     path("sign-in/<slug:name>/", begin, name="oauth-begin"),
     path("sign-in/<slug:name>/return/", come_back, name="oauth-return"),
     path("sign-out/", SignOutView.as_view(), name="sign-out"),

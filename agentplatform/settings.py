@@ -449,6 +449,7 @@ UNFOLD = {
     "SHOW_LANGUAGES": True,
     "ENVIRONMENT": [ENVIRONMENT, "info"],
     "DASHBOARD_CALLBACK": "agentplatform.dashboard.dashboard",
+    "SCRIPTS": [f"{STATIC_URL}live/names.js"],
     "SIDEBAR": {"show_search": True, "navigation": "agentplatform.navigation.sidebar"},
 }
 

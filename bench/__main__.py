@@ -15,7 +15,7 @@ from bench.endpoint import Endpoint
 from bench.measures import Effort, Figures, measure_limits, measure_platform, measure_scale_only, say
 from bench.platform import Platform
 from bench.report import Section, table
-from bench.rows import Sections, scale_section
+from bench.rows import Sections, admin_section, scale_section
 
 DEFAULT_REDIS_URL = "redis://127.0.0.1:6379/9"
 
@@ -47,7 +47,8 @@ async def measured(platform: Platform, endpoint: Endpoint, effort: Effort) -> Fi
 
 async def scale_only(endpoint: Endpoint) -> list[Section]:
     async with Platform() as platform:
-        return [scale_section(await measure_scale_only(platform, endpoint))]
+        figures = await measure_scale_only(platform, endpoint)
+        return [scale_section(figures), admin_section(figures)]
 
 
 def everything(endpoint: Endpoint, effort: Effort) -> list[Section]:

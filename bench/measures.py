@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 
-from bench import limit, reads, scale, streams, workflows
+from bench import admin_lists, limit, reads, scale, streams, workflows
 from bench.endpoint import Endpoint
 from bench.limit import Limit
 from bench.platform import Platform
@@ -51,6 +51,7 @@ class Figures:
     export_of_lines: scale.Export | None = None
     page_completed: scale.Page | None = None
     page_failed: scale.Page | None = None
+    admin_lists: list[admin_lists.Visit] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -165,3 +166,7 @@ async def _measure_scale(platform: Platform, figures: Figures) -> None:
     say("first page of 1,000,000 runs")
     figures.page_completed = await scale.first_page(platform, "completed")
     figures.page_failed = await scale.first_page(platform, "failed")
+    say("loading 1,000,000 sessions and 1,000,000 entries of the audit log")
+    await admin_lists.fill(platform)
+    say("the admin's lists")
+    figures.admin_lists = await admin_lists.measure(platform)

@@ -53,10 +53,15 @@ async def _read(platform: Platform, path: str, deadline: float) -> int:
 
 
 async def read_latencies(connection: Connection, path: str, times: int) -> tuple[float, float]:
-    """p50 and p95 in milliseconds of reads one after the other."""
+    """p50 and p95 in milliseconds of reads of the API one after the other."""
+    return await page_latencies(connection, f"{API}{path}", times)
+
+
+async def page_latencies(connection: Connection, path: str, times: int) -> tuple[float, float]:
+    """The same of any page."""
     latencies = []
     for _ in range(times):
         began = time.monotonic()
-        await connection.request("GET", f"{API}{path}", expect=200)
+        await connection.request("GET", path, expect=200)
         latencies.append((time.monotonic() - began) * 1000)
     return percentile(latencies, 50), percentile(latencies, 95)

@@ -38,6 +38,7 @@ class Sections:
             sections.append(take_over_section(self._two))
         if self._one.export:
             sections.append(scale_section(self._one))
+            sections.append(admin_section(self._one))
         return sections
 
     def _row(self, label: str, pick: Pick, limit: float | None = None, bar: Bar | None = None) -> Row:
@@ -221,3 +222,12 @@ def scale_section(figures: Figures) -> Section:
         Row("first page of an agent's failed runs p95, ms", failed.p95, bar=Bar("≤", 50)),
     ]
     return Section("At 1,000,000 usage records and 1,000,000 runs", rows)
+
+
+def admin_section(figures: Figures) -> Section:
+    """What each page of the admin's lists takes; the bar is for each of them."""
+    rows = []
+    for visit in figures.admin_lists:
+        rows.append(Row(f"{visit.role}, {visit.label} p50", visit.p50))
+        rows.append(Row(f"{visit.role}, {visit.label} p95", visit.p95, bar=Bar("≤", 200)))
+    return Section("Lists of the admin at 1,000,000 rows each, ms", rows)

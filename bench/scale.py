@@ -61,13 +61,14 @@ def fill(platform: Platform) -> None:
     with psycopg.connect(embedded_url(platform.data_dir), autocommit=True) as connection:
         # Neither the foreign keys of copies nor the ledger's triggers need to be asked a million times.
         connection.execute("SET session_replication_role = replica")
-        _multiply(connection, "billing_usagerecord", USAGE, "entry = 'settled'")
-        _multiply(connection, "runs_run", RUNS, "status = 'completed'")
+        multiply(connection, "billing_usagerecord", USAGE, "entry = 'settled'")
+        multiply(connection, "runs_run", RUNS, "status = 'completed'")
 
 
-def _multiply(
+def multiply(
     connection: psycopg.Connection[tuple[object, ...]], table: str, counted: dict[str, str], template: str
 ) -> None:
+    """Copies a row of `table` for which `template` is true a million times, but for the columns that are `counted`."""
     found = connection.execute(f"SELECT * FROM {table} LIMIT 0").description or []
     names = [column.name for column in found]
     values = [_value(name, counted) for name in names]

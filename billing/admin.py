@@ -7,13 +7,14 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_base import TenantForm, TenantModelAdmin
 from agentplatform.lib.admin_lists import CappedPaginator
 from agentplatform.lib.errors import Invalid
+from agentplatform.lib.ids import as_uuid
 from billing import price_list, repricing
 from billing.admin_exports import UsageExportAdmin
 from billing.budget_admin import BudgetAdmin
@@ -51,12 +52,25 @@ class UsageRecordAdmin(TenantModelAdmin):
         "input_tokens", "output_tokens", "cost", "currency",
     ]  # fmt: skip
     list_filter = [EntryFilter, "status", "workspace"]
-    search_fields = ["run_id__exact", "call_id__exact"]
+    search_fields = ["run_id"]
     search_help_text = _("Id of a run or of a model call")
     ordering = ["-id"]
     sortable_by = ()
     list_per_page = 50
     readonly_fields = ["user_name", "end_user_name", "api_key_name"]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[UsageRecord], search_term: str
+    ) -> tuple[QuerySet[UsageRecord], bool]:
+        """The entries of a run; where it is none, those of a model call. Each has its own index."""
+        if not (term := search_term.strip()):
+            return queryset, False
+        if (key := as_uuid(term)) is None:
+            return queryset.none(), False
+        if (of_run := queryset.filter(run_id=key)).exists():
+            return of_run, False
+        corrections = Q(call_id=key, correction_of__isnull=False)
+        return queryset.filter(Q(call_id=key, correction_of=None) | corrections), False
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

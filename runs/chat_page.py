@@ -10,7 +10,7 @@ from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import path
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -20,7 +20,9 @@ from django.views.decorators.http import require_safe
 from accounts.actor import Actor
 from accounts.authentication import actor_from_session
 from accounts.models import Membership
+from accounts.oauth.providers import providers
 from accounts.pages import STRICT
+from accounts.roles import Role, permissions_by_role
 from agentplatform.lib.errors import NotFound
 from agents.api.representations import agents as agents_with_tools
 from runs import chat_texts
@@ -52,15 +54,16 @@ def chat(request: HttpRequest, session_id: UUID | None = None) -> HttpResponse:
         "site": settings.APP_NAME,
         "languages": settings.LANGUAGES,
         "modules": MODULES,
+        "has_providers": bool(providers()),
         "workspaces": [one.workspace for one in memberships],
         "here": request.get_full_path(),
     }
-    slug = request.GET.get("workspace") or request.session.get(CHOSEN, "")
-    chosen = next((one for one in memberships if one.workspace.slug == slug), None)
     if session_id is not None:
         actor = reader_of(request, session_id)
     elif memberships:
-        actor = actor_from_session(request.user, (chosen or memberships[0]).workspace_id)
+        actor = actor_from_session(request.user, home_of(request, memberships).workspace_id)
+        if not actor.may("read:session") and lands_in_admin(request):
+            return redirect("admin:index")
     else:
         return render(request, "chat/refused.html", context | {"why": "nowhere"}, status=403)
     if request.session.get(CHOSEN) != actor.workspace_slug:
@@ -71,6 +74,28 @@ def chat(request: HttpRequest, session_id: UUID | None = None) -> HttpResponse:
     if not actor.may("read:session"):
         return render(request, "chat/refused.html", context | {"why": "role"}, status=403)
     return render(request, "chat/chat.html", context | {"page": page_data(actor, session_id)})
+
+
+def home_of(request: HttpRequest, memberships: list[Membership]) -> Membership:
+    """The membership whose workspace the page begins in: the one asked for, the last one, or the first one where there
+    are conversations to see.
+    """
+    by_slug = {one.workspace.slug: one for one in memberships}
+    asked = request.GET.get("workspace", "")
+    if asked in by_slug:
+        return by_slug[asked]
+    last = None if asked else by_slug.get(request.session.get(CHOSEN, ""))
+    open_ones = [one for one in memberships if "read:session" in permissions_by_role[Role(one.role)]]
+    if last and (last in open_ones or not open_ones):
+        return last
+    return (open_ones or memberships)[0]
+
+
+def lands_in_admin(request: HttpRequest) -> bool:
+    """Whether somebody for whom there are no conversations has another page to come to; whoever asks for a workspace
+    by its name is told why this page is not for them.
+    """
+    return bool(request.user.is_staff and "workspace" not in request.GET)
 
 
 def reader_of(request: HttpRequest, session_id: UUID) -> Actor:

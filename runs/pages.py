@@ -143,6 +143,8 @@ def texts() -> dict[str, str]:
         "step_transform": _("Transform"),
         "step_workflow": _("Workflow"),
         "step_end": _("End"),
+        "in_queue": _("In the queue"),
+        "first_token": _("first token after {time}"),
         "thoughts": _("Thoughts"),
         "arguments": _("Arguments"),
         "result": _("Result"),

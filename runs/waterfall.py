@@ -45,6 +45,8 @@ class Bar:
     status: str = ""
     tokens: int | None = None
     cost: str = ""
+    first_token: float | None = None
+    """Seconds from its model call until the first token."""
     child: uuid.UUID | None = None
     """The run that it is, or that it has started."""
     x: float = 0
@@ -118,6 +120,7 @@ def _step(step: RunStep, clock: _Clock) -> Bar:
         **clock.between(step.started_at, step.finished_at),
         tokens=step.metrics.get("total_tokens"),
         cost=step.metrics.get("cost") or "",
+        first_token=step.metrics.get("time_to_first_token"),
     )
 
 

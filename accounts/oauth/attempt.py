@@ -31,19 +31,22 @@ class Attempt(NamedTuple):
     nonce: str
     verifier: str
     next: str
+    linking: str = ""
+    """The id of the user who, being signed in, links the account; empty: somebody signs in."""
 
 
 class AttemptRefused(Exception):
     """The answer is not one to an attempt of this browser. The text is for the log."""
 
 
-def new_attempt(provider: str, next: str) -> Attempt:
+def new_attempt(provider: str, next: str, linking: str = "") -> Attempt:
     return Attempt(
         provider,
         secrets.token_urlsafe(32),
         secrets.token_urlsafe(32),
         secrets.token_urlsafe(48),
         next,
+        linking,
     )
 
 

@@ -1,12 +1,14 @@
 """Whose account it is: known by the provider's id, else by a verified address that an admin has registered.
 
-Where OAUTH_ALLOWED_DOMAINS names the address's domain, an account is made. Nobody else gets in.
+Where OAUTH_ALLOWED_DOMAINS names the address's domain, an account is made. Nobody else gets in. Who is signed in links
+an account by hand, whatever its address is.
 """
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.audit import Action
@@ -20,6 +22,14 @@ from agentplatform.lib.errors import PlatformError
 
 class NobodyHere(Exception):
     """No account is this person's, or not one that may sign in. The text is for the log."""
+
+
+class SeveralHere(NobodyHere):
+    """Several active accounts have the address, and which of them is meant is not for us to guess."""
+
+
+class NotLinked(Exception):
+    """Somebody who is signed in cannot link or unlink an account. The text is for people."""
 
 
 def user_of(provider: str, profile: Profile) -> User:
@@ -40,20 +50,56 @@ def _known(provider: str, profile: Profile) -> User | None:
 def _linked(provider: str, profile: Profile) -> User:
     if not profile.email:
         raise NobodyHere("no verified address")
-    users = list(User.objects.select_for_update().filter(email__iexact=profile.email)[:2])
-    if len(users) > 1:
-        raise NobodyHere("several accounts have the address")
+    # The active ones first: one that is not active stands in nobody's way, and is not replaced by a new one either.
+    having = User.objects.select_for_update().filter(email__iexact=profile.email)
+    users = list(having.order_by("-is_active", "pk")[:2])
+    if len(users) > 1 and users[1].is_active:
+        raise SeveralHere("several accounts have the address")
     user = users[0] if users else _provisioned(profile)
     if not user.is_active:
         raise NobodyHere("the account is not active")
     if ProviderAccount.objects.filter(user=user, provider=provider).exists():
         raise NobodyHere("another account of the provider has that address")
-    account, _ = ProviderAccount.objects.get_or_create(
+    account, _is_new = ProviderAccount.objects.get_or_create(
         provider=provider, subject=profile.subject, defaults={"user": user}
     )
     _end_password(user)
     audit.record_of_account(Action.UPDATED, user, after={"provider": provider})
     return account.user
+
+
+def link(user: User, provider: str, profile: Profile) -> None:
+    """Links the account that somebody has proved to whom they are signed in as. Their password stays: they know it.
+
+    Raises NotLinked.
+    """
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)
+        if (
+            ProviderAccount.objects.filter(user=user, provider=provider)
+            .exclude(subject=profile.subject)
+            .exists()
+        ):
+            raise NotLinked(_("Another account there is linked to yours. Unlink it first."))
+        account, is_new = ProviderAccount.objects.get_or_create(
+            provider=provider, subject=profile.subject, defaults={"user": user}
+        )
+        if account.user_id != user.pk:
+            raise NotLinked(_("That account there is linked to somebody else here."))
+        if is_new:
+            audit.record_of_account(Action.UPDATED, user, after={"provider": provider})
+
+
+def unlink(user: User, provider: str) -> None:
+    """Raises NotLinked where nothing would be left to sign in with."""
+    with transaction.atomic():
+        locked = User.objects.select_for_update().get(pk=user.pk)
+        others = ProviderAccount.objects.filter(user=user).exclude(provider=provider)
+        if not locked.has_usable_password() and not others.exists():
+            raise NotLinked(_("You have no password, so you would have nothing left to sign in with."))
+        removed, _rows = ProviderAccount.objects.filter(user=user, provider=provider).delete()
+        if removed:
+            audit.record_of_account(Action.UPDATED, user, before={"provider": provider})
 
 
 def _end_password(user: User) -> None:

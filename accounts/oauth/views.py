@@ -10,7 +10,7 @@ from csp.decorators import csp_replace
 from django.conf import settings
 from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import render, resolve_url
+from django.shortcuts import redirect, render, resolve_url
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -21,8 +21,9 @@ from accounts import audit
 from accounts.audit import Action
 from accounts.limits import check_rate
 from accounts.oauth import attempt as attempts
+from accounts.oauth import linking_views as linking
 from accounts.oauth.attempt import AttemptRefused
-from accounts.oauth.linking import NobodyHere, user_of
+from accounts.oauth.linking import NobodyHere, SeveralHere, user_of
 from accounts.oauth.providers import ExchangeFailed, Provider, provider_named, providers
 from accounts.security import Kind, note
 from accounts.sign_in import SignInForm
@@ -38,9 +39,13 @@ log = structlog.get_logger("agentplatform.security")
 @require_GET
 @never_cache
 def begin(request: HttpRequest, name: str) -> HttpResponse:
-    """Sends the browser to the provider."""
+    """Sends the browser to the provider; whoever would link an account there by an old link to the page of new ones."""
     provider = provider_named(name)
-    attempt = attempts.new_attempt(name, safe_next(request, request.GET.get("next", "")))
+    try:
+        linker = linking.linker(request)
+    except AttemptRefused:
+        return redirect("sign-in-accounts")
+    attempt = attempts.new_attempt(name, safe_next(request, request.GET.get("next", "")), linker)
     url = _exchange().authorization_url(provider, attempt, _return_url(request, provider))
     response = HttpResponseRedirect(url)
     attempts.keep(attempt, response)
@@ -61,9 +66,14 @@ def come_back(request: HttpRequest, name: str) -> HttpResponse:
         profile = _exchange().profile_of(
             provider, attempt, request.GET["code"], _return_url(request, provider)
         )
+        if attempt.linking:
+            return linking.linked(request, attempt, profile)
         user = user_of(name, profile)
     except RateLimited:
         return _refused(request, _("Too many attempts to sign in; wait a minute."), status=429)
+    except SeveralHere as error:
+        note(Kind.PROVIDER_REFUSED, address, thing=f"{name}: {error}")
+        return _refused(request, _told(error), next=reverse("sign-in-accounts"))
     except (AttemptRefused, ExchangeFailed, NobodyHere) as error:
         note(Kind.PROVIDER_REFUSED, address, thing=f"{name}: {error}")
         log.warning("provider_refused", provider=name, reason=str(error), address=address)
@@ -94,15 +104,22 @@ def _told(error: Exception) -> str:
     """Who has no account may know so, having proved an address; nothing else is anybody's business."""
     if isinstance(error, AttemptRefused):
         return _("This sign-in was begun elsewhere, or too long ago. Begin it again.")
+    if isinstance(error, SeveralHere):
+        return _(
+            "Several accounts here have your address. Sign in with the password of the one that you mean; the page"
+            " after that links it, and from then on this way leads to it."
+        )
     return _(
         "There is no account here that you can use that way. Ask an admin to register your verified address."
     )
 
 
-def _refused(request: HttpRequest, fault: str, status: int = 403) -> HttpResponse:
+def _refused(request: HttpRequest, fault: str, status: int = 403, next: str = "") -> HttpResponse:
+    """The page to sign in, with what went wrong; it goes on to `next`."""
     context: dict[str, Any] = {
         "form": SignInForm(request),
         "fault": fault,
+        "next": next,
         "providers": choices(""),
         "site": settings.APP_NAME,
         "languages": settings.LANGUAGES,

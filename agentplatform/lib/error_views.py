@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.views import defaults
 
 from agentplatform.lib.error_format import as_platform_error, error_body, error_response
@@ -23,7 +25,9 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 403, FORBIDDEN) or defaults.permission_denied(request, exception)
+    """On pages, what somebody may do who has come where the role does not reach."""
+    page = {"site": settings.APP_NAME}
+    return _answer(request, 403, FORBIDDEN) or render(request, "403.html", page, status=403)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -13,8 +13,9 @@ from agentplatform.lib.errors import BudgetExceeded
 from agents.metering import PaidCall, Payer, Spent, open_call
 from agents.models import KnowledgeBase
 from agents.providers.base import find
-from agents.providers.embeddings import Vector, embed, space_of
+from agents.providers.embeddings import Embedded, Vector, embed, space_of
 from agents.providers.faults import ProviderFault, classify, redact
+from agents.providers.observed import embeddings_call
 from agents.specification import ModelSpecification, parse_config, parse_model, secret_values
 
 RETRIES = 2
@@ -71,10 +72,21 @@ async def _once(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
         raise ProviderFault("budget_exceeded", error.message) from error
     spent = Spent(ok=False)
     try:
-        async with asyncio.timeout(embedder.spec.timeout):
-            answer = await embed(embedder.spec, embedder.key, texts)
+        with embeddings_call(embedder.spec) as observed:
+            answer = await _answer(embedder, texts)
+            observed.answered(answer.usage)
         spent = Spent(True, answer.usage)
         return answer.vectors
+    finally:
+        # Money is not lost where the task is cancelled meanwhile.
+        await asyncio.shield(in_thread(settle, spent))
+
+
+async def _answer(embedder: Embedder, texts: Sequence[str]) -> Embedded:
+    """What the model says. Raises ProviderFault, without the key in its message."""
+    try:
+        async with asyncio.timeout(embedder.spec.timeout):
+            return await embed(embedder.spec, embedder.key, texts)
     except asyncio.CancelledError:
         raise
     except Exception as error:
@@ -85,9 +97,6 @@ async def _once(embedder: Embedder, texts: Sequence[str]) -> list[Vector]:
             retryable=fault.retryable,
             retry_after=fault.retry_after,
         ) from error
-    finally:
-        # Money is not lost where the task is cancelled meanwhile.
-        await asyncio.shield(in_thread(settle, spent))
 
 
 async def _open(call: PaidCall) -> Settle:

@@ -247,6 +247,12 @@ class UsageRecord(AppendOnlyModel):
                 condition=models.Q(entry="settled", session_id__isnull=False),
                 name="usage_of_session",
             ),
+            # The list of calls that ended otherwise than most.
+            models.Index(
+                fields=["workspace", "status", "-id"],
+                condition=models.Q(entry="settled") & ~models.Q(status="ok"),
+                name="usage_of_status",
+            ),
         ]
         db_table_comment = "Append-only ledger of model calls; never updated, never deleted"
 

@@ -113,7 +113,7 @@ class ApprovalAdmin(Acts, GrowingTableAdmin):
         rows = super().get_queryset(request).select_related("run", "workspace")
         return rows.only(*own, *of_run, *of_workspace)
 
-    def called(self, term: str) -> Q:
+    def called(self, term: str, queryset: QuerySet[Any]) -> Q:
         return Q(tool=term)
 
     def has_decide_permission(self, request: HttpRequest, approval: Approval | str | None = None) -> bool:

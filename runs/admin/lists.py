@@ -64,10 +64,10 @@ class GrowingTableAdmin(TenantModelAdmin):
             return queryset, False
         if BEGINNING_OF_ID.fullmatch(term) and (by_id := queryset.filter(beginning_with(term))).exists():
             return by_id, False
-        return queryset.filter(self.called(term)), False
+        return queryset.filter(self.called(term, queryset)), False
 
-    def called(self, term: str) -> Q:
-        """The condition of a search that is not by id."""
+    def called(self, term: str, queryset: QuerySet[Any]) -> Q:
+        """The condition of a search in `queryset` that is not by id."""
         return Q(end_user=term)
 
 

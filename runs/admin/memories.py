@@ -77,8 +77,8 @@ class MemoryAdmin(GrowingTableAdmin):
         except Invalid:
             return found, duplicates
 
-    def called(self, term: str) -> Q:
-        return super().called(term) | Q(user__username=term)
+    def called(self, term: str, queryset: QuerySet[Any]) -> Q:
+        return super().called(term, queryset) | Q(user__username=term)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.db.models import Model, Q
+from typing import Any
+
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
@@ -15,7 +17,7 @@ class OperatedAdmin(Acts, GrowingTableAdmin):
 
     search_help_text = gettext_lazy("Beginning of an id, or a name")
 
-    def called(self, term: str) -> Q:
+    def called(self, term: str, queryset: QuerySet[Any]) -> Q:
         return Q(name=term)
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:

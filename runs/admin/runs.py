@@ -79,6 +79,7 @@ class RunAdmin(Playground, Followed, Branching, WithSections, Requeueing, Budget
     ]  # fmt: skip
     list_filter = [StatusFilter, AgentFilter, SinceFilter, WorkspaceFilter]
     list_select_related = ["workspace"]
+    search_help_text = gettext_lazy("Beginning of an id, an end user, or the id of a request")
     fieldsets = [
         (None, {"fields": [("status", "workspace"), "asked", "answered", "failure"]}),
         (
@@ -106,6 +107,7 @@ class RunAdmin(Playground, Followed, Branching, WithSections, Requeueing, Budget
                     "config",
                     "limits",
                     "metadata",
+                    "request_id",
                     ("attempt", "losses"),
                     ("priority", "worker_id"),
                 ],
@@ -121,6 +123,15 @@ class RunAdmin(Playground, Followed, Branching, WithSections, Requeueing, Budget
     @admin.display(description=gettext_lazy("Agent or workflow"))
     def executed(self, run: Run) -> str:
         return run.executes
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """What a request has started; what no request is called like, as in other lists."""
+        term = search_term.strip()
+        if term and (started := queryset.filter(request_id=term)).exists():
+            return started, False
+        return super().get_search_results(request, queryset, search_term)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return RunList

@@ -14,6 +14,10 @@ from runs.admin.lists import AgentFilter, GrowingTableAdmin, SinceFilter, Worksp
 from runs.admin.sections import WithSections, session_sections
 from runs.models import Session
 
+# So many of the newest names are read for a part of one, in some 20 ms, and so many sessions found by it.
+NAMES_READ = 20_000
+MOST_NAMED = 1_000
+
 
 class SessionAdmin(WithSections, GrowingTableAdmin):
     permission_resource = "session"
@@ -21,13 +25,17 @@ class SessionAdmin(WithSections, GrowingTableAdmin):
     list_display = ["title", "agent", "user", "end_user", "created_at", "updated_at", "workspace"]
     list_filter = [AgentFilter, SinceFilter, WorkspaceFilter]
     list_select_related = ["agent", "user", "workspace"]
-    search_help_text = gettext_lazy("Part of a name, beginning of an id, or an end user")
+    search_help_text = gettext_lazy("Part of a newer name, beginning of an id, or an end user")
     autocomplete_fields = ["agent"]
     fields = ["workspace", "title", "agent", "end_user", "user", "created_at", "updated_at"]
     readonly_fields = ["user", "created_at", "updated_at"]
 
-    def called(self, term: str) -> Q:
-        return super().called(term) | Q(title__icontains=term)
+    def called(self, term: str, queryset: QuerySet[Any]) -> Q:
+        """An end user, or part of a name among the newest: no index knows parts of names."""
+        newest = queryset.order_by("-id").values("pk")[:NAMES_READ]
+        named = Session.objects.filter(pk__in=newest, title__icontains=term)
+        keys = list(named.order_by("-id").values_list("pk", flat=True)[:MOST_NAMED])
+        return super().called(term, queryset) | Q(pk__in=keys)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return super().has_change_permission(request, obj) and self._may_touch(request, obj, "write")

@@ -54,11 +54,15 @@ class RunFilter(ByAgent):
     tag = filters.CharFilter(method="with_tag", label="Runs with this tag.")
     parent_id = filters.UUIDFilter(label="Id of the run that they were made from.")
     relation = filters.ChoiceFilter(choices=Relation.choices, label="What they are to that run.")
+    request_id = filters.CharFilter(
+        label="The X-Request-ID of the request that has started them.", max_length=128
+    )
 
     class Meta:
         model = Run
         fields = [
             *("agent_id", "workflow_id", "user_id", "session_id", "status", "tag", "parent_id", "relation"),
+            "request_id",
             *("created_after", "created_before"),
         ]
 

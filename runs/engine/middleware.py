@@ -52,9 +52,12 @@ class DeltaHandler(AsyncCallbackHandler, _StreamingCallbackHandler):
         if not isinstance(chunk, ChatGenerationChunk):
             return
         message = chunk.message
-        if thought := thought_of(message):
+        thought, text = thought_of(message), text_of(message)
+        if thought or text or getattr(message, "tool_call_chunks", None):
+            self.recorder.token()
+        if thought:
             await self.recorder.delta(EventType.THOUGHT_DELTA, thought)
-        if text := text_of(message):
+        if text:
             await self.recorder.delta(EventType.CONTENT_DELTA, text)
 
     def tap_output_aiter(self, run_id: UUID, output: Any) -> Any:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -98,8 +98,9 @@ async def _call(recorder: Recorder, step: Step, model: CompiledModel, question: 
         await _wait_for_neighbours(recorder, step)
     with observed.model_call(model.specification) as call:
         try:
-            async with _within_run(recorder), _within(step, model.specification.timeout):
-                answer = await question.ask(model)
+            with _first_token_timed(step, call):
+                async with _within_run(recorder), _within(step, model.specification.timeout):
+                    answer = await question.ask(model)
         except (asyncio.CancelledError, TimeIsUp):
             settle(Outcome.CANCELLED, partial())
             raise
@@ -110,11 +111,26 @@ async def _call(recorder: Recorder, step: Step, model: CompiledModel, question: 
             settle(Outcome.FAILED, partial())
             raise fault from error
         estimate = ledger.Tokens(input=estimate.input, output=ledger.estimate_tokens(step.delta_characters))
+        # Where a node asks twice, that of its first call.
+        first_token = step.metrics.get("time_to_first_token", call.first_token)
         tokens = _report(step, question.said(answer), estimate, settle)
+        if first_token is not None:
+            step.metrics["time_to_first_token"] = first_token
         call.answered(tokens, step.metrics["finish_reason"])
     if question.cache:
         await question.cache.keep(model, answer)
     return answer
+
+
+@contextmanager
+def _first_token_timed(step: Step, call: observed.ModelCall) -> Iterator[None]:
+    """Tells when the first token came, also of an answer that breaks off later."""
+    step.first_token_at, began = None, time.monotonic()
+    try:
+        yield
+    finally:
+        if step.first_token_at is not None:
+            call.began_to_answer(round(step.first_token_at - began, 3))
 
 
 async def _open(recorder: Recorder, step: Step, record: UsageRecord, settle: Settle) -> bool:

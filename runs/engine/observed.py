@@ -17,13 +17,11 @@ import structlog
 from agentplatform.lib.telemetry import metrics, tracing
 from agentplatform.lib.telemetry.tracing import Kind, Span
 from agents.providers.faults import ProviderFault
+from agents.providers.observed import CANCELLED, ERROR, OK, PROVIDERS
 from agents.specification import ModelSpecification, ToolSpecification
 from billing.ledger import Tokens
 from runs.models import Run
 
-OK, ERROR, CANCELLED = "ok", "error", "cancelled"
-# As the conventions call them; any other provider goes by our own name.
-PROVIDERS = {"google": "gcp.gemini"}
 # "Datastore" is what they call tools that search what the platform knows.
 TOOL_TYPES = {"knowledge": "datastore", "http": "extension", "mcp": "extension"}
 
@@ -67,7 +65,13 @@ class ModelCall:
 
     def __init__(self, span: Span) -> None:
         self.tokens = Tokens()
+        self.first_token: float | None = None
+        """Seconds from the call until its first token came, of text, thought or a tool's call."""
         self._span = span
+
+    def began_to_answer(self, seconds: float) -> None:
+        self.first_token = seconds
+        self._span.set("gen_ai.server.time_to_first_token", seconds)
 
     def answered(self, tokens: Tokens, finish_reason: str | None) -> None:
         self.tokens = tokens
@@ -104,6 +108,8 @@ def model_call(model: ModelSpecification) -> Iterator[ModelCall]:
         finally:
             tokens, seconds = call.tokens, perf_counter() - began
             metrics.model_answered(model.provider, model.model, outcome, seconds, tokens.input, tokens.output)
+            if call.first_token is not None:
+                metrics.model_began(model.provider, model.model, call.first_token)
 
 
 class ToolExecution:

@@ -54,6 +54,8 @@ class Step:
     """Something of it has begun, so that it is no safe point any more."""
     delta_seen_at: float = field(default_factory=time.monotonic)
     delta_characters: int = 0
+    first_token_at: float | None = None
+    """When the first token of the model call under way came (`time.monotonic`)."""
     waits_for_journal: bool = False
 
 
@@ -215,6 +217,11 @@ class Recorder:
         """Writes an event, and rows that belong to it, with the next flush; does not wait."""
         self.hold(kind, data, step)
         self._journal.append(self._attempt, events=self._take_events(), usage=self._take_usage(), rows=rows)
+
+    def token(self) -> None:
+        """A token of a model's answer has come in, of whatever kind."""
+        if (step := self._step_of_task()) and step.first_token_at is None:
+            step.first_token_at = time.monotonic()
 
     async def delta(self, kind: EventType, text: str) -> None:
         """A piece of the model's answer or thought has come in.

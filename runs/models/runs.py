@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.tenancy import TenantModel
 from agents.models import Agent, ChatModel, Version, Workflow
 from runs.models.ownership import RunQuerySet, protect_while_active
-from runs.models.states import ACTIVE, IN_FLIGHT, TERMINAL, Status
+from runs.models.states import ACTIVE, IN_FLIGHT, OF_NOTE, TERMINAL, Status
 from runs.models.totals import FamilyTotals
 
 
@@ -180,6 +180,7 @@ class Run(FamilyTotals, TenantModel):
     currency = models.CharField(max_length=3, default="USD")
 
     request_id = models.CharField(
+        _("request id"),
         max_length=128,
         blank=True,
         default="",
@@ -260,6 +261,15 @@ class Run(FamilyTotals, TenantModel):
                 name="run_of_workflow",
                 condition=Q(workflow__isnull=False),
             ),
+            # The list of a workspace's runs of one status: of what neither ended well nor is in flight, so that no
+            # run which goes well writes to it.
+            models.Index(
+                fields=["workspace", "status", "-id"],
+                name="run_of_status",
+                condition=Q(status__in=[*OF_NOTE]),
+            ),
+            # What a request has started, as its log lines name it.
+            models.Index(fields=["request_id"], name="run_of_request", condition=~Q(request_id="")),
             # A session's history, and whose turn it is.
             models.Index(fields=["session", "id"], name="run_of_session", condition=Q(session__isnull=False)),
             models.Index(

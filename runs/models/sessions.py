@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.tenancy import TenantModel
@@ -66,6 +67,7 @@ class Session(TenantModel):
         indexes = [
             models.Index(fields=["workspace", "-id"], name="session_newest"),
             models.Index(fields=["user", "-id"], name="session_of_user"),
+            models.Index(fields=["end_user", "-id"], name="session_of_end_user", condition=~Q(end_user="")),
         ]
         db_table_comment = "Conversations"
 

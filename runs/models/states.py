@@ -29,6 +29,8 @@ IN_FLIGHT = (Status.QUEUED, *UNDER_WAY)
 AT_REST = (Status.PAUSED, Status.WAITING)
 # Everything that has started and not ended: it holds its session, and what it refers to.
 ACTIVE = (*IN_FLIGHT, *AT_REST)
+# What people look for in lists: neither on its way nor well ended.
+OF_NOTE = (Status.CREATED, *AT_REST, Status.FAILED, Status.CANCELLED)
 
 
 class ErrorClass(models.TextChoices):

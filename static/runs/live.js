@@ -7,6 +7,7 @@ import { EventLog } from "./event_log.js";
 import { RunSocket } from "./socket.js";
 import { Timeline, noteText } from "./timeline.js";
 import { Transcript } from "./transcript.js";
+import { Waterfall } from "./waterfall.js";
 
 const page = JSON.parse(document.getElementById("page").textContent);
 const { texts } = page;
@@ -14,6 +15,7 @@ const part = (name) => document.getElementById(name);
 
 const transcript = new Transcript();
 const timeline = new Timeline(part("steps"), texts);
+const waterfall = new Waterfall(part("waterfall"), part("waterfall-bars"), texts);
 const log = new EventLog(part("log"), part("log-count"));
 const picture = page.picture ? new LivePicture(part("workflow-picture"), page.picture) : null;
 const changed = new Set();
@@ -58,6 +60,7 @@ function show() {
   showStatus(transcript.status || page.status);
   approvals.show(transcript.open);
   showUsage();
+  waterfall.show(transcript, Date.now());
   part("steps-empty").hidden = transcript.items.length > 0;
 }
 
@@ -175,6 +178,13 @@ part("resume")?.addEventListener("click", resume);
 part("more").addEventListener("close", resumeWithMore);
 part("cancel")?.addEventListener("click", askToCancel);
 part("confirm").addEventListener("close", cancelIfConfirmed);
-setInterval(() => transcript.ended || showUsage(), 1000);
+/** Time goes on without events, too. */
+function tick() {
+  if (transcript.ended || document.hidden) return;
+  showUsage();
+  waterfall.show(transcript, Date.now());
+}
+
+setInterval(tick, 1000);
 
 socket.open();

@@ -5,6 +5,11 @@ import { element, filled, seconds, shown } from "./elements.js";
 // An agent's graph has always the same two nodes; a workflow's have names that people gave them.
 const nodesOfAgents = new Set(["model", "tools", "", undefined]);
 
+export function stepTitle(texts, { number, node, type }) {
+  const kind = texts[`step_${type}`] ?? type;
+  return `${number}. ${nodesOfAgents.has(node) ? kind : `${node} · ${kind}`}`;
+}
+
 export class Timeline {
   #views = new Map();
 
@@ -80,8 +85,7 @@ class StepView {
   update(step) {
     this.root.dataset.state = step.done ? "done" : "running";
     this.root.dataset.type = step.type;
-    const kind = this.texts[`step_${step.type}`] ?? step.type;
-    this.title.textContent = `${step.number}. ${nodesOfAgents.has(step.node) ? kind : `${step.node} · ${kind}`}`;
+    this.title.textContent = stepTitle(this.texts, step);
     this.time.textContent = seconds(step.duration);
     this.text.textContent = step.text;
     this.thoughts.update(step.thoughts);

@@ -32,6 +32,7 @@ export class Transcript {
   lastSeq = 0;
   status = "";
   pausedWhy = null;
+  queuedAt = null;
   startedAt = null;
   endedAt = null;
   error = null;
@@ -74,6 +75,7 @@ export class Transcript {
     const { type, data } = event;
     this.status = statusByType[type] ?? this.status;
     if (type in statusByType) this.pausedWhy = type === "run_paused" ? data : null;
+    if (type === "run_queued") this.queuedAt ??= event.timestamp;
     if (type === "run_started") this.startedAt = event.timestamp;
     if (type === "usage_recorded") this.#use(data);
     if (!terminal.has(statusByType[type])) return;
@@ -121,27 +123,28 @@ export class Transcript {
       case "step_started":
         return this.#begun(event, data.type);
       case "content_delta":
-        return this.#change(event, (step) => (step.text += data.content ?? ""));
+        return this.#say(event, "text");
       case "thought_delta":
-        return this.#change(event, (step) => (step.thoughts += data.content ?? ""));
+        return this.#say(event, "thoughts");
       case "retrying":
         return this.#change(event, (step) => {
           step.text = step.thoughts = "";
+          step.firstAt = null;
           step.notes.push(event);
         });
       case "step_completed":
-        return this.#change(event, (step) => Object.assign(step, { done: true, duration: data.duration }));
+        return this.#change(event, (step) => Object.assign(step, { done: true, duration: data.duration, endedAt: event.timestamp }));
       case "tool_call_started":
-        return this.#change(event, (step) => step.calls.push(startedCall(data)), "tool");
+        return this.#change(event, (step) => step.calls.push(startedCall(data, event.timestamp)), "tool");
       case "tool_call_progress":
         return this.#change(event, (step) => followCall(step, data), "tool");
       case "tool_call_completed":
       case "tool_call_failed":
-        return this.#change(event, (step) => endCall(this.#called(step, data), type, data), "tool");
+        return this.#change(event, (step) => endCall(this.#called(step, event), event), "tool");
       case "approval_required":
         return this.#ask(event);
       case "approval_resolved":
-        return this.#resolve(data);
+        return this.#resolve(event);
       default:
         return this.#note(event);
     }
@@ -150,6 +153,7 @@ export class Transcript {
   #step(event, type = "model") {
     const step = {
       kind: "step", number: event.step, node: event.node, type, text: "", thoughts: "", calls: [], notes: [], done: false, duration: null,
+      begunAt: event.timestamp, firstAt: null, endedAt: null,
     };
     this.items.push(step);
     return step;
@@ -159,6 +163,13 @@ export class Transcript {
   #begun(event, type) {
     const known = this.#stepOf(event);
     return known && !known.done ? known : this.#step(event, type);
+  }
+
+  #say(event, field) {
+    return this.#change(event, (step) => {
+      step[field] += event.data.content ?? "";
+      step.firstAt ??= event.timestamp;
+    });
   }
 
   /** Nodes of a workflow that go side by side share their step's number. */
@@ -176,28 +187,28 @@ export class Transcript {
    * The call that an event is about. A result over 64 KB is stored apart, and its event then names no call: it belongs to
    * the first one that is open. One that a person has answered or rejected was never started.
    */
-  #called(step, { call_id: id, tool }) {
+  #called(step, { data: { call_id: id, tool }, timestamp }) {
     const known = step.calls.find((one) => (id ? one.id === id : one.state === "running"));
     if (known || !id) return known;
     const asked = this.items.findLast((item) => item.kind === "approval" && item.call === id);
-    const call = startedCall({ call_id: id, tool, args: asked?.args ?? "" });
+    const call = startedCall({ call_id: id, tool, args: asked?.args ?? "" }, timestamp);
     step.calls.push(call);
     return call;
   }
 
-  #ask({ seq, data }) {
+  #ask({ seq, data, timestamp }) {
     const { approval_id: id = null, call_id: call, kind: why = "tool_call", tool = "", deadline = null } = data;
     const args = data.args ?? data.preview;
-    const approval = { kind: "approval", id, seq, call, why, tool, args, deadline, state: "pending", by: "", reason: "" };
+    const approval = { kind: "approval", id, seq, call, why, tool, args, deadline, state: "pending", by: "", reason: "", begunAt: timestamp, endedAt: null };
     this.items.push(approval);
     return approval;
   }
 
-  #resolve({ approval_id: id, status, decided_by: by, reason }) {
+  #resolve({ data: { approval_id: id, status, decided_by: by, reason }, timestamp }) {
     const asked = this.items.filter((item) => item.kind === "approval");
     // Arguments over 64 KB are stored apart, and the event that asks then has no id.
     const approval = asked.find((item) => item.id === id) ?? asked.find((item) => !item.id && item.state === "pending");
-    return approval ? Object.assign(approval, { state: status, by, reason }) : null;
+    return approval ? Object.assign(approval, { state: status, by, reason, endedAt: timestamp }) : null;
   }
 
   #note(event) {
@@ -217,9 +228,9 @@ function isWorthNoting({ type, data }) {
   return noted.has(type);
 }
 
-function startedCall(data) {
+function startedCall(data, begunAt) {
   const { call_id: id, tool = "", args = data, child_run_id: child = null } = data;
-  return { id, tool, args, child, childStatus: "", state: "running", result: null, duration: null };
+  return { id, tool, args, child, childStatus: "", state: "running", result: null, duration: null, begunAt, endedAt: null };
 }
 
 /** An agent as a tool: the run that does the work, and how it stands. */
@@ -228,8 +239,9 @@ function followCall(step, data) {
   if (call) Object.assign(call, { child: data.child_run_id, childStatus: data.status });
 }
 
-function endCall(call, type, data) {
+function endCall(call, { type, data, timestamp }) {
   if (!call) return;
+  call.endedAt = timestamp;
   call.state = type === "tool_call_failed" ? "failed" : "completed";
   call.result = data.payload_id ? `${data.preview} …` : (data.error ?? data.result ?? null);
   call.duration = data.duration ?? null;

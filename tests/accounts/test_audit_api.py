@@ -144,6 +144,11 @@ def test_finds_people_and_keys_by_id(logged, chosen, name, field):
     assert [item["id"] for item in logged(**{name: str(getattr(chosen, field))})] == [str(chosen.pk)]
 
 
+def test_finds_the_same_however_frequent_the_words_are(logged, chosen, monkeypatch):
+    monkeypatch.setattr("accounts.audit.models.MOST_FOUND", 0)
+    assert [item["id"] for item in logged(search="gpt-special")] == [str(chosen.pk)]
+
+
 @pytest.mark.parametrize("words", ["carol", "robot", "dora", "approved", "Approval", "gpt-special"])
 def test_is_searched_by_words_and_names(logged, chosen, words):
     assert [item["id"] for item in logged(search=words)] == [str(chosen.pk)]
@@ -184,7 +189,8 @@ def test_names_what_is_wrong_with_a_filter(api, audrey, name, value):
     assert error["details"][0]["field"] == name
 
 
-def test_finds_words_by_their_index(workspace, audrey):
+def test_finds_words_by_their_index(workspace, audrey, monkeypatch):
+    monkeypatch.setattr("accounts.audit.models.MOST_FOUND", -1)  # Also what is rare is not found beforehand.
     rows = AuditEntry.objects.all().found("gpt-special", [workspace.pk])
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_indexscan = off")

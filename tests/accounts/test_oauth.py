@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from html import unescape
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from django.contrib.auth.hashers import make_password
+from django.core import signing
 from django.test import Client
 from joserfc.jwk import RSAKey
 
@@ -14,7 +19,7 @@ from accounts.oauth.models import ProviderAccount
 from accounts.security import Kind, SecurityEvent
 from accounts.security.writing import write_noted
 from tests.accounts.oauth_provider import OAuthProvider
-from tests.factories import PASSWORD, UserFactory
+from tests.factories import PASSWORD, MembershipFactory, UserFactory
 
 PROVIDERS = ["google", "github"]
 
@@ -173,9 +178,30 @@ def test_refuses_an_account_that_is_not_active(browser, provider, alice):
     assert (sign_in(browser, provider).status_code, signed_in(browser)) == (403, "")
 
 
-def test_refuses_an_address_that_two_accounts_have(browser, provider, alice):
+def test_refuses_an_address_that_two_accounts_have_and_says_what_to_do(browser, provider, alice):
     UserFactory(username="twin", email="ALICE@example.com")
-    assert (sign_in(browser, provider).status_code, signed_in(browser)) == (403, "")
+    answer = sign_in(browser, provider)
+    assert (answer.status_code, signed_in(browser)) == (403, "")
+    page = answer.content.decode()
+    assert "Several accounts here have your address" in page
+    # The form leads on to the page that links it.
+    assert 'action="/sign-in/"' in page
+    form = {"username": "alice", "password": PASSWORD, "next": "/sign-in/accounts/"}
+    assert 'name="next" value="/sign-in/accounts/"' in page
+    assert browser.post("/sign-in/", form)["Location"] == "/sign-in/accounts/"
+
+
+def test_an_account_that_is_not_active_blocks_nobody(browser, provider, alice):
+    UserFactory(username="twin", email="alice@example.com", is_active=False)
+    sign_in(browser, provider)
+    assert signed_in(browser) == "alice"
+
+
+def test_makes_no_account_beside_one_that_is_not_active(browser, provider, alice, open_to):
+    User.objects.update(is_active=False)
+    before = User.objects.count()
+    assert sign_in(browser, provider).status_code == 403
+    assert User.objects.count() == before
 
 
 def test_refuses_another_account_with_the_address_of_a_linked_one(browser, provider, alice):
@@ -191,6 +217,89 @@ def test_tells_operators_and_not_the_visitor_why(browser, provider, alice):
     assert "no verified address" not in page
     assert reasons() == ["google: no verified address"]
     assert SecurityEvent.objects.get().kind == Kind.PROVIDER_REFUSED
+
+
+# linking by hand
+
+
+@pytest.fixture
+def twin(workspace):
+    """Has alice's address, too."""
+    return MembershipFactory(workspace=workspace, user__username="twin", user__email="alice@example.com").user
+
+
+def link_of(page: str, name="google") -> str:
+    return unescape(re.search(rf'href="(/sign-in/{name}/[^"]+)"', page)[1])
+
+
+def linked(user, provider, name="google") -> tuple[Client, Any]:
+    """The browser of somebody who has linked an account by the page's link, and the last answer."""
+    browser = Client()
+    browser.force_login(user)
+    link = link_of(browser.get("/sign-in/accounts/").content.decode(), name)
+    return browser, browser.get(provider.authorize(browser.get(link)["Location"]))
+
+
+@pytest.mark.parametrize("name", PROVIDERS)
+def test_links_what_is_proved_to_who_is_signed_in(provider, alice, twin, name):
+    browser, answer = linked(twin, provider, name)
+    assert (answer.status_code, answer["Location"]) == (302, "/sign-in/accounts/")
+    assert "linked since" in browser.get("/sign-in/accounts/").content.decode()
+    assert User.objects.get(pk=twin.pk).has_usable_password()
+    again = Client()
+    sign_in(again, provider, name)
+    assert signed_in(again) == "twin"
+    assert AuditEntry.objects.filter(action="updated", subject_id=twin.pk, after={"provider": name}).exists()
+
+
+def test_links_an_account_to_one_user_only(provider, alice, twin):
+    linked(twin, provider)
+    answer = linked(alice, provider)[1]
+    assert (answer.status_code, "somebody else here" in answer.content.decode()) == (409, True)
+    assert ProviderAccount.objects.get().user_id == twin.pk
+
+
+def test_links_one_account_of_a_provider(provider, alice):
+    browser = linked(alice, provider)[0]
+    provider.user["sub"] = "2002"
+    token = signing.dumps(str(alice.pk), salt="accounts.oauth.linking")
+    answer = browser.get(provider.authorize(browser.get(f"/sign-in/google/?link={token}")["Location"]))
+    assert (answer.status_code, "Unlink it first" in answer.content.decode()) == (409, True)
+    assert ProviderAccount.objects.get().subject == "1001"
+
+
+@pytest.mark.parametrize("case", ["forged", "of another", "nobody"])
+def test_links_nothing_without_a_link_of_the_page(provider, alice, twin, case):
+    browser = Client()
+    if case != "nobody":
+        browser.force_login(alice)
+    token = "forged" if case == "forged" else signing.dumps(str(twin.pk), salt="accounts.oauth.linking")
+    assert browser.get(f"/sign-in/google/?link={token}")["Location"] == "/sign-in/accounts/"
+
+
+def test_links_nothing_where_somebody_else_has_signed_in_meanwhile(provider, alice, twin):
+    browser = Client()
+    browser.force_login(alice)
+    there = browser.get(link_of(browser.get("/sign-in/accounts/").content.decode()))["Location"]
+    attempt = browser.cookies["oauth_attempt"].value
+    browser.force_login(twin)
+    browser.cookies["oauth_attempt"] = attempt
+    assert browser.get(provider.authorize(there)).status_code == 403
+    assert not ProviderAccount.objects.exists()
+
+
+def test_unlinks_and_keeps_a_way_to_sign_in(browser, provider, alice):
+    sign_in(browser, provider)  # which ends the password
+    answer = browser.post("/sign-in/google/unlink/")
+    assert (answer.status_code, ProviderAccount.objects.count()) == (409, 1)
+    User.objects.filter(pk=alice.pk).update(password=make_password(PASSWORD))
+    browser.force_login(User.objects.get(pk=alice.pk))
+    assert browser.post("/sign-in/google/unlink/")["Location"] == "/sign-in/accounts/"
+    assert not ProviderAccount.objects.exists()
+
+
+def test_asks_strangers_to_sign_in_before_they_link(browser, provider, db):
+    assert browser.get("/sign-in/accounts/")["Location"] == "/sign-in/?next=/sign-in/accounts/"
 
 
 # domains

@@ -1,5 +1,6 @@
 from datetime import timedelta
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
 from django.test import Client
@@ -51,6 +52,22 @@ def test_lists_settled_calls(admin, audrey, workspace):
 def test_lists_opened_calls_when_asked(admin, audrey, workspace):
     UsageRecordFactory(workspace=workspace, model="the-open-one", entry=Entry.OPENED, status=Outcome.PENDING)
     assert "the-open-one" in admin(audrey).get(LEDGER, {"entry": "opened"}).content.decode()
+
+
+def test_is_searched_by_a_run_and_by_a_model_call(admin, audrey, workspace):
+    client = admin(audrey)
+    one, other = UsageRecordFactory.create_batch(2, workspace=workspace)
+    correction = UsageRecordFactory(
+        workspace=workspace, call_id=one.call_id, run_id=uuid4(), correction_of=one.pk, revision=2
+    )
+
+    def found(term) -> set:
+        return {row.pk for row in client.get(LEDGER, {"q": term}).context["cl"].result_list}
+
+    assert found(one.run_id) == {one.pk}
+    assert found(f" {one.call_id} ") == {one.pk, correction.pk}
+    assert found(uuid4()) == found("no id") == set()
+    assert found("") == {one.pk, other.pk, correction.pk}
 
 
 def test_never_counts_the_whole_ledger(admin, audrey, workspace, monkeypatch):

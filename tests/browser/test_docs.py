@@ -26,8 +26,8 @@ def test_swagger_shows_the_operations(offline_page):
     assert offline_page.asked == []
 
 
-def test_redoc_shows_the_operations(offline_page):
+def test_the_reference_lists_the_operations_and_shows_one(offline_page):
     offline_page.goto("/api/v1/redoc")
-    # ReDoc draws all of the schema before it shows any, which takes a slow machine half a minute.
-    expect(offline_page.get_by_role("heading", name="List agents")).to_be_visible(timeout=100_000)
+    offline_page.get_by_text("List agents").first.click()
+    expect(offline_page.get_by_text("/api/v1/agents").first).to_be_visible()
     assert offline_page.asked == []

@@ -210,7 +210,7 @@ def test_shows_the_beginning_of_a_result_that_is_stored_apart(happened, shown):
     call = ("tool_call_started", {"tool": "search", "args": {}, "call_id": "1"})
     large = ("tool_call_completed", {"payload_id": "1", "size": 70000, "preview": "It begins"})
     page = shown(happened(STEP, call, large))
-    page.get_by_text("search", exact=True).click()
+    page.locator(".call").get_by_text("search", exact=True).click()
     expect(page.locator(".call .result")).to_contain_text("It begins")
 
 

@@ -67,7 +67,7 @@ def test_shows_a_tool_call_with_its_result(page_of, olivia, agent, start):
     page = page_of(olivia)
     page.goto(f"/runs/{start(agent)}/")
     ended(page, "completed")
-    page.get_by_text("calculator", exact=True).click()
+    page.locator(".call").get_by_text("calculator", exact=True).click()
     expect(page.locator(".call .result")).to_have_text("391")
 
 
@@ -77,6 +77,29 @@ def test_shows_what_was_used(page_of, olivia, agent, start):
     page.goto(f"/runs/{run_id}/")
     ended(page, "completed")
     expect(page.locator("#tokens-out")).to_have_text(str(Run.objects.get(pk=run_id).output_tokens))
+
+
+def test_draws_the_time_line_while_the_run_goes(page_of, olivia, slow_agent, agent, start):
+    page = page_of(olivia)
+    run_id = start(slow_agent, "Tell me something.")
+    asked = []
+    page.goto(f"/runs/{run_id}/")
+    page.on("request", lambda request: asked.append(request.url))
+    growing = page.locator("#waterfall li[data-kind=step][data-state=open]")
+    expect(growing.locator(".what")).to_have_text("1. Model call")
+    expect(growing.locator(".time")).to_contain_text("…")
+    ended(page, "completed")
+    done = page.locator("#waterfall li[data-kind=step][data-state=done]")
+    expect(done.locator(".time")).to_contain_text("first token after")
+    assert asked == []  # It is drawn of the events.
+
+
+def test_the_time_line_has_tool_calls_in_their_step(page_of, olivia, agent, start):
+    page = page_of(olivia)
+    page.goto(f"/runs/{start(agent)}/")
+    ended(page, "completed")
+    kinds = page.locator("#waterfall li").evaluate_all("rows => rows.map((row) => row.dataset.kind)")
+    assert kinds == ["queue", "step", "step", "call", "step"]
 
 
 def test_goes_on_after_a_reload_without_repeating_a_word(page_of, olivia, slow_agent, start):

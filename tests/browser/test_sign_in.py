@@ -72,6 +72,21 @@ def test_lets_every_member_in_and_out_again(page_of, bob, agent):
     expect(page).to_have_url(re.compile("/sign-in/$"))
 
 
+def test_brings_an_auditor_to_pages_that_the_role_reaches(page_of, audrey, problems):
+    User.objects.filter(pk=audrey.pk).update(is_staff=True)
+    page = page_of()
+    page.goto("/")
+    sign_in_to_chat(page, "audrey", PASSWORD)
+    expect(page).to_have_url(re.compile("/admin/$"))
+    page.locator("#nav-sidebar").get_by_role("link", name="Audit log").click()
+    expect(page.get_by_role("heading", name="Audit log")).to_be_visible()
+    assert page.goto("/admin/runs/run/").status == 403
+    expect(page.get_by_role("heading", name="Your role does not reach this page")).to_be_visible()
+    page.get_by_role("link", name="Open the admin").click()
+    expect(page).to_have_url(re.compile("/admin/$"))
+    problems.clear()
+
+
 def test_says_what_is_wrong_and_keeps_the_name(page_of, bob):
     page = page_of()
     page.goto("/sign-in/")

@@ -181,6 +181,10 @@ def test_is_one_trace_from_the_request_through_the_queue_to_model_and_tool(colle
         }.items()
     )
     assert attributes(chats[0])["gen_ai.usage.input_tokens"] > 0
+    # also of an answer that is nothing but a tool's call
+    assert all(0 < attributes(chat)["gen_ai.server.time_to_first_token"] < 30 for chat in chats)
+    steps = Run.objects.get().steps.filter(type="model")
+    assert all(0 < step.metrics["time_to_first_token"] <= step.metrics["duration"] for step in steps)
     assert (
         attributes(tool).items()
         >= {

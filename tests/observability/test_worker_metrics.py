@@ -125,6 +125,7 @@ def test_shows_at_the_web_process_what_its_workers_measure(agent_on, alice, tmp_
     # the web process's own, and its worker's
     assert at_web["agentplatform_http_request_seconds_count", "POST"] == 1
     assert at_web["agentplatform_model_call_seconds_count", "text-5"] == 1
+    assert at_web["agentplatform_model_time_to_first_token_seconds_count", "text-5"] == 1
     assert at_worker[ended] == 1
     # the database's figures are at the web process only, and what has happened outlives the worker
     assert ("agentplatform_workers", "") in at_web

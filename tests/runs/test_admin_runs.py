@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
 from django.utils import timezone
+from django.utils.html import escape
 
 from accounts.models import Workspace
 from accounts.roles import Role
@@ -136,6 +138,14 @@ def test_finds_runs_by_their_end_user(workspace, olivia):
     run = RunFactory(workspace=workspace, end_user="customer-17")
     RunFactory(workspace=workspace, end_user="customer-18")
     assert listed(signed_in(olivia), "?q=customer-17") == {run.pk}
+
+
+@pytest.mark.parametrize("request_id", ["01900000-0000-7000-8000-000000000001", "a proxy's own, №7"])
+def test_finds_what_a_request_has_started_and_shows_the_request(workspace, olivia, request_id):
+    client, run = signed_in(olivia), RunFactory(workspace=workspace, request_id=request_id)
+    RunFactory(workspace=workspace)
+    assert listed(client, f"?{urlencode({'q': request_id})}") == {run.pk}
+    assert escape(request_id) in client.get(f"{LIST}{run.pk}/change/").content.decode()
 
 
 def test_finds_runs_by_an_end_user_that_looks_like_an_id(workspace, olivia):

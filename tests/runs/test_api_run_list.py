@@ -165,6 +165,13 @@ def test_finds_a_tag(listed, run):
     assert listed(tag="eu") == ids(mine)
 
 
+def test_finds_what_a_request_has_started(listed, run):
+    started = run(request_id="request-of-alice")
+    run(request_id="another")
+
+    assert listed(request_id="request-of-alice") == ids(started)
+
+
 def test_finds_words_of_the_question(listed, run):
     mine, _ = run(input_query="Where is my parcel?"), run()
 

@@ -50,6 +50,27 @@ def test_says_to_an_auditor_why_there_is_nothing_to_see(audrey):
     assert "Your role does not include conversations" in response.content.decode()
 
 
+def test_brings_staff_to_the_admin_where_the_role_has_no_conversations(audrey):
+    audrey.is_staff = True
+    audrey.save()
+    response = visit(audrey)
+    assert (response.status_code, response.headers["Location"]) == (302, "/admin/")
+
+
+def test_says_why_to_staff_who_ask_for_the_workspace_by_name(audrey, workspace):
+    audrey.is_staff = True
+    audrey.save()
+    response = visit(audrey, f"/?workspace={workspace.slug}")
+    assert response.status_code == 403
+    assert "Your role does not include conversations" in response.content.decode()
+
+
+def test_begins_in_a_workspace_that_has_conversations_for_the_reader(audrey):
+    other = WorkspaceFactory()
+    Membership.objects.create(user=audrey, workspace=other, role=Role.USER)
+    assert page_data(visit(audrey))["workspace"] == other.slug
+
+
 def test_says_to_a_user_without_a_workspace_what_to_do():
     response = visit(UserFactory())
     assert response.status_code == 403
@@ -162,7 +183,7 @@ def test_has_every_text_in_chinese():
         assert [name for name, text in all_texts().items() if text and text == english[name]] == []
 
 
-@pytest.mark.parametrize("name", ["marked-18.2.1", "dompurify-3.4.18"])
+@pytest.mark.parametrize("name", ["marked-18.2.1", "dompurify-3.4.18", "rapidoc-9.3.8"])
 def test_ships_libraries_as_they_were_built(name):
     digest, file = next((VENDOR / name).glob("*.sha256")).read_text().split()
     assert hashlib.sha256((VENDOR / name / file).read_bytes()).hexdigest() == digest

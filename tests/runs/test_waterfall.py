@@ -65,6 +65,15 @@ def test_says_when_each_step_began_and_how_long_it_took(workspace):
     )
 
 
+def test_says_when_the_first_token_came(workspace, olivia):
+    run = made_run(workspace)
+    made_step(run, 1, 1, 3.5, metrics={"time_to_first_token": 0.437})
+    made_step(run, 2, 4, 5, type="tool")
+    assert [bar.first_token for bar in bars_of(run)] == [None, 0.437, None]
+    page = signed_in(olivia).get(path_of("runs.run", "change", run.pk)).content.decode()
+    assert ("First token (s)" in page, "<td>0.44</td>" in page) == (True, True)
+
+
 def test_draws_on_one_scale(workspace):
     run = made_run(workspace)
     made_step(run, 1, 2, 7)

@@ -71,6 +71,11 @@ queue_wait = _histogram(
 runs_in_hand = _gauge("worker_runs", "Runs in the hands of this worker.")
 places = _gauge("worker_places", "Runs that this worker can have in hand at once.")
 model_calls = _histogram("model_call_seconds", "Calls of models.", ["provider", "model", "outcome"])
+first_tokens = _histogram(
+    "model_time_to_first_token_seconds",
+    "From a call of a model until the first token of its answer.",
+    ["provider", "model"],
+)
 model_tokens = _counter("model_tokens", "Tokens of calls of models.", ["provider", "model", "direction"])
 tool_calls = _histogram("tool_call_seconds", "Calls of tools, by kind of tool.", ["kind", "outcome"])
 flushes = _histogram("journal_flush_seconds", "Commits of the journal.", buckets=SHORT)
@@ -136,6 +141,11 @@ def model_answered(
     if read or written:
         model_tokens.labels(provider, name, "input").inc(read)
         model_tokens.labels(provider, name, "output").inc(written)
+
+
+def model_began(provider: str, model: str, seconds: float) -> None:
+    """The first token of an answer came after so many seconds."""
+    first_tokens.labels(provider, _models.bounded(model)).observe(seconds)
 
 
 def tool_answered(kind: str, outcome: str, seconds: float) -> None:

@@ -9,8 +9,42 @@ from types import SimpleNamespace
 
 import pytest
 
+from agentplatform.lib.telemetry.metrics import REGISTRY
 from agents.knowledge import embedding
 from agents.metering import Payer, Spent
+from agents.providers.embeddings import Embedded
+from agents.providers.faults import ProviderFault
+
+
+def embedder_of(model: str) -> embedding.Embedder:
+    spec = SimpleNamespace(provider="openai", model=model, timeout=1)
+    return embedding.Embedder(uuid.uuid4(), spec, "", Payer())
+
+
+def measured(name: str, **labels: str) -> float | None:
+    return REGISTRY.get_sample_value(f"agentplatform_{name}", labels)
+
+
+async def test_measures_calls_by_how_they_end(monkeypatch):
+    answers = [Embedded([], {"input_tokens": 7}), ProviderFault("provider_rejected", "No.")]
+
+    async def answer(*_):
+        match answers.pop(0):
+            case ProviderFault() as fault:
+                raise fault
+            case embedded:
+                return embedded
+
+    monkeypatch.setattr(embedding, "embed", answer)
+    monkeypatch.setattr(embedding, "open_call", lambda _: lambda _: None)
+    model = {"provider": "openai", "model": "embedder-that-is-measured"}
+    await embedding.embedded(embedder_of(model["model"]), ["text"])
+    with pytest.raises(ProviderFault):
+        await embedding.embedded(embedder_of(model["model"]), ["text"])
+
+    assert measured("model_call_seconds_count", outcome="ok", **model) == 1
+    assert measured("model_call_seconds_count", outcome="provider_rejected", **model) == 1
+    assert measured("model_tokens_total", direction="input", **model) == 7
 
 
 async def test_settles_a_call_that_is_cancelled_while_it_is_opened(monkeypatch):
@@ -22,8 +56,7 @@ async def test_settles_a_call_that_is_cancelled_while_it_is_opened(monkeypatch):
         return settled.append
 
     monkeypatch.setattr(embedding, "open_call", open_slowly)
-    embedder = embedding.Embedder(uuid.uuid4(), SimpleNamespace(timeout=1), "", Payer())
-    task = asyncio.create_task(embedding.embedded(embedder, ["text"]))
+    task = asyncio.create_task(embedding.embedded(embedder_of("slow"), ["text"]))
     await asyncio.to_thread(is_opening.wait, 5)
     task.cancel()
     await asyncio.sleep(0)

@@ -1,0 +1,24 @@
+"""An index of calls that ended otherwise than most."""
+
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    atomic = False
+
+    dependencies = [
+        ("accounts", "0009_lists_of_the_audit_log"),
+        ("billing", "0012_roll_up_again"),
+    ]
+
+    operations = [
+        AddIndexConcurrently(
+            model_name="usagerecord",
+            index=models.Index(
+                condition=models.Q(("entry", "settled"), models.Q(("status", "ok"), _negated=True)),
+                fields=["workspace", "status", "-id"],
+                name="usage_of_status",
+            ),
+        ),
+    ]
