@@ -93,6 +93,7 @@ class ChatModelSerializer(ConfigurationSerializer):
         source="secret.hint",
         default=None,
         read_only=True,
+        allow_null=True,
         help_text="The key's last characters; null without a key.",
     )
     parameters = ObjectField(default=dict, help_text="Defaults: temperature, max_tokens, top_p …")

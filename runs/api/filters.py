@@ -31,10 +31,10 @@ class ByAgent(filters.FilterSet):
     created_before = filters.IsoDateTimeFilter(method="until", label="Before this moment.")
 
     def since(self, queryset: QuerySet[Any], _: str, value: datetime) -> QuerySet[Any]:
-        return queryset.filter(created_at__gte=value, pk__gte=first_uuid7_at(value - ID_TOLERANCE))
+        return queryset.filter(created_at__gte=value, pk__gte=first_uuid7_at(value, later=-ID_TOLERANCE))
 
     def until(self, queryset: QuerySet[Any], _: str, value: datetime) -> QuerySet[Any]:
-        return queryset.filter(created_at__lt=value, pk__lt=first_uuid7_at(value + ID_TOLERANCE))
+        return queryset.filter(created_at__lt=value, pk__lt=first_uuid7_at(value, later=ID_TOLERANCE))
 
     def of_agent(self, queryset: QuerySet[Any], _: str, value: str) -> QuerySet[Any]:
         """By the agent's id, which is what is indexed; a name is looked up inside of the same query."""

@@ -1,0 +1,144 @@
+"""The API's own description with real objects in it, and requests that Schemathesis makes of it.
+
+In what is generated, ids are those of a tenant's objects, of one that does not exist, or nonsense where data are to be
+wrong; bodies grow from ones that succeed. What is said of answers is left as it is: it is what they are held against.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import schemathesis
+
+from tests.platform.operations import (
+    API,
+    OBJECTS,
+    Operation,
+    body_of,
+    close_unread,
+    identifier,
+    operations,
+    path_of,
+    query_of,
+    text_of,
+)
+from tests.platform.tenant import Tenant
+
+Json = dict[str, Any]
+SITE = "http://testserver"
+NOBODY = "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e"
+# These serve the description; it says nothing of them.
+UNDESCRIBED = {"/docs", "/redoc", "/openapi.json"}
+# What else names an object, wherever a parameter has this name.
+NAMED: dict[str, Callable[[Tenant], Any]] = {
+    "agent_id": lambda tenant: tenant.agent,
+    "api_key_id": lambda tenant: tenant.api_key,
+    "parent_id": lambda tenant: tenant.run,
+    "resource_id": lambda tenant: tenant.agent,
+    "run_id": lambda tenant: tenant.run,
+    "session_id": lambda tenant: tenant.session,
+    "user_id": lambda tenant: tenant.admin,
+    "with": lambda tenant: tenant.checkpoint,
+    "workflow_id": lambda tenant: tenant.workflow,
+    "X-Workspace": lambda tenant: tenant.workspace.slug,
+}
+
+
+def described() -> list[Operation]:
+    """The operations that the description has to have."""
+    return [operation for operation in operations() if operation.path not in UNDESCRIBED]
+
+
+def own_path(schema: Json, operation: Operation) -> str:
+    """The operation's path as the description writes it."""
+    (found,) = [path for path in schema["paths"] if _nameless(path) == _nameless(API + operation.path)]
+    return str(found)
+
+
+def _nameless(path: str) -> str:
+    return re.sub(r"{.*?}", "{}", path)
+
+
+def with_objects(schema: Json, tenant: Tenant) -> Json:
+    """A copy of the description in which what is sent may be of the tenant's objects."""
+    filled = copy.deepcopy(schema)
+    for operation in described():
+        path = own_path(filled, operation)
+        own = filled["paths"][path][operation.method.lower()]
+        in_path = dict(zip(re.findall(r"{(.*?)}", path), _ids(operation, tenant), strict=True))
+        required = query_of(operation, path_of(operation.path, tenant))
+        for parameter in own.get("parameters", []):
+            name = parameter["name"]
+            if parameter["in"] == "path":
+                parameter["schema"] = {"enum": in_path[name], "type": parameter["schema"]["type"]}
+            elif name in NAMED:
+                parameter["schema"] = {"enum": _names(NAMED[name](tenant)), "type": "string"}
+            if name in required:
+                parameter["example"] = required[name]
+        good = body_of(operation, tenant) if "requestBody" in own else None
+        if isinstance(good, dict):
+            body = own["requestBody"]["content"]["application/json"]
+            body["schema"] = grown_from(good, body["schema"], filled["components"]["schemas"])
+            body["example"] = good
+    return filled
+
+
+def _ids(operation: Operation, tenant: Tenant) -> list[list[Any]]:
+    """By its place in the path, what may stand there."""
+    parts = operation.path.split("/")
+    places = [index for index, part in enumerate(parts) if part.startswith("{")]
+    things = [OBJECTS["/".join(parts[: index + 1])](tenant) for index in places]
+    return [[thing, 7] if isinstance(thing, int) else _names(thing) for thing in things]
+
+
+def _names(thing: Any) -> list[str]:
+    """An object by its id and, where it has one, its name; and one that does not exist."""
+    names = [identifier(thing, by_name=False), identifier(thing, by_name=True), NOBODY]
+    return list(dict.fromkeys(names if hasattr(thing, "pk") else names[:1]))
+
+
+def grown_from(good: Json, schema: Json, components: Json) -> Json:
+    """The schema of a body whose fields are often those of `good`, and which has no others than are described."""
+    found = components[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    if "properties" not in found:
+        return schema
+    fields = {
+        name: {"anyOf": [{"enum": [good[name]]}, field]} if name in good else field
+        for name, field in found["properties"].items()
+    }
+    return {"additionalProperties": False, **found, "properties": fields}
+
+
+def sent(client: Any, case: schemathesis.Case) -> schemathesis.Response:
+    """The answer to a request; a stream is closed unread."""
+    request = requests.Request(**case.as_transport_kwargs(base_url=SITE)).prepare()
+    url = urlsplit(request.url)
+    headers = {name: value for name, value in request.headers.items() if name not in SENT_OTHERWISE}
+    answer = client.generic(
+        request.method,
+        url.path,
+        request.body or b"",
+        content_type=request.headers.get("Content-Type", ""),
+        QUERY_STRING=url.query,
+        headers=headers,
+    )
+    if answer.streaming and answer.is_async:
+        close_unread(answer)
+    return schemathesis.Response(
+        status_code=answer.status_code,
+        headers={name.lower(): [value] for name, value in answer.headers.items()},
+        content=text_of(answer).encode(),
+        request=request,
+        elapsed=0.0,
+        verify=False,
+        message=HTTPStatus(answer.status_code).phrase,
+    )
+
+
+SENT_OTHERWISE = {"Content-Type", "Content-Length"}
