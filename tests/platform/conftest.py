@@ -57,7 +57,9 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     for role in sorted({one["role"] for one in asked}):
         own = [one["statuses"] for one in asked if one["role"] == role]
         statuses: Counter[int] = sum((Counter(one) for one in own), Counter())
+        succeeded = sum(any(200 <= status < 300 for status in one) for one in own)
         told = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
         terminalreporter.write_line(
-            f"Schemathesis as {role}: {len(own)} operations, {statuses.total()} requests ({told})"
+            f"Schemathesis as {role}: {len(own)} operations, {succeeded} of them with success,"
+            f" {statuses.total()} requests ({told})"
         )

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 import schemathesis
+from asgiref.sync import async_to_sync
 
 from tests.platform.operations import (
     API,
@@ -26,7 +27,6 @@ from tests.platform.operations import (
     operations,
     path_of,
     query_of,
-    text_of,
 )
 from tests.platform.tenant import Tenant
 
@@ -128,17 +128,29 @@ def sent(client: Any, case: schemathesis.Case) -> schemathesis.Response:
         QUERY_STRING=url.query,
         headers=headers,
     )
-    if answer.streaming and answer.is_async:
-        close_unread(answer)
     return schemathesis.Response(
         status_code=answer.status_code,
         headers={name.lower(): [value] for name, value in answer.headers.items()},
-        content=text_of(answer).encode(),
+        content=content_of(answer),
         request=request,
         elapsed=0.0,
         verify=False,
         message=HTTPStatus(answer.status_code).phrase,
     )
+
+
+def content_of(answer: Any) -> bytes:
+    """What was answered; nothing of events, which have no end here."""
+    if not (answer.streaming and answer.is_async):
+        return b"".join(answer) if answer.streaming else answer.content
+    has_end = not answer.headers["Content-Type"].startswith("text/event-stream")
+    content = async_to_sync(_joined)(answer.streaming_content) if has_end else b""
+    close_unread(answer)
+    return content
+
+
+async def _joined(pieces: AsyncIterator[bytes]) -> bytes:
+    return b"".join([piece async for piece in pieces])
 
 
 SENT_OTHERWISE = {"Content-Type", "Content-Length"}
