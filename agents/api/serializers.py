@@ -91,7 +91,6 @@ class ChatModelSerializer(ConfigurationSerializer):
     )
     api_key_hint = serializers.CharField(
         source="secret.hint",
-        default=None,
         read_only=True,
         allow_null=True,
         help_text="The key's last characters; null without a key.",

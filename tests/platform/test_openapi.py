@@ -76,6 +76,12 @@ def test_says_what_may_be_null(schema, component, field):
             {"application/json", "application/x-ndjson", "text/csv", "text/markdown"},
         ),
         ("/attachments/{id}/content", "200", {"*/*"}),
+        ("/workflows/{id}/export", "200", {"application/json", "application/yaml"}),
+        (
+            "/workflows/{id}/visualization",
+            "200",
+            {"application/json", "text/vnd.mermaid", "image/svg+xml"},
+        ),
     ],
 )
 def test_says_what_files_may_be(schema, path, status, content_types):

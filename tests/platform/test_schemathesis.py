@@ -16,6 +16,7 @@ import pytest
 import schemathesis
 from django.db import transaction
 from django.test import override_settings
+from rest_framework.test import APIClient
 from schemathesis.core.failures import FailureGroup
 from schemathesis.generation.feedback import NO_FEEDBACK
 from schemathesis.pytest._test_builder import build_operation_test
@@ -28,8 +29,7 @@ from runs.api import chat
 from runs.events import EventType, StoredEvent
 from runs.follow import Follower
 from tests import factories
-from tests.conftest import Client
-from tests.platform.described import described, own_path, sent, with_objects
+from tests.platform.described import add_bare_rows, described, own_path, sent, with_objects
 from tests.platform.operations import WRITES, Operation, undone
 from tests.platform.tenant import MARKER, Tenant, make_tenant
 
@@ -66,6 +66,7 @@ def people(django_db_setup, django_db_blocker) -> Iterator[tuple[Tenant, dict[Ro
         admin = factories.MembershipFactory(workspace__slug="acme", user__username="alice", role=Role.ADMIN)
         viewer = factories.MembershipFactory(workspace=admin.workspace, role=Role.VIEWER)
         tenant = make_tenant(admin.workspace, admin.user, MARKER)
+        add_bare_rows(tenant)
         yield tenant, {Role.ADMIN: admin.user, Role.VIEWER: viewer.user}
         transaction.set_rollback(True)
 
@@ -93,7 +94,7 @@ def _without_waiting(monkeypatch):
 
 
 def asking(
-    client: Client, faults: dict[str, str], statuses: Counter[int]
+    client: APIClient, faults: dict[str, str], statuses: Counter[int]
 ) -> Callable[[schemathesis.Case], None]:
     """What is done with each request: `faults` has the first of each kind, `statuses` counts all."""
 
@@ -115,7 +116,7 @@ def asking(
 @pytest.mark.parametrize("operation", described(), ids=str)
 def test_answers_as_it_is_described(people, asked, record_property, operation: Operation, role: Role):
     own, token = asked[role], AccessToken.for_user(people[1][role])
-    client = Client(headers={"Authorization": f"Bearer {token}"}, raise_request_exception=False)
+    client = APIClient(headers={"Authorization": f"Bearer {token}"}, raise_request_exception=False)
     faults: dict[str, str] = {}
     statuses: Counter[int] = Counter()
 
