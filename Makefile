@@ -14,11 +14,11 @@ PYTEST_ARGS ?= -n auto --dist worksteal
 BENCH_ARGS ?=
 CRASH_ARGS ?=
 # How many requests of each operation, beside those at the bounds of what is described.
-SCHEMATHESIS_EXAMPLES ?= 20
+SCHEMATHESIS_EXAMPLES ?= 6
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-crash test-schema bench bench-ledger lint types format clean install install-dev install-embeddings
+.PHONY: help run test test-crash test-schema bench bench-ledger bench-soak lint types format clean install install-dev install-embeddings
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ bench: $(DEVELOPMENT) ## measure the real server and worker, and print one table
 
 bench-ledger: $(DEVELOPMENT) ## measure the queries of usage at ten million calls
 	@$(BIN)/python -m bench.ledger $(BENCH_ARGS)
+
+bench-soak: $(DEVELOPMENT) ## keep a steady load for a quarter of an hour, and see whether anything grows
+	@$(BIN)/python -m bench.soak $(BENCH_ARGS)
 
 lint: $(DEVELOPMENT) ## check style, formatting and the order of the rooms
 	$(BIN)/ruff check .

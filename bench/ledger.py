@@ -9,6 +9,8 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from urllib.parse import urlencode
 
 import psycopg
@@ -16,7 +18,6 @@ from psycopg import sql
 
 from agentplatform.database import embedded_url
 from bench import loop
-from bench.connection import Connection
 from bench.measures import MEGABYTE, say
 from bench.platform import API, PROJECT, Platform
 from bench.reads import read_latencies
@@ -27,6 +28,7 @@ from bench.statistics import percentile
 
 ROWS = 10_000_000
 TIMES = 40
+SLOW_MS, TIMES_OF_SLOW = 250, 10
 QUERY_MS = Bar("≤", 50)
 BEHIND_SECONDS = Bar("≤", 5)
 EXPORTED_PER_SECOND = Bar("≥", 100_000)
@@ -95,6 +97,13 @@ NOW = datetime.datetime.now(datetime.UTC)
 YEAR = {"start": (NOW - datetime.timedelta(days=365)).isoformat(), "end": NOW.isoformat()}
 QUARTER = {**YEAR, "start": (NOW - datetime.timedelta(days=91, hours=5, minutes=7)).isoformat()}
 MONTH = {"start": (NOW - datetime.timedelta(days=30)).isoformat(), "end": NOW.isoformat()}
+STAGES = {
+    "queries": "Queries at {rows:,} calls",
+    "exports": "Export of {rows:,} calls",
+    "reconcile": "Reconciliation",
+    "steady": "Under a steady load",
+    "burst": "After a burst",
+}
 DIMENSIONS = ("agent", "provider", "model", "workflow", "user", "api_key", "tag", "session", "status")
 ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata")
 FILTERS = {
@@ -179,6 +188,10 @@ class Ledger:
         self._connection.execute("VACUUM ANALYZE billing_usagerecord")
         return time.monotonic() - began
 
+    def is_empty(self) -> bool:
+        found = self._connection.execute("SELECT FROM billing_usagelifetime LIMIT 1").fetchone()
+        return found is None
+
     def rebuild(self) -> float:
         began = time.monotonic()
         subprocess.run(
@@ -189,7 +202,7 @@ class Ledger:
             stdout=subprocess.DEVNULL,
         )
         seconds = time.monotonic() - began
-        for name in ("billing_usagerollup", "billing_usagegroup"):
+        for name in ("billing_usagerollup", "billing_usagegroup", "billing_usagelifetime"):
             self._connection.execute(sql.SQL("VACUUM ANALYZE {}").format(sql.Identifier(name)))
         return seconds
 
@@ -233,13 +246,17 @@ class Ledger:
         self._connection.execute(statement.format(**VALUES, **values).encode())
 
 
-async def _latencies(connection: Connection) -> list[Row]:
+async def _latencies(platform: Platform, only: str) -> list[Row]:
     measured: list[tuple[str, float, float]] = []
+    connection = await platform.connect()
     for name, path in queries().items():
-        await read_latencies(connection, path, 3)
-        p50, p95 = await read_latencies(connection, path, TIMES)
+        if only not in name:
+            continue
+        _, slowest = await read_latencies(connection, path, 3)
+        p50, p95 = await read_latencies(connection, path, TIMES if slowest < SLOW_MS else TIMES_OF_SLOW)
         say(f"{name}: {p50:.1f} ms, {p95:.1f} ms")
         measured.append((name, p50, p95))
+    connection.close()
     return [
         row
         for name, p50, p95 in measured
@@ -247,8 +264,9 @@ async def _latencies(connection: Connection) -> list[Row]:
     ]
 
 
-async def _steady(ledger: Ledger, connection: Connection) -> list[Row]:
+async def _steady(ledger: Ledger, platform: Platform) -> list[Row]:
     """A thousand calls a second, while somebody looks."""
+    connection = await platform.connect()
     until = time.monotonic() + STEADY_SECONDS
     behind, latencies, rows = [0.0], [], 0
     path = queries()["usage, year"]
@@ -260,6 +278,7 @@ async def _steady(ledger: Ledger, connection: Connection) -> list[Row]:
         await connection.request("GET", f"{API}{path}", expect=200)
         latencies.append((time.monotonic() - began) * 1000)
         await asyncio.sleep(STEADY_PAUSE)
+    connection.close()
     return [
         Row("appended rows/s", rows / STEADY_SECONDS),
         Row("roll-ups behind at most, s", max(behind), bar=BEHIND_SECONDS),
@@ -299,41 +318,49 @@ async def _reconciled(ledger: Ledger) -> list[Row]:
     return [Row("seconds", seconds), Row("groups that differ", float(differing), bar=NOTHING)]
 
 
-async def measured(rows: int) -> list[Section]:
-    async with Platform() as platform:
+async def measured(rows: int, data_dir: Path | None, stages: Sequence[str], only: str) -> list[Section]:
+    async with Platform(data_dir=data_dir) as platform:
         await platform.start()
         ledger = Ledger(platform)
+        filled = await asyncio.to_thread(_filled, ledger, rows)
+        makers: dict[str, Callable[[], Awaitable[list[Row]]]] = {
+            "queries": lambda: _latencies(platform, only),
+            "exports": lambda: _exports(platform),
+            "reconcile": lambda: _reconciled(ledger),
+            "steady": lambda: _steady(ledger, platform),
+            "burst": lambda: _burst(ledger),
+        }
+        sections = [Section("Filling", filled)]
+        for stage in stages:
+            say(f"{stage} …")
+            sections.append(Section(STAGES[stage].format(rows=rows), await makers[stage]()))
+    return sections
+
+
+def _filled(ledger: Ledger, rows: int) -> list[Row]:
+    """Fills it, unless it is filled already; what that took, and how large it is."""
+    measured = []
+    if ledger.is_empty():
         say(f"loading {rows:,} rows")
-        loaded = await asyncio.to_thread(ledger.load, rows)
+        measured += [Row("loading, s", ledger.load(rows))]
         say("rolling them up")
-        rebuilt = await asyncio.to_thread(ledger.rebuild)
-        connection = await platform.connect()
-        queried = await _latencies(connection)
-        say("exports")
-        exported = await _exports(platform)
-        say("reconciling")
-        reconciled = await _reconciled(ledger)
-        say("steady load")
-        steady = await _steady(ledger, connection)
-        say("a burst")
-        burst = await _burst(ledger)
-        connection.close()
-        filling = [Row("loading, s", loaded), Row("rebuild_rollups, rows/s", rows / rebuilt)]
-        sizes = [Row(name, value) for name, value in ledger.sizes().items()]
-    return [
-        Section("Filling", filling + sizes),
-        Section(f"Queries at {rows:,} calls", queried),
-        Section(f"Export of {rows:,} calls", exported),
-        Section("Reconciliation", reconciled),
-        Section("Under load", steady + burst),
-    ]
+        measured += [Row("rebuild_rollups, rows/s", rows / ledger.rebuild())]
+    return measured + [Row(name, value) for name, value in ledger.sizes().items()]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser("python -m bench.ledger", description="Measures queries of usage.")
     parser.add_argument("--rows", type=int, default=ROWS)
-    rows = parser.parse_args().rows
-    print(table(f"Usage at {rows:,} calls", loop.run(measured(rows))))
+    parser.add_argument(
+        "--data-dir", type=Path, help="keep the ledger here, and measure it again if it is here already"
+    )
+    parser.add_argument("--stages", nargs="+", choices=STAGES, default=list(STAGES))
+    parser.add_argument(
+        "--only", default="", metavar="WORDS", help="of the queries, those whose name has this"
+    )
+    arguments = parser.parse_args()
+    sections = loop.run(measured(arguments.rows, arguments.data_dir, arguments.stages, arguments.only))
+    print(table(f"Usage at {arguments.rows:,} calls", sections))
 
 
 if __name__ == "__main__":

@@ -36,10 +36,15 @@ ENVIRONMENT = {
 
 
 class Platform:
-    """`manage.py run_platform`; with `redis_url` the worker is a process apart, as on larger machines."""
+    """`manage.py run_platform`; with `redis_url` the worker is a process apart, as on larger machines.
 
-    def __init__(self, redis_url: str = "") -> None:
-        self.data_dir = Path(tempfile.mkdtemp(prefix="agentplatform-bench-"))
+    Its data lie in `data_dir`, which is left as it is; without one, in a folder that is removed afterwards.
+    """
+
+    def __init__(self, redis_url: str = "", data_dir: Path | None = None) -> None:
+        self._is_kept = data_dir is not None
+        self.data_dir = (data_dir or Path(tempfile.mkdtemp(prefix="agentplatform-bench-"))).resolve()
+        self.data_dir.mkdir(parents=True, exist_ok=True)
         self.data_dir.chmod(0o755)
         self.port = free_port()
         self.has_worker_apart = bool(redis_url)
@@ -63,7 +68,8 @@ class Platform:
     async def __aexit__(self, *_: object) -> None:
         self.stop()
         self._log.close()
-        shutil.rmtree(self.data_dir, ignore_errors=True)
+        if not self._is_kept:
+            shutil.rmtree(self.data_dir, ignore_errors=True)
 
     async def start(self) -> float:
         """Starts it; the seconds until it is ready to execute runs."""
@@ -104,15 +110,26 @@ class Platform:
         return memory_cost(self.pids)
 
     @property
+    def processes(self) -> dict[str, int]:
+        """Process ids by what the processes are."""
+        if not self._workers:
+            return {"platform": self._web.pid} if self._web else {}
+        found = {"web": self._web.pid} if self._web else {}
+        return found | {f"worker {number}": worker.pid for number, worker in enumerate(self._workers, 1)}
+
+    @property
     def pids(self) -> list[int]:
         return [process.pid for process in (self._web, *self._workers) if process and process.poll() is None]
 
     async def connect(self) -> Connection:
         """A connection that speaks for the demo workspace's admin."""
+        return await Connection.open(HOST, self.port, await self.headers())
+
+    async def headers(self) -> dict[str, str]:
+        """Of a request that speaks for the demo workspace's admin."""
         if not self._token:
             self._token = await self._login()
-        headers = {"Authorization": f"Bearer {self._token}", "X-Workspace": "demo"}
-        return await Connection.open(HOST, self.port, headers)
+        return {"Authorization": f"Bearer {self._token}", "X-Workspace": "demo"}
 
     async def _login(self) -> str:
         credentials = json.loads((self.data_dir / "demo-credentials.json").read_text())

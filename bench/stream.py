@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import orjson
 
@@ -12,12 +13,14 @@ TERMINAL = {b"run_completed", b"run_failed", b"run_cancelled"}
 class RunStream:
     """A sink for the body of an event stream. Times are CLOCK_MONOTONIC nanoseconds.
 
-    `faults` counts events whose `seq` is not the next one: lost, doubled or out of order.
+    `faults` counts events whose `seq` is not the next one: lost, doubled or out of order. `watch` is told the kind
+    and data of each event.
     """
 
-    __slots__ = ("_rest", "arrivals", "ended_as", "faults", "moments", "taken_over_ns", "text")
+    __slots__ = ("_rest", "_watch", "arrivals", "ended_as", "faults", "moments", "taken_over_ns", "text")
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Callable[[str, bytes], None] | None = None) -> None:
+        self._watch = watch
         self._rest = b""
         self.faults = 0
         self.moments: list[int] = []
@@ -57,6 +60,8 @@ class RunStream:
             self.taken_over_ns = now
         elif kind in TERMINAL:
             self.ended_as = kind.decode()
+        if self._watch is not None:
+            self._watch(kind.decode(), data[6:])
 
     def is_whole(self, expected: str) -> bool:
         """Whether the run completed, without a hole or a repeat, with this text."""

@@ -9,29 +9,14 @@ from typing import Any
 from billing import rankings
 from billing.cuts import DIMENSIONS
 from billing.grains import Bucket
+from billing.grouping import NAMES, Query
 from billing.rankings import Ranked, Ranking
 from billing.rollups import SUMS_OF_ENTRIES, SUMS_OF_SUMS
-from billing.selections import Condition, Parameters, Selection, columns_of, gathering, rows
+from billing.selections import Condition, Parameters, Selection, gathering, rows
 from billing.totals import Totals
 
-# Names of people and keys can be erased, so groups refer to them.
-NAMES = {"user_name_id": "user", "api_key_name_id": "api_key"}
 SUMS = ", ".join(SUMS_OF_ENTRIES)
 MADE = ", ".join(f"{made} AS {name}" for name, made in SUMS_OF_SUMS.items())
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """By which dimensions, which groups first (a sum's name, with a minus for the highest), and which page of them."""
-
-    by: Sequence[str]
-    ordering: str = "-requests"
-    limit: int = 100
-    offset: int = 0
-
-    @property
-    def field(self) -> str:
-        return self.ordering.lstrip("-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +28,15 @@ class Breakdown:
     whole: list[Totals]
     """The sums of all calls, by currency."""
 
-    @property
-    def keys(self) -> list[str]:
-        return _keys(self.query.by)
-
     def in_buckets(self, selection: Selection, buckets: Sequence[Bucket]) -> list[Totals]:
         """Sums by bucket and currency, of all (`is_whole`), and of each of these groups."""
-        parameters = Parameters()
-        by, chosen = self.query.by, selection.narrowed(self._condition())
-        names = ", ".join(_quoted(self.keys))
-        nulls = "".join(f"NULL AS {name}, " for name in _quoted(self.keys))
+        parameters, query = Parameters(), self.query
         sql = f"""
-            WITH part AS ({gathering(chosen, by, buckets, parameters)}),
+            WITH part AS ({gathering(selection.narrowed(self._condition()), query.by, buckets, parameters)}),
             whole AS ({gathering(selection, (), buckets, parameters)})
-            SELECT false AS is_whole, bucket, {_named(by)}, currency, {MADE} FROM part {_joins(by)}
-            GROUP BY bucket, {names}, currency
-            UNION ALL SELECT true, bucket, {nulls} currency, {SUMS} FROM whole"""  # noqa: S608
+            SELECT false AS is_whole, bucket, {query.named}, currency, {MADE} FROM part {query.joins}
+            GROUP BY bucket, {query.key}, currency
+            UNION ALL SELECT true, bucket, {query.no_key} currency, {SUMS} FROM whole"""  # noqa: S608
         return rows(sql, parameters)
 
     def _condition(self) -> Condition:
@@ -78,25 +56,26 @@ class Breakdown:
 
 
 def grouped(selection: Selection, currency: str, query: Query) -> Breakdown:
-    end = query.offset + query.limit
-    for candidates in rankings.candidates(selection, query.by, query.ordering, end):
+    for candidates in rankings.candidates(selection, query):
         if found := _first(selection, currency, query, candidates):
             return found
     parameters = Parameters()
+    source = rankings.by_one_sum(selection, currency, query, parameters) or _all(selection, query, parameters)
+    found, _ = _read(selection, currency, query, parameters, source)
+    return found
+
+
+def _all(selection: Selection, query: Query, parameters: Parameters) -> Ranked:
+    """All sums of all groups."""
     whole = [Bucket(selection.span.lower, selection.span)]
     part = f"part AS ({gathering(selection, query.by, whole, parameters)})"
-    found, _ = _read(
-        selection, currency, query, parameters, Ranked(part, "(SELECT count(*) FROM known)", "true")
-    )
-    return found
+    return Ranked(part, "(SELECT count(*) FROM known)", "true")
 
 
 def _first(selection: Selection, currency: str, query: Query, candidates: int) -> Breakdown | None:
     """The same, of this many candidates; None where others may come before some of them."""
     parameters = Parameters()
-    ranking = Ranking(selection, query.by, query.field, currency, parameters)
-    end = parameters.add(query.offset + query.limit)
-    ranked = ranking.ranked(candidates, end, _named(query.by), _joins(query.by))
+    ranked = Ranking(selection, currency, query, parameters).ranked(candidates)
     found, is_right = _read(selection, currency, query, parameters, ranked)
     return found if is_right else None
 
@@ -106,58 +85,25 @@ def _read(
 ) -> tuple[Breakdown, bool]:
     """The page of what `source` has, and whether it is right."""
     whole = [Bucket(selection.span.lower, selection.span)]
-    names = ", ".join(_quoted(_keys(query.by)))
-    nulls = "".join(f"NULL AS {name}, " for name in _quoted(_keys(query.by)))
     made = SUMS_OF_SUMS | {"cost": f"sum(cost) FILTER (WHERE currency = {parameters.add(currency)})"}
-    direction = "DESC" if query.ordering.startswith("-") else "ASC"
-    offset, end = parameters.add(query.offset), parameters.add(query.offset + query.limit)
+    offset, end = parameters.add(query.offset), parameters.add(query.end)
     sql = f"""
         WITH {source.steps},
         whole AS ({gathering(selection, (), whole, parameters)}),
         known AS MATERIALIZED (
-            SELECT {_named(query.by)}, {", ".join(f"{sum_} AS {name}" for name, sum_ in made.items())}
-            FROM part {_joins(query.by)} GROUP BY {names}
+            SELECT {query.named}, {", ".join(f"{sum_} AS {name}" for name, sum_ in made.items())}
+            FROM part {query.joins} GROUP BY {query.key}
         ),
-        placed AS MATERIALIZED (
-            SELECT *, row_number() OVER (ORDER BY {query.field} {direction} NULLS LAST, {names}) AS place FROM known
-        )
-        SELECT false AS is_whole, 0 AS total, true AS is_right, place, {names}, '' AS currency, {SUMS} FROM placed
+        placed AS MATERIALIZED (SELECT *, row_number() OVER (ORDER BY {query.order(query.field)}) AS place FROM known)
+        SELECT false AS is_whole, 0 AS total, true AS is_right, place, {query.key}, '' AS currency, {SUMS} FROM placed
         WHERE place > {offset} AND place <= {end}
         UNION ALL
-        SELECT true, {source.total}, {source.is_right}, NULL, {nulls} currency, {MADE} FROM whole GROUP BY currency
+        SELECT true, {source.total}, {source.is_right}, NULL, {query.no_key} currency, {MADE} FROM whole
+        GROUP BY currency
         ORDER BY place"""  # noqa: S608
     found = rows(sql, parameters)
     sums = [row for row in found if row["is_whole"]]
-    wanted = [*_keys(query.by), *SUMS_OF_ENTRIES]
+    wanted = [*query.keys, *SUMS_OF_ENTRIES]
     groups = [{name: row[name] for name in wanted} for row in found if not row["is_whole"]]
     total = sums[0]["total"] if sums else 0
     return Breakdown(query, groups, total, sums), all(row["is_right"] for row in sums)
-
-
-def _keys(by: Sequence[str]) -> list[str]:
-    return [NAMES.get(name, name) for name in columns_of(by)]
-
-
-def _named(by: Sequence[str]) -> str:
-    """The keys of groups, made of a part's columns."""
-    return ", ".join(
-        f"COALESCE({name}_of.name, '') AS {_quote(NAMES[name])}" if name in NAMES else f"part.{name}"
-        for name in columns_of(by)
-    )
-
-
-def _joins(by: Sequence[str]) -> str:
-    return " ".join(
-        f"LEFT JOIN (SELECT id, name FROM billing_ledgername) {name}_of ON {name}_of.id = part.{name}"  # noqa: S608
-        for name in columns_of(by)
-        if name in NAMES
-    )
-
-
-def _quoted(names: Sequence[str]) -> list[str]:
-    return [_quote(name) for name in names]
-
-
-def _quote(name: str) -> str:
-    """`user` is a word of SQL."""
-    return f'"{name}"'

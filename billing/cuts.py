@@ -42,6 +42,10 @@ class Cut:
     is_ranked: bool = False
 
     @property
+    def name(self) -> str:
+        return ", ".join(self.dimensions) or "nothing"
+
+    @property
     def columns(self) -> Sequence[str]:
         """Those of its dimensions, each once."""
         return tuple(dict.fromkeys(column for name in self.dimensions for column in DIMENSIONS[name]))
@@ -52,14 +56,18 @@ class Cut:
 
 # In the order in which they are preferred. Quarters of an hour are for what is drawn by local days and hours.
 CUTS = (
+    Cut(25, (), (Q, H, H4, D, D8, D32)),
     Cut(9, ("status",), (Q, H, H4, D, D8, D32)),
     Cut(10, ("agent",), (Q, H, H4, D, D8, D32)),
     Cut(11, ("model",), (Q, H, H4, D, D8, D32)),
-    Cut(12, ("agent", "model"), (H4, D, D8, D32, D128)),
+    Cut(22, ("agent", "model"), (H, H4, D, D8, D32, D128)),
     Cut(13, ("workflow",), (Q, H, H4, D, D8, D32)),
     Cut(14, ("tag",), (Q, H, H4, D, D8, D32)),
-    Cut(15, ("api_key",), (H4, D, D8, D32, D128)),
-    Cut(16, ("user",), (H4, D, D8, D32, D128)),
+    Cut(19, ("agent", "model", "workflow"), (H4, D, D8, D32, D128)),
+    Cut(20, ("agent", "model", "tag"), (H4, D, D8, D32, D128)),
+    Cut(21, ("agent", "model", "status"), (H4, D, D8, D32, D128)),
+    Cut(23, ("api_key",), (Q, H4, D, D8, D32, D128)),
+    Cut(24, ("user",), (Q, H4, D, D8, D32, D128)),
     Cut(17, ("agent", "model", "workflow", "user", "api_key", "status"), (D, D32)),
     Cut(18, ("session",), (H4, D), is_ranked=True),
 )

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import IntEnum
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -42,6 +43,8 @@ LENGTHS = {
     Grain.THIRTY_TWO_DAYS: timedelta(days=32),
     Grain.HUNDRED_TWENTY_EIGHT_DAYS: timedelta(days=128),
 }
+# By the grain's number; none has 0. Faster than by the grain, whose hash Python computes.
+SECONDS = (0, *(int(LENGTHS[grain].total_seconds()) for grain in Grain))
 MONTHS = {"month": 1, "quarter": 3, "year": 12}
 
 
@@ -53,10 +56,11 @@ class Span:
     upper: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Piece(Span):
-    """Neighbouring whole pieces of a grain."""
+class Piece(NamedTuple):
+    """Neighbouring whole pieces of a grain, in seconds since the epoch: a year's days have thousands of them."""
 
+    lower: int
+    upper: int
     grain: Grain
 
 
@@ -66,13 +70,8 @@ class Cover:
 
     pieces: Sequence[Piece]
     edges: Sequence[Span]
-
-    @property
-    def inner(self) -> Span | None:
-        """What the pieces cover."""
-        if not self.pieces:
-            return None
-        return Span(min(piece.lower for piece in self.pieces), max(piece.upper for piece in self.pieces))
+    inner: Span | None
+    """What the pieces cover."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,18 +86,29 @@ def cover(span: Span, grains: Sequence[Grain]) -> Cover:
     """`span` by the coarsest of `grains` (the finest first) that fit, finer ones towards both ends."""
     pieces: list[Piece] = []
     finest, *coarser = grains
-    lower, upper = _ceiling(span.lower, finest), _floor(span.upper, finest)
+    length = SECONDS[finest]
+    lower, upper = _ceiling(_seconds(span.lower, up=True), length), _floor(_seconds(span.upper), length)
     if lower >= upper:
-        return Cover((), (span,))
-    edges = [edge for edge in (Span(span.lower, lower), Span(upper, span.upper)) if edge.lower < edge.upper]
+        return Cover((), (span,), None)
+    whole = Span(_moment(lower), _moment(upper))
+    edges = []
+    if span.lower < whole.lower:
+        edges.append(Span(span.lower, whole.lower))
+    if whole.upper < span.upper:
+        edges.append(Span(whole.upper, span.upper))
     grain = finest
     for next_grain in coarser:
-        inner = Span(_ceiling(lower, next_grain), _floor(upper, next_grain))
-        if inner.lower >= inner.upper:
+        length = SECONDS[next_grain]
+        inner_lower, inner_upper = _ceiling(lower, length), _floor(upper, length)
+        if inner_lower >= inner_upper:
             break
-        pieces += _pieces(grain, (lower, inner.lower), (inner.upper, upper))
-        lower, upper, grain = inner.lower, inner.upper, next_grain
-    return Cover([*pieces, *_pieces(grain, (lower, upper))], edges)
+        if lower < inner_lower:
+            pieces.append(Piece(lower, inner_lower, grain))
+        if inner_upper < upper:
+            pieces.append(Piece(inner_upper, upper, grain))
+        lower, upper, grain = inner_lower, inner_upper, next_grain
+    pieces.append(Piece(lower, upper, grain))
+    return Cover(pieces, edges, whole)
 
 
 def buckets(span: Span, granularity: str, time_zone: str) -> Iterator[Bucket]:
@@ -111,16 +121,22 @@ def buckets(span: Span, granularity: str, time_zone: str) -> Iterator[Bucket]:
             yield Bucket(start, Span(lower, upper))
 
 
-def _pieces(grain: Grain, *bounds: tuple[datetime, datetime]) -> list[Piece]:
-    return [Piece(lower, upper, grain) for lower, upper in bounds if lower < upper]
+def _seconds(moment: datetime, *, up: bool = False) -> int:
+    """Since the epoch; what is more than whole seconds is cut off, or makes one more."""
+    since = moment - EPOCH
+    return since.days * 86_400 + since.seconds + (up and since.microseconds > 0)
 
 
-def _floor(moment: datetime, grain: Grain) -> datetime:
-    return moment - (moment - EPOCH) % grain.length
+def _moment(seconds: int) -> datetime:
+    return EPOCH + timedelta(seconds=seconds)
 
 
-def _ceiling(moment: datetime, grain: Grain) -> datetime:
-    return moment + (EPOCH - moment) % grain.length
+def _floor(seconds: int, length: int) -> int:
+    return seconds // length * length
+
+
+def _ceiling(seconds: int, length: int) -> int:
+    return -(-seconds // length) * length
 
 
 def _hours(span: Span, zone: ZoneInfo) -> Iterator[tuple[datetime, Span]]:

@@ -1,6 +1,7 @@
-"""The groups that come first, where a cut has so many that summing all of them takes long.
+"""The groups that come first, found by as little as tells which they are, before all sums of these alone are made.
 
-What a group used since ever bounds what it used in any period. So the groups that had most of all are summed in the
+Mostly that is the sum they are ordered by. Where a cut has so many groups that one sum of each takes long, it is what
+a group used since ever, which bounds what it used in any period: the groups that had most of all are summed in the
 period, and where the last one that is asked for has more there than the first one that was left out ever had, no other
 can come before it. The statement that sums them says whether that is so.
 
@@ -9,15 +10,21 @@ can come before it. The statement that sums them says whether that is so.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from billing.cuts import CUTS, Cut
 from billing.grains import Cover, Span, cover
-from billing.rollups import SUMS_OF_ENTRIES, group_id
-from billing.selections import Gathering, Parameters, Selection, columns_of
+from billing.grouping import Query
+from billing.rollups import SUMS_OF_ENTRIES, SUMS_OF_SUMS, group_id
+from billing.selections import Gathering, Parameters, Selection
 
 SUMS = ", ".join(SUMS_OF_ENTRIES)
+# The groups that `first` names, for a FROM.
+FIRST = """(
+    SELECT kind.* FROM (SELECT unnest(groups) AS id FROM first) chosen
+    JOIN billing_usagegroup kind ON kind.id = chosen.id OFFSET 0
+)"""
 MOST_COUNTED = 10_000
 MOST_CANDIDATES = 4_000
 
@@ -33,35 +40,63 @@ class Ranked:
     is_right: str
 
 
-def candidates(selection: Selection, by: Sequence[str], ordering: str, end: int) -> Iterator[int]:
-    """How many groups to look at for the first `end` of them, more and more; nothing where all must be looked at."""
-    cut = selection.cut(by)
-    ranked = cut and cut.is_ranked and not selection.conditions and len(by) == 1 and ordering.startswith("-")
+def candidates(selection: Selection, query: Query) -> Iterator[int]:
+    """How many groups to look at for the first ones, more and more; nothing where all must be looked at."""
+    cut = selection.cut(query.by)
+    ranked = cut and cut.is_ranked and not selection.conditions and len(query.by) == 1 and query.is_descending
     if ranked and cut and cover(selection.span, cut.grains).inner:
-        count = end + end // 2 + 50
+        count = query.end + query.end // 2 + 50
         while count <= MOST_CANDIDATES:
             yield count
             count *= 4
 
 
+def by_one_sum(selection: Selection, currency: str, query: Query, parameters: Parameters) -> Ranked | None:
+    """The first groups, by the sum they are ordered by; None where no cut has it."""
+    cut = selection.cut(query.by)
+    found = cover(selection.span, cut.grains) if cut else None
+    if not (cut and found and found.inner):
+        return None
+    gather = Gathering(selection, query.columns, parameters)
+    made = SUMS_OF_SUMS[query.field]
+    if query.field == "cost":
+        made += f" FILTER (WHERE currency = {parameters.add(currency)})"
+    steps = f"""
+        edge AS MATERIALIZED (
+            {gather.at_the_edges([found])} UNION ALL {gather.waiting([(0, found.inner)])}
+        ),
+        one_sum AS (
+            {gather.one_sum(cut, found, query.field)}
+            UNION ALL SELECT NULL, {gather.keys} {query.field} FROM edge
+        ),
+        first AS MATERIALIZED (
+            SELECT {query.named}, array_agg(group_id) AS groups, count(*) OVER () AS total
+            FROM one_sum part {query.joins} GROUP BY {query.key}
+            ORDER BY {query.order(made)} LIMIT {parameters.add(query.end)}
+        ),
+        part AS (
+            {gather.rolled_up_of(cut, FIRST, [found])}
+            UNION ALL SELECT bucket, {gather.keys} {SUMS} FROM edge part {query.joins}
+            WHERE jsonb_build_array({query.key_of_part}) IN (SELECT jsonb_build_array({query.key}) FROM first)
+        )"""  # noqa: S608
+    return Ranked(steps, "COALESCE((SELECT total FROM first LIMIT 1), 0)", "true")
+
+
 class Ranking:
     """Writes the SQL that finds the first of a selection's groups among so many candidates."""
 
-    def __init__(
-        self, selection: Selection, by: Sequence[str], field: str, currency: str, parameters: Parameters
-    ) -> None:
-        cut = selection.cut(by)
+    def __init__(self, selection: Selection, currency: str, query: Query, parameters: Parameters) -> None:
+        cut = selection.cut(query.by)
         assert cut
         self._cut: Cut = cut
-        self._columns = columns_of(by)
-        self._field, self._span = field, selection.span
+        self._query, self._span = query, selection.span
+        self._columns, self._field = query.columns, query.field
         self._cover: Cover = cover(self._span, cut.grains)
         self._gather = Gathering(selection, self._columns, parameters)
         self._currency = parameters.add(currency)
         self._parameters = parameters
 
-    def ranked(self, candidates: int, end: str, named: str, joins: str) -> Ranked:
-        """`end` is the last place that is asked for; `named` and `joins` make the groups' keys of a row of `part`."""
+    def ranked(self, candidates: int) -> Ranked:
         gather, columns = self._gather, ", ".join(self._columns)
         key = f"jsonb_build_array({columns})"
         chosen = group_id(self._cut, workspace=f"{gather.workspace}::uuid", currency="currencies.currency")
@@ -83,11 +118,11 @@ class Ranking:
                 UNION SELECT {columns} FROM ({gather.waiting([(0, self._span)])}) waiting
             ),
             part AS (
-                {gather.rolled_up_of(groups, [self._cover])}
+                {gather.rolled_up_of(self._cut, groups, [self._cover])}
                 UNION ALL SELECT bucket, {gather.keys} {SUMS} FROM edge
                 WHERE {key} IN (SELECT {key} FROM candidate)
             )"""  # noqa: S608
-        return Ranked(steps, self._total(named, joins), self._is_right(candidates, end))
+        return Ranked(steps, self._total(), self._is_right(candidates))
 
     @property
     def _inner(self) -> Span:
@@ -103,11 +138,12 @@ class Ranking:
             FROM billing_usagelifetime lifetime JOIN billing_usagegroup kind ON kind.id = lifetime.group_id {own}
             WHERE {self._is_alive()} ORDER BY lifetime.{self._field} DESC NULLS LAST LIMIT {count}"""  # noqa: S608
 
-    def _is_right(self, candidates: int, end: str) -> str:
+    def _is_right(self, candidates: int) -> str:
         """That there are no others, or that none of them has as much.
 
         What others have is the sum over the currencies, none of which has more than the last candidate in one.
         """
+        end = self._parameters.add(self._query.end)
         last = f"(SELECT {self._field} FROM placed WHERE place = {end})"  # noqa: S608
         if self._field == "cost":
             times, other = "1", f"EXISTS (SELECT FROM currencies WHERE currency <> {self._currency})"
@@ -118,14 +154,14 @@ class Ranking:
             OR (SELECT {last} IS NOT NULL AND (bool_or(bound IS NULL) OR {last} > min(bound) * {times}) FROM bounded)
         )"""  # noqa: S608
 
-    def _total(self, named: str, joins: str) -> str:
+    def _total(self) -> str:
         """The count is exact: a group whose first or last piece lies in the period is there, and others are asked."""
         columns = ", ".join(f"kind.{name}" for name in self._columns)
         most = f"(SELECT {MOST_COUNTED} * count(*) FROM currencies)"  # noqa: S608
         return f"""CASE WHEN (SELECT count(*) FROM (
                 SELECT FROM billing_usagelifetime lifetime WHERE {self._is_alive()} AND {self._is_inside()}
                 LIMIT {most} + 1
-            ) found) > {most} THEN NULL ELSE (SELECT count(*) FROM (SELECT DISTINCT {named} FROM (
+            ) found) > {most} THEN NULL ELSE (SELECT count(*) FROM (SELECT DISTINCT {self._query.named} FROM (
                 SELECT {columns} FROM billing_usagelifetime lifetime
                 JOIN billing_usagegroup kind ON kind.id = lifetime.group_id
                 WHERE {self._is_alive()} AND ({self._is_inside()} OR EXISTS (
@@ -135,7 +171,7 @@ class Ranking:
                         LIMIT 1
                     ) found
                 )) UNION ALL SELECT {", ".join(self._columns)} FROM edge
-            ) part {joins}) known) END"""  # noqa: S608
+            ) part {self._query.joins}) known) END"""  # noqa: S608
 
     def _is_alive(self) -> str:
         """That the group was first used before the period's end, and last after its beginning."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -40,7 +40,7 @@ LIFETIMES = f"""
 """  # noqa: S608
 
 
-def rebuild(workspace_id: uuid.UUID) -> Iterator[Span]:
+def rebuild(workspace_id: uuid.UUID, cuts: Sequence[Cut] = CUTS) -> Iterator[Span]:
     """Makes a workspace's roll-ups anew from its sealed entries, window by window; yields each that is done.
 
     Each window is a transaction of its own that holds up the sealing of new entries, and no reader: until it commits
@@ -53,10 +53,10 @@ def rebuild(workspace_id: uuid.UUID) -> Iterator[Span]:
             cursor.execute("SET LOCAL work_mem = '128MB'")
             bounds: list[Any] = [workspace_id, window.lower, window.upper]
             grains = [grain for grain in Grain if grain <= WINDOW]
-            cursor.execute(FORGET, [[cut.number for cut in CUTS], grains, *bounds])
-            cursor.execute(folding(IN_A_WINDOW, longest=WINDOW), bounds)
+            cursor.execute(FORGET, [[cut.number for cut in cuts], grains, *bounds])
+            cursor.execute(folding(IN_A_WINDOW, longest=WINDOW, cuts=tuple(cuts)), bounds)
         yield window
-    for cut in CUTS:
+    for cut in cuts:
         with transaction.atomic(), connection.cursor() as cursor:
             hash_chain.lock(LEDGER)
             _sum_up(workspace_id, cut, cursor)

@@ -17,7 +17,7 @@ UNIQUE = tuple(name for name in COMMON if name != "workspace_id")
 
 
 def _register(cut: Cut) -> None:
-    called = f"rollups by {', '.join(cut.dimensions)}"
+    called = f"rollups by {cut.name}"
     keys = (*UNIQUE, *cut.columns)
 
     @road(called, keys=["piece", *keys], columns=SUMS)
@@ -32,7 +32,7 @@ def _register(cut: Cut) -> None:
 
     if cut.is_ranked:
 
-        @road(f"lifetimes by {', '.join(cut.dimensions)}", keys=["group_id"], columns=(*EXTENT, *SUMS))
+        @road(f"lifetimes by {cut.name}", keys=["group_id"], columns=(*EXTENT, *SUMS))
         def lifetimes(scope: Scope) -> Compared:
             """What groups had since ever, against all of the finest grain, whatever the period."""
             return Compared(_all_pieces(cut, scope), _lifetimes(cut, scope))

@@ -48,11 +48,11 @@ def fold(ids: Sequence[uuid.UUID]) -> None:
 
 
 @cache
-def folding(source: str, longest: Grain | None = None) -> str:
-    """One statement that adds what `source` selects to all cuts, in grains up to the longest, or to all there is."""
-    steps = [_steps(cut, [grain for grain in cut.grains if not longest or grain <= longest]) for cut in CUTS]
+def folding(source: str, longest: Grain | None = None, cuts: Sequence[Cut] = CUTS) -> str:
+    """One statement that adds what `source` selects to the cuts, in grains up to the longest, or to all there is."""
+    steps = [_steps(cut, [grain for grain in cut.grains if not longest or grain <= longest]) for cut in cuts]
     if not longest:
-        steps += [_lifetimes(cut) for cut in CUTS if cut.is_ranked]
+        steps += [_lifetimes(cut) for cut in cuts if cut.is_ranked]
     return f"WITH entry AS MATERIALIZED ({source}), {', '.join(steps)} SELECT 1"
 
 

@@ -19,8 +19,9 @@ from billing.rollups import SUMS_OF_ENTRIES, SUMS_OF_SUMS, TAGS
 from billing.totals import COUNTS
 
 SUMS = ", ".join(SUMS_OF_ENTRIES)
-# Few groups are looked up one by one, and many by time.
+# Few groups are looked up one by one, and many by time. Of the cut by almost all, only these leave few.
 NARROWING = frozenset({"agent", "user", "api_key", "workflow", "tag"})
+FEW_DIMENSIONS = 3
 # These have an index of their own in the ledger.
 OF_ENTRIES = frozenset({"run", "session", "end_user"})
 
@@ -85,7 +86,9 @@ def gathering(
 ) -> str:
     """SELECT of `bucket` (its number), the columns of `by`, `currency` and the sums, in parts that are to be added."""
     cut = selection.cut(by)
-    covers = [cover(bucket.span, cut.grains) if cut else Cover((), (bucket.span,)) for bucket in buckets]
+    covers = [
+        cover(bucket.span, cut.grains) if cut else Cover((), (bucket.span,), None) for bucket in buckets
+    ]
     gather = Gathering(selection, columns_of(by), parameters)
     parts = [gather.at_the_edges(covers)]
     if cut:
@@ -143,44 +146,90 @@ class Gathering:
 
     def rolled_up(self, cut: Cut, covers: Sequence[Cover]) -> str:
         """Of whole pieces of time."""
-        own = f"kind.workspace_id = {self.workspace} AND kind.cut = {cut.number}"
-        if "session_id" not in cut.columns:
-            own += " AND kind.session_id IS NULL"
-        if self._selection.dimensions & NARROWING:
-            groups = f"(SELECT * FROM billing_usagegroup kind {self._where('kind', own)} OFFSET 0)"  # noqa: S608
-            return self.rolled_up_of(groups, covers)
-        return f"""
-            SELECT bucket, {self.keys} {_made(SUMS_OF_SUMS)} FROM (
-                SELECT bucket, group_id, {_made(SUMS_OF_SUMS)} FROM {self.pieces(covers)} CROSS JOIN LATERAL (
-                    SELECT group_id, {SUMS} FROM billing_usagerollup rollup
-                    WHERE rollup.workspace_id = {self.workspace} AND rollup.cut = {cut.number}
-                    AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
-                ) rollup GROUP BY bucket, group_id
-            ) rollup JOIN billing_usagegroup kind ON kind.id = rollup.group_id
-            {self._where("kind", own)} GROUP BY {self.keys} bucket"""  # noqa: S608
+        own = self._own(cut)
+        if self._is_narrow(cut):
+            return self.rolled_up_of(cut, self._narrowed(own), covers)
+        of_groups = f"""
+            SELECT bucket, {self.keys} {SUMS} FROM (
+                SELECT bucket, group_id, {_made(SUMS_OF_SUMS)} FROM {self._found(cut, covers, SUMS)}
+                GROUP BY bucket, group_id
+            ) rollup JOIN billing_usagegroup kind ON kind.id = rollup.group_id {self._where("kind", own)}"""  # noqa: S608
+        return of_groups if self._are_all(cut) else self._together(f"({of_groups}) of_groups")
 
-    def rolled_up_of(self, groups: str, covers: Sequence[Cover]) -> str:
+    def rolled_up_of(self, cut: Cut, groups: str, covers: Sequence[Cover]) -> str:
         """Of whole pieces of time, and of these groups (what can stand in a FROM), which are looked up one by one."""
+        of_groups = f"""
+            SELECT bucket, {self.keys} {SUMS} FROM {groups} kind CROSS JOIN LATERAL (
+                SELECT bucket, {_made(SUMS_OF_SUMS)} FROM {self.pieces(covers)} CROSS JOIN LATERAL (
+                    SELECT {SUMS} FROM billing_usagerollup rollup WHERE rollup.group_id = kind.id
+                    AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
+                ) rollup GROUP BY bucket
+            ) rollup"""  # noqa: S608
+        return of_groups if self._are_all(cut) else self._together(f"({of_groups}) of_groups")
+
+    def one_sum(self, cut: Cut, found: Cover, name: str) -> str:
+        """`name`, one of the sums, of each group (`group_id`) with its keys."""
+        own, made = self._own(cut), f"{SUMS_OF_SUMS[name]} AS {name}"
+        if self._is_narrow(cut):
+            return f"""
+                SELECT kind.id AS group_id, {self.keys} {made} FROM {self._narrowed(own)} kind
+                CROSS JOIN {self.pieces([found])} CROSS JOIN LATERAL (
+                    SELECT {name} FROM billing_usagerollup rollup WHERE rollup.group_id = kind.id
+                    AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
+                ) rollup GROUP BY {self.keys} kind.id"""  # noqa: S608
         return f"""
-            SELECT bucket, {self.keys} {_made(SUMS_OF_SUMS)} FROM {groups} kind
-            CROSS JOIN {self.pieces(covers)} CROSS JOIN LATERAL (
-                SELECT {SUMS} FROM billing_usagerollup rollup WHERE rollup.group_id = kind.id
-                AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
-            ) rollup GROUP BY {self.keys} bucket"""  # noqa: S608
+            SELECT group_id, {self.keys} {name} FROM (
+                SELECT group_id, {made} FROM {self._found(cut, [found], name)} GROUP BY group_id
+            ) rollup JOIN billing_usagegroup kind ON kind.id = rollup.group_id {self._where("kind", own)}"""  # noqa: S608
 
     def pieces(self, covers: Sequence[Cover]) -> str:
         """`span` (bucket, lower, upper, grain), for a FROM."""
         pieces = [(number, piece) for number, found in enumerate(covers) for piece in found.pieces]
+        numbers = self._parameters.add_array(number for number, _ in pieces)
+        lower = self._parameters.add_array(piece.lower for _, piece in pieces)
+        upper = self._parameters.add_array(piece.upper for _, piece in pieces)
         grains = self._parameters.add_array(piece.grain.value for _, piece in pieces)
-        return self._unnest(pieces, f", {grains}::smallint[]", ", grain")
+        arrays = f"{numbers}::int[], {lower}::bigint[], {upper}::bigint[], {grains}::smallint[]"
+        return f"""(
+            SELECT bucket, timestamptz 'epoch' + first * interval '1 second' AS lower,
+                timestamptz 'epoch' + last * interval '1 second' AS upper, grain
+            FROM unnest({arrays}) piece (bucket, first, last, grain)
+        ) span"""  # noqa: S608
 
-    def _unnest(self, spans: Sequence[tuple[int, Span]], values: str = "", names: str = "") -> str:
+    def _own(self, cut: Cut) -> str:
+        """That a group is one of the workspace's in this cut."""
+        own = f"kind.workspace_id = {self.workspace} AND kind.cut = {cut.number}"
+        return own if "session_id" in cut.columns else f"{own} AND kind.session_id IS NULL"
+
+    def _is_narrow(self, cut: Cut) -> bool:
+        dimensions = self._selection.dimensions
+        return bool(dimensions & NARROWING or (dimensions and len(cut.dimensions) <= FEW_DIMENSIONS))
+
+    def _are_all(self, cut: Cut) -> bool:
+        """That groups of the cut are told apart by all columns that there are, so that no two are to be added."""
+        return set(cut.columns) == set(self._columns)
+
+    def _together(self, source: str) -> str:
+        return f"SELECT bucket, {self.keys} {_made(SUMS_OF_SUMS)} FROM {source} GROUP BY {self.keys} bucket"  # noqa: S608
+
+    def _narrowed(self, own: str) -> str:
+        return f"(SELECT * FROM billing_usagegroup kind {self._where('kind', own)} OFFSET 0)"  # noqa: S608
+
+    def _found(self, cut: Cut, covers: Sequence[Cover], names: str) -> str:
+        """Roll-ups by time, of all groups of a cut, for a FROM."""
+        return f"""{self.pieces(covers)} CROSS JOIN LATERAL (
+                SELECT group_id, {names} FROM billing_usagerollup rollup
+                WHERE rollup.workspace_id = {self.workspace} AND rollup.cut = {cut.number}
+                AND rollup.grain = span.grain AND rollup.start >= span.lower AND rollup.start < span.upper OFFSET 0
+            ) rollup"""  # noqa: S608
+
+    def _unnest(self, spans: Sequence[tuple[int, Span]]) -> str:
         numbers = self._parameters.add_array(number for number, _ in spans)
         lower = self._parameters.add_array(span.lower for _, span in spans)
         upper = self._parameters.add_array(span.upper for _, span in spans)
         return (
-            f"unnest({numbers}::int[], {lower}::timestamptz[], {upper}::timestamptz[]{values})"
-            f" span (bucket, lower, upper{names})"
+            f"unnest({numbers}::int[], {lower}::timestamptz[], {upper}::timestamptz[])"
+            " span (bucket, lower, upper)"
         )
 
     def _tags(self) -> str:

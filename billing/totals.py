@@ -32,10 +32,15 @@ def fold(rows: Iterable[Mapping[str, Any]], currency: str, *keys: str) -> list[T
     Amounts of another currency than `currency` cannot be added to the rest: they are left out of `cost`.
     """
     groups: dict[tuple[Any, ...], Totals] = {}
+    wanted = (*keys, *SUMS)
     for row in rows:
-        named = {key: row[key] for key in keys}
-        group = groups.setdefault(tuple(named.values()), named | dict.fromkeys(SUMS, 0) | {"cost": None})
-        _add(group, row, currency)
+        key = tuple([row[name] for name in keys])
+        if group := groups.get(key):
+            _add(group, row, currency)
+        else:
+            groups[key] = group = {name: row[name] for name in wanted}
+            if row["currency"] != currency:
+                group["cost"] = None
     return sorted(groups.values(), key=lambda group: -group["requests"])
 
 

@@ -17,8 +17,9 @@ from django.utils import timezone
 from agentplatform.lib import time_zones
 from agentplatform.lib.errors import Invalid
 from agentplatform.lib.ids import first_uuid7_at
-from billing.breakdowns import Breakdown, Query, grouped
+from billing.breakdowns import Breakdown, grouped
 from billing.grains import Bucket, Span, buckets
+from billing.grouping import Query
 from billing.ledger import LONGEST_CALL
 from billing.models import UsageRecord
 from billing.selections import Parameters, Selection, gathering, rows
@@ -122,17 +123,17 @@ def history_by(
     cut = _buckets(selection, period, granularity, time_zone)
     chosen = grouped(selection, currency, query)
     found = chosen.in_buckets(selection, cut)
+    keys = chosen.query.keys
     rows_of: dict[tuple[Any, ...], list[Totals]] = {}
     for row in found:
-        rows_of.setdefault(tuple(None if row["is_whole"] else row[name] for name in chosen.keys), []).append(
-            row
-        )
+        if not row["is_whole"]:
+            rows_of.setdefault(tuple([row[name] for name in keys]), []).append(row)
     series = []
     for group in chosen.groups:
-        keys = {name: group[name] for name in chosen.keys}
-        own = [row for row in rows_of.get(tuple(keys.values()), ()) if not row["is_whole"]]
+        named = {name: group[name] for name in keys}
+        own = rows_of.get(tuple(named.values()), [])
         [totals] = fold(own, currency) or [nothing()]
-        series.append({**keys, **totals, "buckets": _in_time(own, cut, currency)})
+        series.append({**named, **totals, "buckets": _in_time(own, cut, currency)})
     whole = [row for row in found if row["is_whole"]]
     answer = {
         **_head(whole, period, currency),

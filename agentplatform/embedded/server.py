@@ -40,7 +40,6 @@ SERVER_SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    "shared_buffers": "128MB",
     "checkpoint_timeout": "15min",
     # There is no replication and no base backup of an embedded server (pg_dump works): its log need not serve
     # them.
@@ -52,6 +51,9 @@ SERVER_SETTINGS = {
     "timezone": "UTC",
     "cluster_name": "agentplatform",
 }
+# Of the machine's memory for PostgreSQL's cache, of which it takes only what it uses.
+CACHED_PART = 8
+LEAST_CACHE, MOST_CACHE = 128, 1024
 # Sorting and letter case follow Unicode, the same on every system, whichever locales that has.
 INITDB_OPTIONS = (
     "--encoding=UTF8",
@@ -189,6 +191,7 @@ class Server:
     def _arguments(self) -> list[str]:
         settings = {
             **SERVER_SETTINGS,
+            "shared_buffers": f"{_cache_megabytes()}MB",
             "unix_socket_directories": '"{}"'.format(str(self.home.socket).replace('"', '""')),
             "hba_file": str(self.home.folder / "hba.conf"),
             "ident_file": str(self.home.folder / "ident.conf"),
@@ -230,6 +233,11 @@ class Server:
     def _failure(self, sentence: str) -> EmbeddedDatabaseError:
         lines = self.home.log.read_text(errors="replace").splitlines()[-12:] if self.home.log.exists() else []
         return EmbeddedDatabaseError("\n".join([f"{sentence} The end of {self.home.log}:", *lines]))
+
+
+def _cache_megabytes() -> int:
+    part = psutil.virtual_memory().total // 2**20 // CACHED_PART
+    return min(max(part, LEAST_CACHE), MOST_CACHE)
 
 
 def _ends(process: psutil.Process, number: signal.Signals, seconds: float) -> bool:

@@ -44,7 +44,7 @@ class UsageTotalsSerializer(serializers.Serializer[Any]):
 def shown(value: Any) -> Any:
     """An answer as these serializers would give it. There can be tens of thousands of numbers in a history by group."""
     if isinstance(value, dict):
-        return {name: shown(part) for name, part in value.items()}
+        return {name: part if type(part) is int else shown(part) for name, part in value.items()}
     if isinstance(value, list):
         return [shown(part) for part in value]
     if isinstance(value, Decimal):

@@ -20,7 +20,7 @@ from agentplatform.lib import plots
 from agentplatform.lib.errors import Invalid
 from agentplatform.lib.pagination import offset_of, whole_number
 from agentplatform.lib.schema import failures
-from billing import breakdowns, conditions, pictures, usage
+from billing import conditions, pictures, usage
 from billing.api.filters import CallFilter, UsageFilter
 from billing.api.serializers import (
     MOST_LISTED,
@@ -34,6 +34,7 @@ from billing.api.serializers import (
     UsageSerializer,
     shown,
 )
+from billing.grouping import Query
 from billing.models import UsageRecord, sees_all_usage
 from billing.selections import Selection
 
@@ -106,7 +107,7 @@ class UsageViewSet(TenantViewSet):
         limit, offset = whole_number(request, "limit", 100, 1, MOST_LISTED), offset_of(request)
         chosen, query = self.chosen(), validated(BreakdownQuerySerializer, request)
         answer = usage.breakdown(
-            self.selection(chosen), chosen.period, self.workspace.currency, breakdowns.Query(**query)
+            self.selection(chosen), chosen.period, self.workspace.currency, Query(**query)
         )
         page = {
             "limit": limit,
@@ -142,7 +143,7 @@ class UsageViewSet(TenantViewSet):
         if query["format"] == "svg":
             return plots.response(pictures.history(usage.history(*of)))
         if group := query.get("group_by"):
-            asked = breakdowns.Query((group,), query["ordering"], limit)
+            asked = Query((group,), query["ordering"], limit)
             return Response(shown(usage.history_by(*of, asked)))
         return Response(shown(usage.history(*of)))
 

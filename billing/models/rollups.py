@@ -63,6 +63,11 @@ class UsageGroup(models.Model):
                 condition=models.Q(api_key_id__isnull=False),
                 name="usage_group_api_key",
             ),
+            models.Index(
+                fields=["workspace", "cut", "api_key_name"],
+                condition=models.Q(api_key_name__isnull=False),
+                name="usage_group_api_key_name",
+            ),
         ]
         db_table_comment = "What rows of the roll-ups of usage are of"
 

@@ -77,7 +77,7 @@ def test_names_every_cut_that_was_changed(usage, differing, change):
 
 
 def names_of(cut) -> list[str]:
-    name = f"rollups by {', '.join(cut.dimensions)}"
+    name = f"rollups by {cut.name}"
     return [name, f"{name}, in coarser grains"]
 
 

@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agentplatform.lib.hash_chain import seal_next
-from billing import breakdowns, rankings
-from billing.breakdowns import Query, grouped
+from billing import breakdowns, conditions, rankings
+from billing.breakdowns import grouped
 from billing.grains import Span
+from billing.grouping import Query
 from billing.sealing import LEDGER
 from billing.selections import Selection
 from billing.totals import SUMS
@@ -27,18 +28,21 @@ NOON = datetime(2026, 5, 10, 12, tzinfo=UTC)
 SESSIONS = [None, *(uuid.UUID(int=number) for number in range(1, 7))]
 calls = st.fixed_dictionaries(
     {
-        "timestamp": st.integers(-100, 100).map(lambda hours: NOON + timedelta(hours=hours, minutes=7)),
+        "timestamp": st.integers(-600, 600).map(lambda tenths: NOON + timedelta(hours=tenths / 10)),
         "cost": st.none() | st.integers(0, 30).map(Decimal),
         "currency": st.sampled_from(["USD", "USD", "USD", "EUR"]),
         "user_id": st.sampled_from(SESSIONS[:3]),
+        "user": st.sampled_from(["ann", "ann", "bo"]),
+        "agent": st.sampled_from(["a", "b"]),
+        "tags": st.sampled_from([[], ["x"], ["x", "y"]]),
         "session_id": st.sampled_from(SESSIONS),
         "input_tokens": st.integers(0, 50),
         "is_sealed": st.booleans(),
         "is_repriced": st.sampled_from([False, False, True]),
     }
 )
-spans = st.tuples(st.integers(-110, 110), st.integers(1, 200)).map(
-    lambda hours: Span(NOON + timedelta(hours=hours[0]), NOON + timedelta(hours=hours[0] + hours[1]))
+spans = st.tuples(st.integers(-660, 200), st.integers(10, 1200)).map(
+    lambda tenths: Span(NOON + timedelta(hours=tenths[0] / 10), NOON + timedelta(hours=sum(tenths) / 10))
 )
 
 
@@ -53,7 +57,7 @@ def write(workspace, call) -> None:
 
 
 @given(
-    entries=st.lists(calls, min_size=1, max_size=25),
+    entries=st.lists(calls, min_size=4, max_size=25),
     span=spans,
     field=st.sampled_from(SUMS),
     page=st.sampled_from([(1, 0), (2, 0), (2, 1), (3, 2), (100, 0)]),
@@ -75,10 +79,36 @@ def test_is_right_or_says_that_it_is_not(
         for entry in entries:
             write(workspace, entry)
         patch.setattr(rankings, "candidates", lambda *_: ())
+        patch.setattr(rankings, "by_one_sum", lambda *_: None)
         right = grouped(selection, "USD", query)
         if span.upper - span.lower > timedelta(hours=8):
             found = breakdowns._first(selection, "USD", query, count)
             assert found is None or found == right
+
+
+@given(
+    entries=st.lists(calls, min_size=4, max_size=25),
+    span=spans,
+    by=st.sampled_from(
+        [("user",), ("agent",), ("model", "agent"), ("tag",), ("session",), ("user", "status")]
+    ),
+    is_narrowed=st.booleans(),
+    ordering=st.tuples(st.sampled_from(["", "-"]), st.sampled_from(SUMS)).map("".join),
+    page=st.sampled_from([(1, 0), (2, 0), (2, 1), (3, 2), (100, 0), (100, 5)]),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_one_sum_finds_the_groups_that_all_sums_find(
+    workspace, in_vain, entries, span, by, is_narrowed, ordering, page
+):
+    query = Query(by, ordering, *page)
+    selection = Selection(workspace.pk, span, [conditions.own(SESSIONS[1])] if is_narrowed else ())
+    with in_vain(), pytest.MonkeyPatch.context() as patch:
+        for entry in entries:
+            write(workspace, entry)
+        patch.setattr(rankings, "candidates", lambda *_: ())
+        found = grouped(selection, "USD", query)
+        patch.setattr(rankings, "by_one_sum", lambda *_: None)
+        assert found == grouped(selection, "USD", query)
 
 
 @pytest.fixture
@@ -152,3 +182,12 @@ def test_does_not_count_on_and_on(used, first, monkeypatch):
     for session in range(1, 5):
         used(session, session)
     assert first(1, candidates=3) == ([4], None)
+
+
+def test_a_little_at_the_edge_does_not_put_a_group_first(used, workspace):
+    used(1, 5)
+    used(1, 1, days=0)
+    used(2, 3)
+    span = Span(timezone.now() - timedelta(days=10), timezone.now())
+    found = grouped(Selection(workspace.pk, span), "USD", Query(("session",), "cost", 1))
+    assert [group["session_id"].int for group in found.groups] == [2]

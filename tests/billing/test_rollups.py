@@ -73,7 +73,7 @@ def test_keeps_workspaces_apart(used, requests):
 def test_reads_whole_pieces_from_roll_ups(used, requests):
     used(days=10)
     seal_next(LEDGER)
-    UsageRollup.objects.filter(cut=12).update(requests=7)
+    UsageRollup.objects.filter(cut=22).update(requests=7)
     assert requests() == 7
 
 

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from agentplatform.lib import hash_chain
 from agentplatform.lib.csv_stream import csv_statement
 from billing.api.filters import UsageFilter
-from billing.breakdowns import Query
 from billing.cuts import CUTS, DIMENSIONS
 from billing.exports.columns import DEFAULT, as_csv
 from billing.exports.columns import UTC as IN_UTC
+from billing.grouping import Query
 from billing.models import Entry, Outcome, UsageRecord, UsageRollup
 from billing.rebuilding import rebuild
 from billing.sealing import LEDGER

@@ -4,26 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import signal
-import subprocess
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Self
 
 import psutil
 from django.db import connection
-from redis import Redis
-from redis.exceptions import RedisError
 
 from agentplatform.database import EmbeddedDatabase
-from bench.platform import free_port
+from bench import redis_server
 
 START_SECONDS = 10
-POLL_SECONDS = 0.02
 
 
 class Database:
@@ -53,26 +45,12 @@ class Database:
         connection.pool.check()
 
 
-class RedisServer:
-    """A `redis-server` on a free port, that stores nothing."""
+class RedisServer(redis_server.RedisServer):
+    """A `redis-server` that can be stopped and brought back."""
 
     def __init__(self, *options: str) -> None:
-        assert shutil.which("redis-server"), (
-            "The crash suite needs redis-server; apt-get install redis-server"
-        )
-        self.port = free_port()
-        self.url = f"redis://127.0.0.1:{self.port}/0"
-        self._folder = TemporaryDirectory()
-        self._options = options
-
-    def __enter__(self) -> Self:
-        self._start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait(START_SECONDS)
-        self._folder.cleanup()
+        assert redis_server.is_installed(), "The crash suite needs redis-server; apt-get install redis-server"
+        super().__init__(*options)
 
     @asynccontextmanager
     async def hanging(self) -> AsyncIterator[None]:
@@ -86,25 +64,8 @@ class RedisServer:
     @asynccontextmanager
     async def away(self) -> AsyncIterator[None]:
         """Nobody listens at its port."""
-        self._process.kill()
-        self._process.wait(START_SECONDS)
+        self.kill()
         try:
             yield
         finally:
-            await asyncio.to_thread(self._start)
-
-    def _start(self) -> None:
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--dir", self._folder.name]
-        options += self._options
-        self._process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
-        until = time.monotonic() + START_SECONDS
-        while not self._answers():
-            assert time.monotonic() < until, "redis-server does not start"
-            time.sleep(POLL_SECONDS)
-
-    def _answers(self) -> bool:
-        try:
-            with Redis(port=self.port) as client:
-                return bool(client.ping())
-        except RedisError:
-            return False
+            await asyncio.to_thread(self.start)

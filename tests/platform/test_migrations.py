@@ -34,7 +34,7 @@ ROOMS = {"accounts", "agents", "billing", "runs"}
 BEFORE_FIRST_RELEASE = {
     "accounts": "0008_saved_filters",
     "agents": "0007_tried_versions",
-    "billing": "0012_roll_up_again",
+    "billing": "0013_more_cuts",
     "runs": "0012_where_runs_come_from",
 }
 # `app.migration: what`, with the reason in a comment.
