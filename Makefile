@@ -13,10 +13,12 @@ EMBEDDINGS := $(VENV)/.installed-embeddings
 PYTEST_ARGS ?= -n auto --dist worksteal
 BENCH_ARGS ?=
 CRASH_ARGS ?=
+# How many requests of each operation, beside those at the bounds of what is described.
+SCHEMATHESIS_EXAMPLES ?= 6
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-crash bench bench-ledger bench-soak lint types format clean install install-dev install-embeddings
+.PHONY: help run test test-crash test-schema bench bench-ledger bench-soak lint types format clean install install-dev install-embeddings
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +32,9 @@ test: $(DEVELOPMENT) ## run the whole suite against the embedded database
 # On a PostgreSQL of its own, which it kills.
 test-crash: $(DEVELOPMENT) ## kill processes, PostgreSQL and Redis at every point, and prove that nothing is lost
 	DATABASE_URL= AGENTPLATFORM_DATA_DIR=$(CURDIR)/var/crash $(BIN)/python -m pytest tests/crash -m crash $(CRASH_ARGS)
+
+test-schema: $(DEVELOPMENT) ## ask all operations all that the API's description allows, and more, and hold the answers against it
+	SCHEMATHESIS_EXAMPLES=$(SCHEMATHESIS_EXAMPLES) $(BIN)/python -m pytest $(PYTEST_ARGS) tests/platform/test_schemathesis.py
 
 bench: $(DEVELOPMENT) ## measure the real server and worker, and print one table
 	@$(BIN)/python -m bench $(BENCH_ARGS)

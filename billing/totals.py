@@ -50,9 +50,8 @@ def without(totals: Mapping[str, Any], parts: Iterable[Mapping[str, Any]]) -> To
     for part in parts:
         for name in SUMS:
             rest[name] -= part[name] or 0
-    if rest["requests"] and rest["requests"] == rest["unpriced_requests"] and not rest["cost"]:
-        rest["cost"] = None
-    return rest
+    is_unpriced = rest["requests"] and rest["requests"] == rest["unpriced_requests"] and not rest["cost"]
+    return rest | {"cost": None if is_unpriced else Decimal(rest["cost"])}
 
 
 def _add(group: Totals, row: Mapping[str, Any], currency: str) -> None:

@@ -392,7 +392,12 @@ class UsageExportFactory(DjangoModelFactory):
     expires_at = factory.LazyFunction(lambda: timezone.now() + timedelta(days=7))
     manifest = factory.LazyAttribute(
         lambda export: {
+            "manifest": 1,
+            "id": str(uuid7()),
+            "workspace": export.workspace.slug,
             "workspace_id": str(export.workspace.pk),
+            "asked_by": {"user_id": str(export.user_id), "user": export.user},
+            "snapshot_at": "2026-12-01T00:00:00+00:00",
             "format": export.format,
             "columns": export.columns,
             "filters": export.filters,
@@ -400,7 +405,9 @@ class UsageExportFactory(DjangoModelFactory):
             "rows": 0,
             "sums": {},
             "ledger": {"position": 0, "hash": ""},
+            "platform": {"name": "agentplatform", "version": "1.0"},
             "file": {"name": "usage.csv", "size": export.size, "sha256": export.sha256},
+            "signature": "of nobody",
         }
     )
 

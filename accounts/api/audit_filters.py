@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django_filters import rest_framework as filters
 
 from accounts.audit.models import Action, AuditEntry, AuditName, Outcome, Via
+from agentplatform.lib.filtering import MomentFilter
 from agentplatform.lib.ids import as_uuid, first_uuid7_at
 
 LONGEST_SEARCH = 200
@@ -17,10 +18,8 @@ LONGEST_SEARCH = 200
 class AuditFilter(filters.FilterSet):
     """By who, from where, what was done and to what. Names are those at that time."""
 
-    start = filters.IsoDateTimeFilter(
-        method="since", label="From this moment (ISO 8601; UTC without an offset)."
-    )
-    end = filters.IsoDateTimeFilter(method="until", label="Before this moment.")
+    start = MomentFilter(method="since", label="From this moment (ISO 8601; UTC without an offset).")
+    end = MomentFilter(method="until", label="Before this moment.")
     user = filters.CharFilter(method="by_name", label="Id or name of the user.")
     api_key = filters.CharFilter(method="by_name", label="Id or name of the API key.")
     action = filters.MultipleChoiceFilter(choices=Action.choices, label="May be repeated: any of them.")

@@ -11,7 +11,7 @@ from rest_framework import serializers
 
 from accounts.models import ApiKey, Membership, User, Workspace
 from accounts.roles import PERMISSIONS, Role
-from agentplatform.lib.serializers import StrictModelSerializer, StrictSerializer
+from agentplatform.lib.serializers import ShownOnce, StrictModelSerializer, StrictSerializer
 
 USER = {"id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e", "username": "alice", "email": "alice@example.com"}
 NAMES = {"first_name": "Alice", "last_name": "Liddell"}
@@ -154,8 +154,10 @@ class TicketSerializer(StrictSerializer):
     example = {"ticket": "q4r1…", "expires_in": 30}
 
 
-class ApiKeySerializer(StrictModelSerializer):
+class ApiKeySerializer(ShownOnce, StrictModelSerializer):
     """An API key. Its text, `key`, is answered once: when it is made."""
+
+    shown_once = "key"
 
     user = serializers.CharField(source="user.username", read_only=True)
     key = serializers.CharField(
@@ -204,10 +206,6 @@ class ApiKeySerializer(StrictModelSerializer):
         if value is not None and value <= timezone.now():
             raise serializers.ValidationError("Choose a time in the future, or leave it out.")
         return value
-
-    def to_representation(self, instance: ApiKey) -> dict[str, Any]:
-        shown = super().to_representation(instance)
-        return {name: value for name, value in shown.items() if name != "key" or value}
 
 
 class ApiKeyLimitsSerializer(ApiKeySerializer):
@@ -270,8 +268,10 @@ class WorkspaceSerializer(StrictModelSerializer):
         return value
 
 
-class MemberSerializer(StrictModelSerializer):
+class MemberSerializer(ShownOnce, StrictModelSerializer):
     """A member of a workspace."""
+
+    shown_once = "password"
 
     user = UserSerializer(read_only=True)
     username = serializers.CharField(max_length=150, write_only=True)
@@ -301,10 +301,6 @@ class MemberSerializer(StrictModelSerializer):
         model = Membership
         fields = ["user", "role", "created_at", "username", "email", "create_user", "password"]
         read_only_fields = ["created_at"]
-
-    def to_representation(self, instance: Membership) -> dict[str, Any]:
-        shown = super().to_representation(instance)
-        return {name: value for name, value in shown.items() if name != "password" or value}
 
 
 class RoleSerializer(StrictModelSerializer):

@@ -5,11 +5,13 @@ A filter that is misspelt and ignored would make a wrong list look right.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
 from django_filters import rest_framework as filters
+from django_filters.fields import IsoDateTimeField
 from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.request import Request
 
@@ -36,6 +38,21 @@ class BooleanFilter(filters.BooleanFilter):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, widget=forms.TextInput, **options)
+
+
+class MomentField(IsoDateTimeField):
+    """A moment as UTC, whatever its offset: PostgreSQL takes none of 16 hours or more."""
+
+    def to_python(self, value: Any) -> datetime | None:
+        moment: datetime | None = super().to_python(value)
+        try:
+            return moment and moment.astimezone(UTC)
+        except OverflowError as error:
+            raise ValidationError("Use a moment of the years 1 to 9999.") from error
+
+
+class MomentFilter(filters.IsoDateTimeFilter):
+    field_class = MomentField
 
 
 class FilterBackend(filters.DjangoFilterBackend):

@@ -4,7 +4,7 @@ import os
 import threading
 import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 
 class _Entropy:
@@ -45,9 +45,13 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(int=(milliseconds << 80) | (0x7 << 76) | (fraction << 64) | (0b10 << 62) | random)
 
 
-def first_uuid7_at(moment: datetime) -> uuid.UUID:
-    """The bound below which all ids were made before `moment`: it lets a primary key find a time range."""
-    return uuid.UUID(int=int(moment.timestamp() * 1000) << 80)
+def first_uuid7_at(moment: datetime, *, later: timedelta = timedelta(0)) -> uuid.UUID:
+    """The bound below which all ids were made before `moment`: it lets a primary key find a time range.
+
+    Of a moment before 1970 it is the least of all ids. `later` moves a moment that may be the first or last there is.
+    """
+    milliseconds = int((moment.timestamp() + later.total_seconds()) * 1000)
+    return uuid.UUID(int=max(milliseconds, 0) << 80)
 
 
 def time_of(id_: uuid.UUID) -> datetime:

@@ -120,9 +120,16 @@ class Pagination(BasePagination):
     def get_schema_operation_parameters(self, view: Any) -> list[Schema]:
         parameters = [
             query_parameter(
-                "limit", f"Items on a page, 1 to {MAX_LIMIT}.", type="integer", default=DEFAULT_LIMIT
+                "limit",
+                "Items on a page.",
+                type="integer",
+                minimum=1,
+                maximum=MAX_LIMIT,
+                default=DEFAULT_LIMIT,
             ),
-            query_parameter("offset", f"Items to skip, 0 to {MAX_OFFSET}.", type="integer", default=0),
+            query_parameter(
+                "offset", "Items to skip.", type="integer", minimum=0, maximum=MAX_OFFSET, default=0
+            ),
         ]
         if getattr(view, "keyset", False):
             parameters.append(

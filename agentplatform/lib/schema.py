@@ -54,7 +54,7 @@ ERROR_SCHEMA: Schema = {
     },
 }
 description_by_status = {
-    400: "The body is not valid JSON.",
+    400: "The request cannot be read: its body is not valid JSON, or its URL has a character that cannot be stored.",
     401: "Not signed in, or the token or key is not valid.",
     402: "The budget is spent.",
     403: "The role or the key's scopes do not permit this.",
@@ -175,14 +175,17 @@ class AutoSchema(SpectacularSchema):
     def _failure_codes(self) -> list[int]:
         writes = self.method in ("POST", "PUT", "PATCH", "DELETE")
         has_body = writes and self.method != "DELETE" and self.get_request_serializer() is not None
-        codes = {500, 503}
-        # The workspace in the header may be unknown, hence 404 without anything in the path.
-        codes |= set() if self.is_public() else {401, 403, 404}
+        codes = {400, 500, 503}
+        # The workspace in the header may be unknown, hence 404 without anything in the path. Who signs in has limits.
+        codes |= set() if self.is_public() else {401, 403, 404, 429}
         codes |= {404} if "{" in self.path else set()
         codes |= {409, 429} if writes else set()
-        codes |= {400, 413, 415, 422} if has_body else set()
-        codes |= {422} if self._is_list_view() else set()
+        codes |= {413, 415, 422} if has_body else set()
+        codes |= {422} if self._is_list_view() or self._has_query() else set()
         return sorted(codes)
+
+    def _has_query(self) -> bool:
+        return any(parameter["in"] == "query" for parameter in self._get_parameters())
 
     def _failure(self, code: int, reference: Schema) -> Schema:
         error = {
@@ -193,6 +196,13 @@ class AutoSchema(SpectacularSchema):
         }
         content = {"application/json": {"schema": reference, "example": {"error": error}}}
         return {"description": description_by_status[code], "content": content}
+
+    def _map_basic_serializer(self, serializer: Any, direction: Any) -> Schema:
+        described: Schema = super()._map_basic_serializer(serializer, direction)
+        once = getattr(serializer, "shown_once", None)
+        if once in described.get("required", ()):
+            described["required"] = [name for name in described["required"] if name != once]
+        return described
 
     def _get_examples(
         self,

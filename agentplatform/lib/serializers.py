@@ -45,6 +45,19 @@ class Strict:
         }
 
 
+class ShownOnce:
+    """Mixin: the field `shown_once` is in the answer that has made it, and in no other.
+
+    The API's description reads the name as well: the field is not required in answers.
+    """
+
+    shown_once: str
+
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        shown: dict[str, Any] = super().to_representation(instance)  # type: ignore[misc]
+        return {name: value for name, value in shown.items() if name != self.shown_once or value}
+
+
 class StrictSerializer(Strict, serializers.Serializer[Any]):
     """The base of every serializer that is not tied to a model."""
 

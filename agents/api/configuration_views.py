@@ -78,7 +78,7 @@ class ComponentViewSet(TenantViewSet):
     permissions = {
         "components": READ,
         "component": READ,
-        "put": WRITE,
+        "write": WRITE,
         "remove": WRITE,
         "history": READ,
         "diff": READ,
@@ -121,7 +121,7 @@ class ComponentViewSet(TenantViewSet):
             **failures(412, 428),
         },
     )
-    def put(self, request: Request, name: str) -> Response:
+    def write(self, request: Request, name: str) -> Response:
         """Create or replace a component
 
         One that exists is replaced with `If-Match` only: 428 without it, 412 where somebody has changed it since.
@@ -260,7 +260,7 @@ class WholeViewSet(TenantViewSet):
     parser_classes = [JSONParser, ConfigurationYaml, OldConfigurationYaml, TextConfigurationYaml]
     permissions = {"export": READ, "load": WRITE}
 
-    @extend_schema(operation_id="config_export", responses={(200, "application/yaml"): OpenApiTypes.STR})
+    @extend_schema(operation_id="config_export", responses={(200, "application/yaml"): OpenApiTypes.OBJECT})
     def export(self, request: Request) -> HttpResponse:
         """Export the configuration
 

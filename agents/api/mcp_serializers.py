@@ -69,7 +69,9 @@ class McpServerSerializer(ConfigurationSerializer):
     )
     health = serializers.ChoiceField(choices=McpServer.Health.choices, read_only=True)
     health_message = serializers.CharField(read_only=True, help_text="Why it could not be reached.")
-    checked_at = serializers.DateTimeField(read_only=True, help_text="When it was last connected to.")
+    checked_at = serializers.DateTimeField(
+        read_only=True, allow_null=True, help_text="When it was last connected to; null: never."
+    )
     server_info = serializers.DictField(
         read_only=True, help_text="What it said of itself: name, version, protocol."
     )

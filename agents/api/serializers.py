@@ -91,8 +91,8 @@ class ChatModelSerializer(ConfigurationSerializer):
     )
     api_key_hint = serializers.CharField(
         source="secret.hint",
-        default=None,
         read_only=True,
+        allow_null=True,
         help_text="The key's last characters; null without a key.",
     )
     parameters = ObjectField(default=dict, help_text="Defaults: temperature, max_tokens, top_p …")

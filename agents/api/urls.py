@@ -23,7 +23,8 @@ urlpatterns = [
     path("config/export", WholeViewSet.as_view({"get": "export"})),
     path("config/import", WholeViewSet.as_view({"post": "load"})),
     path(
-        "config/<str:name>", ComponentViewSet.as_view({"get": "component", "put": "put", "delete": "remove"})
+        "config/<str:name>",
+        ComponentViewSet.as_view({"get": "component", "put": "write", "delete": "remove"}),
     ),
     path("config/<str:name>/history", ComponentViewSet.as_view({"get": "history"})),
     path("config/<str:name>/diff", ComponentViewSet.as_view({"get": "diff"})),

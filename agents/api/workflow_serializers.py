@@ -44,8 +44,10 @@ class WorkflowSerializer(ConfigurationSerializer):
         required=False,
         help_text="The same as YAML or JSON, with comments. Answered as it was written.",
     )
-    published_version = serializers.IntegerField(read_only=True, help_text="Which runs; null: none yet.")
-    published_at = serializers.DateTimeField(read_only=True)
+    published_version = serializers.IntegerField(
+        read_only=True, allow_null=True, help_text="Which runs; null: none yet."
+    )
+    published_at = serializers.DateTimeField(read_only=True, allow_null=True)
 
     example = examples.WORKFLOW
 

@@ -162,7 +162,10 @@ class WorkflowViewSet(ConfigurationViewSet):
             VERSION,
             OpenApiParameter("format", str, enum=list(FORMATS), description="Default: yaml."),
         ],
-        responses={(200, "application/yaml"): OpenApiTypes.STR, **failures(404, 422)},
+        responses={
+            **{(200, content_type): OpenApiTypes.OBJECT for content_type in FORMATS.values()},
+            **failures(404, 422),
+        },
         filters=False,
     )
     @action(detail=True, filter_backends=[])

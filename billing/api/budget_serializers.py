@@ -44,9 +44,7 @@ class BudgetSerializer(StrictModelSerializer):
         max_length=MOST_RECIPIENTS,
         help_text="Who is mailed of the levels, where a mail server is set up.",
     )
-    created_by = serializers.CharField(
-        source="created_by.username", read_only=True, default=None, allow_null=True
-    )
+    created_by = serializers.CharField(source="created_by.username", read_only=True, allow_null=True)
 
     example = {
         "id": "01934d6e-7a1c-7c52-9d5e-2f8a1b3c4d5e",

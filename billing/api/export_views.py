@@ -27,7 +27,7 @@ from billing.api.export_serializers import (
 )
 from billing.api.filters import UsageExportFilter, UsageFilter
 from billing.exports import columns, requests
-from billing.exports.options import FORMATS, Options
+from billing.exports.options import FORMATS, GZIP, Options
 from billing.exports.streams import usage_stream
 from billing.exports.writing import small_workbook
 from billing.models import UsageExport, UsageRecord
@@ -42,6 +42,11 @@ STREAMED = {
     (200, FORMATS["xlsx"]): OpenApiResponse(OpenApiTypes.BINARY, "A workbook."),
 }
 FILE = OpenApiResponse(OpenApiTypes.BINARY, description="The file, or the part of it that was asked for.")
+FILES = {
+    (status, content_type): FILE
+    for status in (200, 206)
+    for content_type in ("text/csv", FORMATS["jsonl"], FORMATS["xlsx"], GZIP)
+}
 RANGE = [
     OpenApiParameter("Range", str, OpenApiParameter.HEADER, description="One range, like bytes=1000-."),
     OpenApiParameter("If-Range", str, OpenApiParameter.HEADER, description="The ETag of the part one has."),
@@ -134,8 +139,7 @@ class UsageExportViewSet(
     @extend_schema(
         parameters=RANGE,
         responses={
-            (200, "application/octet-stream"): FILE,
-            (206, "application/octet-stream"): FILE,
+            **FILES,
             416: OpenApiResponse(description="The range begins behind the end."),
             **failures(409),
         },

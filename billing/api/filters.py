@@ -9,7 +9,7 @@ from django.db.models import Q, QuerySet
 from django.utils.functional import cached_property
 from django_filters import rest_framework as filters
 
-from agentplatform.lib.filtering import BooleanFilter
+from agentplatform.lib.filtering import BooleanFilter, MomentFilter
 from agentplatform.lib.ids import as_uuid
 from billing.models import Budget, Outcome, Price, Repricing, UsageExport
 from billing.usage import Period, Records
@@ -48,11 +48,11 @@ class UsageFilter(CallFilter):
     """Also by status and time. The period is always bounded; see `Period.of`."""
 
     status = filters.ChoiceFilter(choices=ENDED)
-    start = filters.IsoDateTimeFilter(
+    start = MomentFilter(
         method="as_period",
         label="From this moment (ISO 8601; UTC without an offset). Default: 30 days before the end.",
     )
-    end = filters.IsoDateTimeFilter(method="as_period", label="Before this moment. Default: now.")
+    end = MomentFilter(method="as_period", label="Before this moment. Default: now.")
 
     @cached_property
     def period(self) -> Period:

@@ -9,7 +9,7 @@ from django.db.models import QuerySet, Subquery
 from django_filters import rest_framework as filters
 
 from accounts.permissions import acting
-from agentplatform.lib.filtering import BooleanFilter
+from agentplatform.lib.filtering import BooleanFilter, MomentFilter
 from agentplatform.lib.ids import as_uuid, first_uuid7_at
 from agents.models import Agent, Workflow
 from runs.memory import rows
@@ -25,16 +25,14 @@ class ByAgent(filters.FilterSet):
 
     agent_id = filters.CharFilter(method="of_agent", label="Id or name of the agent.")
     user_id = filters.CharFilter(field_name="end_user", label="The client's own end user.")
-    created_after = filters.IsoDateTimeFilter(
-        method="since", label="From this moment (ISO 8601; UTC without an offset)."
-    )
-    created_before = filters.IsoDateTimeFilter(method="until", label="Before this moment.")
+    created_after = MomentFilter(method="since", label="From this moment (ISO 8601; UTC without an offset).")
+    created_before = MomentFilter(method="until", label="Before this moment.")
 
     def since(self, queryset: QuerySet[Any], _: str, value: datetime) -> QuerySet[Any]:
-        return queryset.filter(created_at__gte=value, pk__gte=first_uuid7_at(value - ID_TOLERANCE))
+        return queryset.filter(created_at__gte=value, pk__gte=first_uuid7_at(value, later=-ID_TOLERANCE))
 
     def until(self, queryset: QuerySet[Any], _: str, value: datetime) -> QuerySet[Any]:
-        return queryset.filter(created_at__lt=value, pk__lt=first_uuid7_at(value + ID_TOLERANCE))
+        return queryset.filter(created_at__lt=value, pk__lt=first_uuid7_at(value, later=ID_TOLERANCE))
 
     def of_agent(self, queryset: QuerySet[Any], _: str, value: str) -> QuerySet[Any]:
         """By the agent's id, which is what is indexed; a name is looked up inside of the same query."""

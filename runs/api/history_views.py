@@ -97,7 +97,10 @@ class HistoryViewSet(TenantViewSet):
     @extend_schema(
         parameters=[SESSION, ExportQuerySerializer],
         responses={
-            (200, "application/json"): OpenApiResponse(OpenApiTypes.STR, description="The file."),
+            (200, "application/json"): OpenApiResponse(OpenApiTypes.OBJECT, "`session` and `messages`."),
+            (200, "application/x-ndjson"): OpenApiResponse(OpenApiTypes.STR, "A message per line."),
+            (200, "text/csv"): OpenApiResponse(OpenApiTypes.STR, "A message per row, the header first."),
+            (200, "text/markdown"): OpenApiResponse(OpenApiTypes.STR, "For people."),
             **failures(422),
         },
     )
@@ -140,7 +143,14 @@ class HistoryViewSet(TenantViewSet):
         items = FoundSerializer(found, many=True).data
         has_more = offset + len(items) < total
         return Response(
-            {"total": total, "limit": limit, "offset": offset, "has_more": has_more, "items": items}
+            {
+                "total": total,
+                "total_is_capped": total >= search.RANKED,
+                "limit": limit,
+                "offset": offset,
+                "has_more": has_more,
+                "items": items,
+            }
         )
 
     def _query(self, serializer_class: Any) -> dict[str, Any]:

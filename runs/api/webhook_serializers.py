@@ -126,7 +126,9 @@ class DeliverySerializer(StrictModelSerializer):
     payload = serializers.DictField(help_text="`type`, `timestamp` and `data`.")
     response = serializers.CharField(help_text="How the last answer began.")
     error = serializers.CharField(help_text="Why the last attempt has failed; empty: it has not.")
-    next_attempt_at = serializers.DateTimeField(help_text="Of what is pending; null otherwise.")
+    next_attempt_at = serializers.DateTimeField(
+        allow_null=True, help_text="Of what is pending; null otherwise."
+    )
 
     example = DELIVERY_OBJECT
 

@@ -27,12 +27,16 @@ PARAMETERS = [
     OpenApiParameter("version", int, description="Default: the draft, or what the run executes."),
     OpenApiParameter("run_id", str, description="A run of the workflow: each node with how it stands there."),
 ]
-PICTURE = OpenApiResponse(
-    OpenApiTypes.OBJECT,
-    description="`{workflow, version, run, nodes: [{id, kind, label, x, y, status?, visits?, duration?, input_tokens?, "
-    "output_tokens?, total_tokens?}], edges: [{from, to, case, back}]}`; as `mermaid` a flowchart "
-    "(text/vnd.mermaid), as `svg` a drawing (image/svg+xml).",
-)
+PICTURE = {
+    (200, "application/json"): OpenApiResponse(
+        OpenApiTypes.OBJECT,
+        description="`{workflow, version, run, nodes: [{id, kind, label, x, y, status?, visits?, duration?, "
+        "input_tokens?, output_tokens?, total_tokens?}], edges: [{from, to, case, back}]}`; as `mermaid` a "
+        "flowchart (text/vnd.mermaid), as `svg` a drawing (image/svg+xml).",
+    ),
+    (200, "text/vnd.mermaid"): OpenApiTypes.STR,
+    (200, "image/svg+xml"): OpenApiTypes.STR,
+}
 
 
 class WorkflowPictureViewSet(TenantViewSet):
@@ -43,7 +47,7 @@ class WorkflowPictureViewSet(TenantViewSet):
     pagination_class = None
     permissions = {"visualization": "read:workflow"}
 
-    @extend_schema(parameters=PARAMETERS, responses={200: PICTURE, **failures(404, 422)}, filters=False)
+    @extend_schema(parameters=PARAMETERS, responses={**PICTURE, **failures(404, 422)}, filters=False)
     def visualization(self, request: Request, pk: str) -> Response | HttpResponse:
         """Draw a workflow
 

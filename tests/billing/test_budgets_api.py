@@ -54,6 +54,12 @@ def test_makes_a_budget_in_the_workspaces_currency_and_time_zone(workspace, made
     }
 
 
+def test_answers_a_change_with_all_fields(api, alice, workspace):
+    budget = BudgetFactory(workspace=workspace)
+
+    assert api(alice).patch(f"/billing/budgets/{budget.pk}", {"limit_tokens": 5}).json()["created_by"] is None
+
+
 def test_counts_what_its_period_has_spent_already(calls, made, api, alice):
     calls.make()
     made()

@@ -108,6 +108,11 @@ def test_sums_up_what_is_not_on_the_page(used, broken_down):
     assert (page["others"]["requests"], page["others"]["cost"]) == (2, "2")
 
 
+def test_has_decimals_of_nothing_too(broken_down):
+    answer = broken_down("model")
+    assert (answer["totals"]["cost"], answer["others"]["cost"]) == ("0", "0")
+
+
 def test_has_no_others_by_tag(used, broken_down):
     used(tags=["x", "y"])
     answer = broken_down("tag")

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.generators import SchemaGenerator
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from drf_spectacular.validation import validate_schema
 from rest_framework import mixins, serializers
 from rest_framework.response import Response
@@ -15,7 +16,12 @@ from rest_framework.views import APIView
 
 from accounts.api.base import TenantModelViewSet
 from agentplatform.lib.schema import documented, failures
-from agentplatform.lib.serializers import NamedRelatedField, StrictModelSerializer, StrictSerializer
+from agentplatform.lib.serializers import (
+    NamedRelatedField,
+    ShownOnce,
+    StrictModelSerializer,
+    StrictSerializer,
+)
 from agents.models import Agent, Tool
 
 
@@ -23,6 +29,12 @@ class Question(StrictSerializer):
     text = serializers.CharField(write_only=True)
     answer = serializers.CharField(read_only=True)
     example = {"text": "How are you?", "answer": "Well."}
+
+
+class Key(ShownOnce, StrictSerializer):
+    shown_once = "text"
+    prefix = serializers.CharField(read_only=True)
+    text = serializers.CharField(read_only=True)
 
 
 class ToolSerializer(StrictModelSerializer):
@@ -54,6 +66,14 @@ class OpenView(APIView, mixins.CreateModelMixin):
         return Response({})
 
 
+class FoundView(APIView):
+    authentication_classes = []
+
+    @extend_schema(parameters=[OpenApiParameter("q", str)], responses=Key)
+    def get(self, request):
+        """Find a key."""
+
+
 @documented("POST", permission="execute:agent", request=Question, responses={200: Question, **failures(402)})
 async def chat(request: HttpRequest) -> HttpResponse:
     """Chat with an agent.
@@ -65,7 +85,12 @@ async def chat(request: HttpRequest) -> HttpResponse:
 
 router = SimpleRouter(trailing_slash=False)
 router.register("api/v1/tools", ToolViewSet)
-PATTERNS = [path("api/v1/open", OpenView.as_view()), path("api/v1/chat", chat), *router.urls]
+PATTERNS = [
+    path("api/v1/open", OpenView.as_view()),
+    path("api/v1/found", FoundView.as_view()),
+    path("api/v1/chat", chat),
+    *router.urls,
+]
 
 
 @pytest.fixture(scope="module")
@@ -131,13 +156,15 @@ def test_takes_a_token_a_key_or_the_session_of_a_page(operation):
 @pytest.mark.parametrize(
     ("path", "method", "codes"),
     [
-        ("tools", "get", {"200", "401", "403", "404", "422", "500", "503"}),
+        ("tools", "get", {"200", "400", "401", "403", "404", "422", "429", "500", "503"}),
+        ("tools/{id}", "get", {"200", "400", "401", "403", "404", "429", "500", "503"}),
+        ("found", "get", {"200", "400", "422", "500", "503"}),
         (
             "tools",
             "post",
             {"201", "400", "401", "403", "404", "409", "413", "415", "422", "429", "500", "503"},
         ),
-        ("tools/{id}", "delete", {"204", "401", "403", "404", "409", "429", "500", "503"}),
+        ("tools/{id}", "delete", {"204", "400", "401", "403", "404", "409", "429", "500", "503"}),
         ("open", "post", {"200", "400", "409", "413", "415", "422", "429", "500", "503"}),
     ],
 )
@@ -159,6 +186,10 @@ def test_describes_the_lists_envelope(schema):
     assert {"total", "total_is_capped", "limit", "offset", "has_more", "items", "next_cursor"} == set(
         properties
     )
+
+
+def test_requires_of_answers_what_all_of_them_have(schema):
+    assert schema["components"]["schemas"]["Key"]["required"] == ["prefix"]
 
 
 def test_describes_related_objects_by_their_names(schema):

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework import serializers
 
 from accounts.models import ApiKey
-from agentplatform.lib.serializers import NamedRelatedField, StrictSerializer
+from agentplatform.lib.serializers import NamedRelatedField, ShownOnce, StrictSerializer
 from tests.factories import ApiKeyFactory
 
 
@@ -22,6 +22,11 @@ class Outer(StrictSerializer):
     nested = Nested(required=False)
 
 
+class Key(ShownOnce, StrictSerializer):
+    shown_once = "text"
+    text = serializers.CharField()
+
+
 class Related(StrictSerializer):
     one = NamedRelatedField(queryset=ApiKey.objects.all(), required=False)
     many = NamedRelatedField(queryset=ApiKey.objects.all(), many=True, required=False)
@@ -30,6 +35,10 @@ class Related(StrictSerializer):
 def errors(serializer):
     serializer.is_valid()
     return serializer.errors
+
+
+def test_shows_once_what_is_made_once():
+    assert (Key({"text": "ap_1"}).data, Key({"text": ""}).data) == ({"text": "ap_1"}, {})
 
 
 def test_names_an_unknown_field_and_the_known_ones():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -47,3 +48,18 @@ def without_limits(settings):
     """The walks ask more often than anybody may."""
     rates = {"login": "", "chat": ""}
     settings.REST_FRAMEWORK = settings.REST_FRAMEWORK | {"DEFAULT_THROTTLE_RATES": rates}
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How much Schemathesis has asked."""
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, ())]
+    asked = [value for report in reports for name, value in report.user_properties if name == "schemathesis"]
+    for role in sorted({one["role"] for one in asked}):
+        own = [one["statuses"] for one in asked if one["role"] == role]
+        statuses: Counter[int] = sum((Counter(one) for one in own), Counter())
+        succeeded = sum(any(200 <= status < 300 for status in one) for one in own)
+        told = ", ".join(f"{count} × {status}" for status, count in sorted(statuses.items()))
+        terminalreporter.write_line(
+            f"Schemathesis as {role}: {len(own)} operations, {succeeded} of them with success,"
+            f" {statuses.total()} requests ({told})"
+        )

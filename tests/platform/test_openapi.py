@@ -18,6 +18,13 @@ FURTHER = {
     "{workspace}",
 }
 
+EXPORTED = {
+    "text/csv",
+    "application/x-ndjson",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/gzip",
+}
+
 
 @pytest.fixture
 def paths(api, db):
@@ -40,3 +47,42 @@ def test_describes_the_resource_in_a_path_alike_everywhere(paths):
                     described.setdefault(kind, set()).add(about)
     assert {kind: about for kind, about in described.items() if len(about) > 1} == {}
     assert all(description for about in described.values() for _, description in about)
+
+
+@pytest.mark.parametrize(
+    ("component", "field"),
+    [
+        ("ChatModel", "api_key_hint"),
+        ("McpServer", "checked_at"),
+        ("Workflow", "published_version"),
+        ("Workflow", "published_at"),
+        ("WorkflowItem", "published_version"),
+        ("WorkflowItem", "published_at"),
+        ("Delivery", "next_attempt_at"),
+    ],
+)
+def test_says_what_may_be_null(schema, component, field):
+    assert schema["components"]["schemas"][component]["properties"][field]["nullable"]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "content_types"),
+    [
+        ("/billing/exports/{id}/download", "200", EXPORTED),
+        ("/billing/exports/{id}/download", "206", EXPORTED),
+        (
+            "/history/sessions/{id}/export",
+            "200",
+            {"application/json", "application/x-ndjson", "text/csv", "text/markdown"},
+        ),
+        ("/attachments/{id}/content", "200", {"*/*"}),
+        ("/workflows/{id}/export", "200", {"application/json", "application/yaml"}),
+        (
+            "/workflows/{id}/visualization",
+            "200",
+            {"application/json", "text/vnd.mermaid", "image/svg+xml"},
+        ),
+    ],
+)
+def test_says_what_files_may_be(schema, path, status, content_types):
+    assert schema["paths"][f"/api/v1{path}"]["get"]["responses"][status]["content"].keys() == content_types

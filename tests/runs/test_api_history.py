@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from runs.conversations import search
 from tests.factories import SessionFactory
 from tests.runs.conversations import START, one_a_minute
 
@@ -68,6 +69,15 @@ def test_puts_the_better_match_first(say, found):
     say("refund refund refund")
     say("a refund, and a lot of other words that have nothing to do with it at all")
     assert found("refund")[0] == "refund refund refund"
+
+
+def test_answers_a_page_as_other_lists_do(api, alice, say, monkeypatch):
+    monkeypatch.setattr(search, "RANKED", 2)
+    for _ in range(3):
+        say("refund")
+    answer = api(alice).get("/api/v1/history/search", {"q": "refund", "limit": 1}).json()
+    del answer["items"]
+    assert answer == {"total": 2, "total_is_capped": True, "limit": 1, "offset": 0, "has_more": True}
 
 
 def test_says_where_the_words_stand(api, alice, say):

@@ -191,6 +191,21 @@ def test_finds_a_time_range(listed, run):
     assert listed(**around) == ids(mine)
 
 
+@pytest.mark.parametrize("path", ["/runs", "/sessions"])
+@pytest.mark.parametrize(
+    "moment", ["0001-01-01T00:00:00Z", "0178-10-17T00:18:40+21:02", "9999-12-31T23:59:59Z"]
+)
+def test_takes_every_moment_that_can_be_written(api, alice, path, moment):
+    query = {"created_after": moment, "created_before": moment}
+
+    assert api(alice).get(path, query).status_code == 200
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00"])
+def test_refuses_moments_before_the_first_and_behind_the_last(api, alice, moment):
+    assert api(alice).get("/runs", {"created_after": moment}).status_code == 422
+
+
 @pytest.mark.parametrize(
     "query",
     [

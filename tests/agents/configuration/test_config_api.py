@@ -46,6 +46,14 @@ def put(client, name, config, etag="", **more):
     return client.put(f"/config/{name}", {"config": config, **more}, headers=headers)
 
 
+@pytest.mark.parametrize(
+    "path", ["/config", "/config/model/history", "/config/model/diff", "/config/model/restore"]
+)
+def test_writes_a_component_at_its_own_path_only(client, everything, path):
+    answer = client.put(path, {"config": MODEL})
+    assert (answer.status_code, "PUT" in answer["Allow"]) == (405, False)
+
+
 # --- lists ---
 
 
