@@ -133,8 +133,8 @@ def _crossings() -> tuple[str, tuple[Any, ...]]:
 
 
 def _rows_across(model: type[Model], field: ForeignKey) -> QuerySet[Model]:
-    mine = {f"{field.name}__isnull": False}
-    return model._base_manager.filter(**mine).exclude(**{f"{field.name}__workspace": F("workspace")})
+    strangers = model._base_manager.exclude(**{f"{field.name}__workspace": F("workspace")})
+    return strangers.filter(**{f"{field.name}__isnull": False}).order_by()
 
 
 def test_sees_what_crosses_the_wall(acme, other):
