@@ -18,7 +18,8 @@ SCHEMATHESIS_EXAMPLES ?= 6
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-crash test-schema bench bench-ledger bench-soak lint types format clean install install-dev install-embeddings
+.PHONY: help run test test-deep test-crash test-schema bench bench-ledger bench-soak lint types format clean install install-dev \
+	install-embeddings
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +29,9 @@ run: $(RUNTIME) ## start the platform on http://127.0.0.1:8000 (HOST and PORT ov
 
 test: $(DEVELOPMENT) ## run the whole suite against the embedded database
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-deep: $(DEVELOPMENT) ## let the dearest property tests try four times as much as `test` does
+	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m properties $(PYTEST_ARGS)
 
 # On a PostgreSQL of its own, which it kills.
 test-crash: $(DEVELOPMENT) ## kill processes, PostgreSQL and Redis at every point, and prove that nothing is lost

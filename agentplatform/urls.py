@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, include, path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularRedocView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularRedocView, SpectacularSwaggerView
 
 from agentplatform.dashboard import live_overview
 from agentplatform.lib.error_views import unknown_path
+from agentplatform.lib.schema_view import SchemaView
 from agentplatform.observability.views import metrics
 from runs.protocols.mcp.views import mcp
 
@@ -17,7 +18,7 @@ api_urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("billing.api.urls")),
     path("", include("runs.api.urls")),
     path("", include("agentplatform.health_urls")),
-    path("openapi.json", SpectacularJSONAPIView.as_view(), name="schema"),
+    path("openapi.json", SchemaView.as_view(), name="schema"),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema"), name="swagger"),
     path("redoc", SpectacularRedocView.as_view(url_name="schema"), name="redoc"),
     path("<path:path>", unknown_path),

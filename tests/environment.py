@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections.abc import Generator
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,6 +49,10 @@ def _write_less_durably(url: str) -> None:
 # A suite that runs in the background is told to ignore Ctrl-C, and so would every process that it starts.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Containers often forbid bytecode. The suite starts a hundred processes, and each would compile the platform anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 for name, value in DEFAULTS.items():
     os.environ.setdefault(name, value)

@@ -24,6 +24,7 @@ from billing.ledger import Tokens
 from billing.models import Budget, BudgetPeriod, BudgetReservation, Entry, UsageRecord
 from tests.billing.budgets import Calls, differences
 from tests.billing.test_budgets import corrections
+from tests.examples import examples
 from tests.factories import BudgetFactory, PriceFactory, WorkspaceFactory
 
 pytestmark = pytest.mark.django_db
@@ -112,6 +113,7 @@ class Ledger(RuleBasedStateMachine):
             assert period.reserved_tokens >= 0
 
 
+@pytest.mark.properties
 def test_agrees_with_the_ledger_whatever_happens(db):
     class Apart(Ledger):
         """Each example in a savepoint of its own."""
@@ -127,6 +129,9 @@ def test_agrees_with_the_ledger_whatever_happens(db):
     run_state_machine_as_test(
         Apart,
         settings=settings(
-            max_examples=30, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=examples(30),
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )

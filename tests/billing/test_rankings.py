@@ -20,6 +20,7 @@ from billing.sealing import LEDGER
 from billing.selections import Selection
 from billing.totals import SUMS
 from tests.billing.test_usage_properties import reprice
+from tests.examples import examples
 from tests.factories import UsageRecordFactory
 
 pytestmark = pytest.mark.django_db
@@ -56,6 +57,7 @@ def write(workspace, call) -> None:
         seal_next(LEDGER)
 
 
+@pytest.mark.properties
 @given(
     entries=st.lists(calls, min_size=4, max_size=25),
     span=spans,
@@ -63,7 +65,9 @@ def write(workspace, call) -> None:
     page=st.sampled_from([(1, 0), (2, 0), (2, 1), (3, 2), (100, 0)]),
     count=st.integers(1, 5),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_is_right_or_says_that_it_is_not(
     workspace,
     in_vain,

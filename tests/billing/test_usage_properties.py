@@ -30,6 +30,7 @@ from billing.sealing import LEDGER
 from billing.selections import Selection
 from billing.totals import SUMS
 from billing.usage import Period, agent_breakdown, breakdown, history, history_by, summary
+from tests.examples import examples
 from tests.factories import UsageRecordFactory
 
 pytestmark = pytest.mark.django_db
@@ -163,7 +164,7 @@ KEYS = {
     "status": (lambda record: [(record.status,)], ("status",)),
 }
 patient = settings(
-    max_examples=12,
+    max_examples=examples(12),
     deadline=None,
     suppress_health_check=[
         HealthCheck.function_scoped_fixture,
@@ -173,6 +174,7 @@ patient = settings(
 )
 
 
+@pytest.mark.properties
 @patient
 @given(entries=st.lists(calls, max_size=8), bounds=spans)
 def test_all_roads_lead_to_the_same_sums(workspace, in_vain, entries, bounds):
@@ -195,6 +197,7 @@ def test_all_roads_lead_to_the_same_sums(workspace, in_vain, entries, bounds):
         assert exported(workspace, period) == (expected["input_tokens"], expected["cost"] or 0)
 
 
+@pytest.mark.properties
 @patient
 @given(
     entries=st.lists(calls, max_size=8),
@@ -227,6 +230,7 @@ def test_a_bucket_has_what_lies_between_its_local_bounds(
             )
 
 
+@pytest.mark.properties
 @patient
 @given(entries=st.lists(calls, max_size=8))
 def test_rolling_up_in_turns_gives_what_rebuilding_gives(workspace, in_vain, entries):
@@ -243,6 +247,7 @@ def test_rolling_up_in_turns_gives_what_rebuilding_gives(workspace, in_vain, ent
         )
 
 
+@pytest.mark.properties
 @patient
 @given(entries=st.lists(calls, max_size=6), user=st.sampled_from(USERS), bounds=spans)
 def test_filters_mean_the_same_on_all_roads(workspace, api, audrey, in_vain, entries, user, bounds):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,12 +40,25 @@ def stored(tmp_path) -> Path:
 
 
 @pytest.fixture
-def archive(tmp_path, command, workspace, stored) -> Path:
-    """A backup of an installation with a workspace, a secret and a file."""
+def own_archive(tmp_path, command, workspace, stored) -> Path:
+    """A backup of the installation as the test finds it, with a workspace, a secret and a file."""
     Secret.objects.create(workspace=workspace, value="an API key")
     made = command("backup", str(tmp_path / "one.zip"))
     assert made.returncode == 0, made.stderr.decode()
     return tmp_path / "one.zip"
+
+
+@pytest.fixture(scope="module")
+def kept_archive(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("backups") / "one.zip"
+
+
+@pytest.fixture
+def archive(request, tmp_path, kept_archive) -> Path:
+    """A backup of such an installation that is no longer there: made by the first who asks, a copy for each test."""
+    if not kept_archive.exists():
+        shutil.copy(request.getfixturevalue("own_archive"), kept_archive)
+    return Path(shutil.copy(kept_archive, tmp_path / "one.zip"))
 
 
 def rows_of(url: str) -> dict[str, list[str]]:
@@ -97,9 +111,9 @@ async def test_gives_back_the_same_data_while_runs_go_on(
     assert stored.read_bytes() == CONTENT
 
 
-def test_gives_back_every_row_of_an_installation_at_rest(archive, command, empty_database):
+def test_gives_back_every_row_of_an_installation_at_rest(own_archive, command, empty_database):
     before = rows_of(database_url())
-    assert command("restore", str(archive), DATABASE_URL=empty_database).returncode == 0
+    assert command("restore", str(own_archive), DATABASE_URL=empty_database).returncode == 0
     after = rows_of(empty_database)
     # Each of the two commands tells the audit log of itself.
     for rows in (before, after):
@@ -128,11 +142,11 @@ def test_goes_through_a_pipe(tmp_path, command, workspace):
     assert command("restore", "--verify-only", str(tmp_path / "piped.zip")).returncode == 0
 
 
-def test_has_no_key_in_it_unless_it_was_asked_for(tmp_path, archive, command):
+def test_has_no_key_in_it_unless_it_was_asked_for(tmp_path, own_archive, command):
     with_keys = command("backup", "--with-keys", str(tmp_path / "keys.zip"))
 
-    assert "secrets.json" not in zipfile.ZipFile(archive).namelist()
-    assert os.environ["FIELD_ENCRYPTION_KEYS"].encode() not in archive.read_bytes()
+    assert "secrets.json" not in zipfile.ZipFile(own_archive).namelist()
+    assert os.environ["FIELD_ENCRYPTION_KEYS"].encode() not in own_archive.read_bytes()
     assert (
         json.loads(zipfile.ZipFile(tmp_path / "keys.zip").read("secrets.json"))["SECRET_KEY"]
         == os.environ["SECRET_KEY"]
@@ -140,8 +154,8 @@ def test_has_no_key_in_it_unless_it_was_asked_for(tmp_path, archive, command):
     assert b"can read all its secrets" in with_keys.stderr
 
 
-def test_is_readable_for_its_owner_only(archive):
-    assert archive.stat().st_mode & 0o777 == 0o600
+def test_is_readable_for_its_owner_only(own_archive):
+    assert own_archive.stat().st_mode & 0o777 == 0o600
 
 
 def test_replaces_no_file(archive, command):

@@ -34,6 +34,7 @@ from runs.events import Event
 from runs.models import AT_REST, TERMINAL, UNDER_WAY, Approval, ErrorClass, Run, Status
 from runs.queueing.turns import TEND
 from tests.engine.support import start_now
+from tests.examples import examples
 from tests.factories import AgentFactory, CheckpointFactory
 
 NEXT = {
@@ -265,13 +266,14 @@ def is_to_be_tended(run_id: UUID) -> bool:
         return cursor.fetchone() is not None
 
 
+@pytest.mark.properties
 @pytest.mark.django_db
 def test_reaches_no_illegal_state(alice, workspace):
     RunMachine.user, RunMachine.agent = alice, AgentFactory(workspace=workspace)
     run_state_machine_as_test(
         RunMachine,
         settings=settings(
-            max_examples=60,
+            max_examples=examples(60),
             stateful_step_count=30,
             deadline=None,
             derandomize=True,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from drf_spectacular.generators import SchemaGenerator
 
 # What a path names besides the resource itself.
 FURTHER = {
@@ -86,3 +87,24 @@ def test_says_what_may_be_null(schema, component, field):
 )
 def test_says_what_files_may_be(schema, path, status, content_types):
     assert schema["paths"][f"/api/v1{path}"]["get"]["responses"][status]["content"].keys() == content_types
+
+
+def test_is_made_once_in_a_process(api, db, monkeypatch):
+    """It takes a second of a processor, and whoever asks need not sign in."""
+    first = api().get("/openapi.json")
+    monkeypatch.setattr(SchemaGenerator, "get_schema", None)
+    again = api().get("/openapi.json", {"version": "7"})
+
+    assert (again.status_code, again.content) == (200, first.content)
+    assert again.headers["Content-Disposition"] == first.headers["Content-Disposition"]
+
+
+def test_remembers_no_language_that_it_does_not_speak(api, db, monkeypatch):
+    first = api().get("/openapi.json").content
+    monkeypatch.setattr(SchemaGenerator, "get_schema", None)
+
+    assert api().get("/openapi.json", {"lang": "nonsense"}).content == first
+
+
+def test_is_what_the_generator_makes(api, schema):
+    assert api().get("/openapi.json").json() == schema

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from typing import Any
@@ -15,7 +16,8 @@ from django.apps import apps
 from django.contrib import admin
 from django.contrib.admindocs.views import simplify_regex
 from django.core import serializers
-from django.db.models import F, ForeignKey, Model
+from django.db import connection
+from django.db.models import F, ForeignKey, Model, QuerySet
 from django.test import Client
 from django.urls import reverse
 
@@ -24,6 +26,7 @@ from accounts.roles import Role
 from accounts.tenancy import TenantModel
 from accounts.tickets import issue_ticket
 from accounts.tokens import AccessToken
+from runs.models import Run
 from runs.routing import websocket_urlpatterns
 from tests.factories import MembershipFactory
 from tests.platform.operations import (
@@ -109,16 +112,37 @@ def replaced(body: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 def crossing() -> list[str]:
     """The relations in which a row refers to one of another workspace."""
-    return [
-        f"{model.__name__}.{field.name}"
+    statement, parameters = _crossings()
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return [name for (name,) in cursor.fetchall()]
+
+
+@functools.cache
+def _crossings() -> tuple[str, tuple[Any, ...]]:
+    """One statement for all relations: it is asked after every request of a walk."""
+    found = [
+        (f"{model.__name__}.{field.name}", *_rows_across(model, field).query.sql_with_params())
         for model in apps.get_models()
         if issubclass(model, TenantModel)
         for field in model._meta.get_fields()
         if isinstance(field, ForeignKey) and issubclass(field.related_model, TenantModel)
-        if model._base_manager.exclude(**{f"{field.name}__workspace": F("workspace")})
-        .filter(**{f"{field.name}__isnull": False})
-        .exists()
     ]
+    parts = [f"SELECT '{name}' WHERE EXISTS ({sql})" for name, sql, _ in found]
+    return " UNION ALL ".join(parts), tuple(value for *_, values in found for value in values)
+
+
+def _rows_across(model: type[Model], field: ForeignKey) -> QuerySet[Model]:
+    strangers = model._base_manager.exclude(**{f"{field.name}__workspace": F("workspace")})
+    return strangers.filter(**{f"{field.name}__isnull": False}).order_by()
+
+
+def test_sees_what_crosses_the_wall(acme, other):
+    """Or the walks below would prove nothing."""
+    assert crossing() == []
+    Run.objects.filter(pk=other.run.pk).update(session=acme.session)
+
+    assert crossing() == ["Run.session"]
 
 
 def walk(found: Callable[..., Any], over: Iterable[Any], *, undo: bool = True) -> dict[str, Any]:

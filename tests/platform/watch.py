@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
 import json
@@ -91,6 +92,7 @@ class Watch:
         ]
 
 
+@functools.cache
 def forms(secret: str) -> set[str]:
     """How a secret may be written: as it is, in JSON, HTML, a URL, base64, and as tables show bytes."""
     raw, in_json = secret.encode(), json.dumps(secret)[1:-1]

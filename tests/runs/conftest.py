@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -14,7 +15,7 @@ import httpx2
 import pytest
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
-from openai import OpenAI
+from openai import DefaultHttpxClient, OpenAI
 
 from accounts.models import ApiKey, User
 from accounts.tokens import AccessToken
@@ -26,6 +27,9 @@ from tests.model_endpoint import ModelEndpoint
 from tests.runs.mcp_support import ACCEPT, credentials
 from tests.runs.platform import Platform
 from tests.runs.talking import Talk
+
+# Nothing here is encrypted; to load the certificates of the world takes each client 20 ms.
+WITHOUT_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @pytest.fixture(scope="package")
@@ -74,7 +78,9 @@ def http(server) -> Iterator[Callable[..., httpx.Client]]:
             headers["X-API-Key"] = caller.text
         elif caller is not None:
             headers["Authorization"] = f"Bearer {AccessToken.for_user(caller)}"
-        clients.append(httpx.Client(base_url=f"{server}/api/v1", headers=headers, timeout=30))
+        clients.append(
+            httpx.Client(base_url=f"{server}/api/v1", headers=headers, timeout=30, verify=WITHOUT_TLS)
+        )
         return clients[-1]
 
     yield client
@@ -128,6 +134,7 @@ def openai_client(server, alice, workspace) -> Iterator[Callable[..., OpenAI]]:
 
     def client(caller: User = alice, *, api_key: str = "", **options) -> OpenAI:
         text = api_key or ApiKeyFactory(workspace=caller.memberships.get().workspace, user=caller).text
+        options.setdefault("http_client", DefaultHttpxClient(verify=WITHOUT_TLS))
         opened.append(OpenAI(base_url=f"{server}/v1", api_key=text, max_retries=0, timeout=30, **options))
         return opened[-1]
 
@@ -144,7 +151,9 @@ def mcp_client(server) -> Callable[..., AbstractAsyncContextManager[Client]]:
     async def opened(
         caller: User | ApiKey | None, mode: str = "auto", **headers: str
     ) -> AsyncIterator[Client]:
-        async with httpx2.AsyncClient(headers=credentials(caller) | headers, timeout=30) as http:
+        async with httpx2.AsyncClient(
+            headers=credentials(caller) | headers, timeout=30, verify=WITHOUT_TLS
+        ) as http:
             transport = streamable_http_client(f"{server}/mcp", http_client=http)
             async with Client(transport, mode=mode) as client:
                 yield client

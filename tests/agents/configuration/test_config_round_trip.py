@@ -14,6 +14,7 @@ from agents.configuration.exporting import export
 from agents.configuration.importing import import_text
 from agents.configuration.sections import registry, written
 from agents.models import Version
+from tests.examples import examples
 from tests.factories import UserFactory, WorkspaceFactory
 
 pytestmark = pytest.mark.django_db
@@ -117,8 +118,9 @@ def actor() -> object:
     return superuser_actor(User.objects.first() or UserFactory(), WorkspaceFactory())
 
 
+@pytest.mark.properties
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )

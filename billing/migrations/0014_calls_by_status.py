@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ("accounts", "0009_lists_of_the_audit_log"),
-        ("billing", "0012_roll_up_again"),
+        ("billing", "0013_more_cuts"),
     ]
 
     operations = [
