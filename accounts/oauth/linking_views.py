@@ -32,7 +32,7 @@ SALT = "accounts.oauth.linking"
 @require_safe
 @never_cache
 @login_required
-@csp_replace(STRICT)  # type: ignore[arg-type] # It takes views with arguments, too.
+@csp_replace(STRICT)
 def accounts(request: HttpRequest) -> HttpResponse:
     return _page(request)
 

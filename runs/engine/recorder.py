@@ -58,6 +58,10 @@ class Step:
     """When the first token of the model call under way came (`time.monotonic`)."""
     waits_for_journal: bool = False
 
+    def begin_call(self) -> None:
+        """A model is about to be called: nothing of its answer has come."""
+        self.first_token_at = None
+
 
 current_step: ContextVar[Step | None] = ContextVar("current_step", default=None)
 """The step of the node that this task executes. A workflow's nodes go side by side; an agent has one step at a time."""
