@@ -125,7 +125,7 @@ async def _call(recorder: Recorder, step: Step, model: CompiledModel, question: 
 @contextmanager
 def _first_token_timed(step: Step, call: observed.ModelCall) -> Iterator[None]:
     """Tells when the first token came, also of an answer that breaks off later."""
-    step.asks_model()
+    step.begin_call()
     began = time.monotonic()
     try:
         yield

@@ -58,8 +58,8 @@ class Step:
     """When the first token of the model call under way came (`time.monotonic`)."""
     waits_for_journal: bool = False
 
-    def asks_model(self) -> None:
-        """A call of a model begins, whose first token has not come."""
+    def begin_call(self) -> None:
+        """A model is about to be called: nothing of its answer has come."""
         self.first_token_at = None
 
 
