@@ -96,7 +96,7 @@ async def _call(recorder: Recorder, step: Step, model: CompiledModel, question: 
     record = ledger.opened(context, call_id, estimate, timezone.now(), most)
     while not await _open(recorder, step, record, settle):
         await _wait_for_neighbours(recorder, step)
-    with observed.model_call(model.specification) as call:
+    with observed.chat_call(model.specification) as call:
         try:
             with _first_token_timed(step, call):
                 async with _within_run(recorder), _within(step, model.specification.timeout):
@@ -123,7 +123,7 @@ async def _call(recorder: Recorder, step: Step, model: CompiledModel, question: 
 
 
 @contextmanager
-def _first_token_timed(step: Step, call: observed.ModelCall) -> Iterator[None]:
+def _first_token_timed(step: Step, call: observed.ChatCall) -> Iterator[None]:
     """Tells when the first token came, also of an answer that breaks off later."""
     step.begin_call()
     began = time.monotonic()

@@ -6,7 +6,6 @@ arguments nor answers.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import perf_counter
@@ -16,8 +15,7 @@ import structlog
 
 from agentplatform.lib.telemetry import metrics, tracing
 from agentplatform.lib.telemetry.tracing import Kind, Span
-from agents.providers.faults import ProviderFault
-from agents.providers.observed import CANCELLED, ERROR, OK, PROVIDERS
+from agents.providers.observed import CANCELLED, ERROR, OK, ModelCall, model_call
 from agents.specification import ModelSpecification, ToolSpecification
 from billing.ledger import Tokens
 from runs.models import Run
@@ -60,56 +58,38 @@ def _traced(run: Run) -> Iterator[Span]:
         yield span
 
 
-class ModelCall:
-    """What a call of a model has come to."""
+class ChatCall:
+    """What a call of a chat model has come to."""
 
-    def __init__(self, span: Span) -> None:
-        self.tokens = Tokens()
-        self.first_token: float | None = None
-        """Seconds from the call until its first token came, of text, thought or a tool's call."""
-        self._span = span
+    def __init__(self, call: ModelCall) -> None:
+        self._call = call
+
+    @property
+    def first_token(self) -> float | None:
+        return self._call.first_token
 
     def began_to_answer(self, seconds: float) -> None:
-        self.first_token = seconds
-        self._span.set("gen_ai.server.time_to_first_token", seconds)
+        self._call.began_to_answer(seconds)
 
     def answered(self, tokens: Tokens, finish_reason: str | None) -> None:
-        self.tokens = tokens
-        self._span.set("gen_ai.usage.input_tokens", tokens.input)
-        self._span.set("gen_ai.usage.output_tokens", tokens.output)
-        self._span.set("gen_ai.usage.cache_read.input_tokens", tokens.cached or None)
-        self._span.set("gen_ai.response.finish_reasons", [finish_reason] if finish_reason else None)
+        self._call.input_tokens, self._call.output_tokens = tokens.input, tokens.output
+        span = self._call.span
+        span.set("gen_ai.usage.input_tokens", tokens.input)
+        span.set("gen_ai.usage.output_tokens", tokens.output)
+        span.set("gen_ai.usage.cache_read.input_tokens", tokens.cached or None)
+        span.set("gen_ai.response.finish_reasons", [finish_reason] if finish_reason else None)
 
 
 @contextmanager
-def model_call(model: ModelSpecification) -> Iterator[ModelCall]:
-    """Around one call of a model. A `ProviderFault` is its failure; whatever else ends it has broken it off."""
+def chat_call(model: ModelSpecification) -> Iterator[ChatCall]:
+    """Around one call of a chat model, as `agents.providers.observed` has it."""
     attributes = {
-        "gen_ai.operation.name": "chat",
-        "gen_ai.provider.name": PROVIDERS.get(model.provider, model.provider),
-        "gen_ai.request.model": model.model,
         "gen_ai.request.temperature": model.parameters.get("temperature"),
         "gen_ai.request.max_tokens": model.parameters.get("max_tokens"),
         "gen_ai.request.stream": True,
     }
-    began, outcome = perf_counter(), CANCELLED
-    with tracing.span(f"chat {model.model}", Kind.CLIENT, attributes) as span:
-        call = ModelCall(span)
-        try:
-            yield call
-            outcome = OK
-        except ProviderFault as fault:
-            outcome = fault.error_class
-            span.fail(outcome)
-            raise
-        except asyncio.CancelledError:
-            span.fail(CANCELLED)
-            raise
-        finally:
-            tokens, seconds = call.tokens, perf_counter() - began
-            metrics.model_answered(model.provider, model.model, outcome, seconds, tokens.input, tokens.output)
-            if call.first_token is not None:
-                metrics.model_began(model.provider, model.model, call.first_token)
+    with model_call("chat", model, attributes) as call:
+        yield ChatCall(call)
 
 
 class ToolExecution:
