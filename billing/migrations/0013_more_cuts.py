@@ -45,6 +45,14 @@ class Migration(migrations.Migration):
                 name="usage_group_api_key_name",
             ),
         ),
+        AddIndexConcurrently(
+            model_name="usagerecord",
+            index=models.Index(
+                fields=["workspace", "api_key_name", "timestamp"],
+                condition=models.Q(entry="settled", api_key_name__isnull=False),
+                name="usage_of_api_key",
+            ),
+        ),
         migrations.RunPython(rebuild_new, migrations.RunPython.noop),
         migrations.RunSQL(DROP, migrations.RunSQL.noop),
     ]

@@ -243,6 +243,11 @@ class UsageRecord(AppendOnlyModel):
                 name="usage_of_user",
             ),
             models.Index(
+                fields=["workspace", "api_key_name", "timestamp"],
+                condition=models.Q(entry="settled", api_key_name__isnull=False),
+                name="usage_of_api_key",
+            ),
+            models.Index(
                 fields=["session_id", "timestamp"],
                 condition=models.Q(entry="settled", session_id__isnull=False),
                 name="usage_of_session",
