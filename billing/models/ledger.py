@@ -100,10 +100,11 @@ class UsageQuerySet(AppendOnlyQuerySet[Any]):
         return self.filter(entry=Entry.SETTLED)
 
     def open_calls(self) -> UsageQuerySet:
-        """The opened entries of calls that are not settled."""
+        """The opened entries of calls that are not settled: few, however long the ledger is."""
         # Says what the unique index says, because only then the index finds the settlement.
         settlement = UsageRecord.objects.settled().filter(call_id=OuterRef("call_id"), correction_of=None)
-        return self.filter(~Exists(settlement), entry=Entry.OPENED)
+        known = OpenCall.objects.values("record_id")
+        return self.filter(~Exists(settlement), entry=Entry.OPENED, id__in=known)
 
 
 class UsageRecord(AppendOnlyModel):
@@ -267,6 +268,20 @@ class UsageRecord(AppendOnlyModel):
 
     def __str__(self) -> str:
         return f"{self.entry} {self.model} {self.input_tokens}+{self.output_tokens}"
+
+
+class OpenCall(models.Model):
+    """A call that is opened and not settled. A trigger of the ledger puts it here, and takes it away."""
+
+    call_id = models.UUIDField(primary_key=True)
+    record_id = models.UUIDField(db_comment="The entry that opened it")
+    workspace_id = models.UUIDField()
+
+    class Meta:
+        db_table_comment = "Calls that are under way, or were left open by a process that ended"
+
+    def __str__(self) -> str:
+        return str(self.call_id)
 
 
 class LedgerSeal(Seal):

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from billing import ledger
 from billing.ledger import CallContext, Tokens
-from billing.models import Entry, Outcome, UsageRecord
+from billing.models import Entry, OpenCall, Outcome, UsageRecord
 from tests.factories import UsageRecordFactory
 
 
@@ -200,3 +200,29 @@ def test_adds_up_a_runs_settled_calls(workspace, context, call):
     UsageRecordFactory(workspace=workspace, run_id=context.run_id, cost=None)
     totals = ledger.totals_of_runs([context.run_id, uuid.uuid4()])
     assert totals == {context.run_id: ledger.RunTotals(2, 2000, 200, Decimal("0.00021"), 1)}
+
+
+def test_knows_which_calls_are_open(context, call, now):
+    open_call, other = call(), call()
+    ledger.append([ledger.settled(context, other, Tokens(input=1), Outcome.OK, now)])
+    assert list(OpenCall.objects.values_list("call_id", flat=True)) == [open_call]
+
+
+def test_a_call_that_is_opened_and_settled_at_once_is_not_open(context, now):
+    call_id = uuid.uuid4()
+    opened = ledger.opened(context, call_id, Tokens(input=400), now)
+    ledger.append([opened, ledger.settled(context, call_id, Tokens(input=1), Outcome.OK, now)])
+    assert not OpenCall.objects.exists()
+
+
+def test_a_call_that_is_opened_after_its_settlement_is_not_open(context, now):
+    call_id = uuid.uuid4()
+    ledger.append([ledger.settled(context, call_id, Tokens(input=1), Outcome.OK, now)])
+    ledger.append([ledger.opened(context, call_id, Tokens(input=400), now)])
+    assert not OpenCall.objects.exists()
+
+
+def test_finds_open_calls_without_reading_the_ledger(call):
+    call()
+    plan = UsageRecord.objects.open_calls().explain()
+    assert "billing_opencall" in plan
