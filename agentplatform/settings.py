@@ -450,6 +450,7 @@ UNFOLD = {
     "ENVIRONMENT": [ENVIRONMENT, "info"],
     "DASHBOARD_CALLBACK": "agentplatform.dashboard.dashboard",
     "SCRIPTS": [f"{STATIC_URL}live/names.js"],
+    "STYLES": [f"{STATIC_URL}live/admin.css"],
     "SIDEBAR": {"show_search": True, "navigation": "agentplatform.navigation.sidebar"},
 }
 

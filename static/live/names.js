@@ -1,5 +1,5 @@
-// Names for select2's fields, for those who hear the page: it names neither its box nor its search field by the label that
-// stands beside the select.
+// Names for fields that have none, for those who hear the page: select2 names neither its box nor its search field by the
+// label that stands beside the select, and a choice in a table of an admin's form has only the heading of its column.
 "use strict";
 {
   const chosen = "select.select2-hidden-accessible";
@@ -15,6 +15,12 @@
     return text.trim().replace(/\s*[*:]$/, "");
   }
 
+  /** The text of what is chosen, without the cross that takes it away. */
+  function chosenIn(value) {
+    const parts = [...value.childNodes].filter((part) => !part.classList?.contains("select2-selection__clear"));
+    return parts.map((part) => part.textContent).join("").trim();
+  }
+
   function name(select) {
     const box = select.nextElementSibling?.querySelector(".select2-selection");
     if (!box) return;
@@ -23,15 +29,26 @@
     // The name, then what is chosen: the value alone says nothing, and an empty one is no name.
     if (value && box.getAttribute("role") === "combobox") {
       box.removeAttribute("aria-labelledby");
-      const shown = value.textContent.trim();
+      const shown = chosenIn(value);
       box.setAttribute("aria-label", shown ? `${text}: ${shown}` : text);
     }
+    if (value?.getAttribute("role") === "textbox") value.setAttribute("aria-label", text);
     select.nextElementSibling.querySelector(".select2-search__field")?.setAttribute("aria-label", text);
   }
 
-  const nameAll = () => document.querySelectorAll(chosen).forEach(name);
+  function nameInTable(select) {
+    const cell = select.closest("td");
+    const heading = cell?.closest("table")?.querySelectorAll("thead th")[cell.cellIndex]?.textContent.trim();
+    if (heading && !select.labels.length && !select.ariaLabel) select.ariaLabel = heading;
+  }
+
+  function nameAll() {
+    document.querySelectorAll(chosen).forEach(name);
+    document.querySelectorAll("td select").forEach(nameInTable);
+  }
 
   document.addEventListener("DOMContentLoaded", () => {
+    nameAll();
     const $ = window.django?.jQuery;
     if (!$) return;
     $(() => setTimeout(nameAll));

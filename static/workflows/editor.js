@@ -79,7 +79,7 @@ class WorkflowEditor {
         syntaxHighlighting(colours),
         lintGutter(),
         autocompletion({ icons: false, override: [(context) => this.#complete(context)] }),
-        EditorView.contentAttributes.of({ "aria-label": this.texts.document, spellcheck: "false" }),
+        EditorView.contentAttributes.of({ "aria-label": this.texts.document, spellcheck: "false", tabindex: "0" }),
         EditorView.updateListener.of((update) => update.docChanged && this.#changed()),
       ],
     });

@@ -140,7 +140,8 @@ def test_nothing_in_forms_keeps_people_from_using_them(page_of, superuser, works
     for path in paths:
         page.goto(path)
         found[path] = obstacles(page)
-    assert {path: faults for path, faults in found.items() if faults} == {}
+    obstructed = [f"{path}: {fault}" for path, faults in found.items() for fault in faults]
+    assert not obstructed, "\n".join(obstructed)
 
 
 def test_an_autocomplete_says_what_it_is_and_what_is_chosen(page_of, superuser, workspace):

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 
 from accounts.models import ApiKey, User
 from accounts.roles import OWN_USAGE, PERMISSIONS, Role
@@ -360,6 +362,9 @@ def who_may(api, tenant: Tenant, operations: Iterable[Operation], *, own: bool) 
 
 def is_refused(client: Any, operation: Operation, tenant: Tenant) -> bool:
     """Whether the answer is a refusal; it leaves nothing behind."""
+    # What others of them have deleted: storage knows no transactions.
+    if not default_storage.exists(tenant.attachment.file.name):
+        default_storage.save(tenant.attachment.file.name, ContentFile(b"Hello"))
     with undone():
         path = path_of(operation.path, tenant)
         response = send(client, operation, path, body_of(operation, tenant))
