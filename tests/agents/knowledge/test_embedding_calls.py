@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from agentplatform.lib.telemetry.metrics import REGISTRY
+from agentplatform.lib.telemetry import metrics
 from agents.knowledge import embedding
 from agents.metering import Payer, Spent
 from agents.providers.embeddings import Embedded
@@ -22,7 +22,7 @@ def embedder_of(model: str) -> embedding.Embedder:
 
 
 def measured(name: str, **labels: str) -> float | None:
-    return REGISTRY.get_sample_value(f"agentplatform_{name}", labels)
+    return metrics.REGISTRY.get_sample_value(f"agentplatform_{name}", labels)
 
 
 async def test_measures_calls_by_how_they_end(monkeypatch):
@@ -37,6 +37,8 @@ async def test_measures_calls_by_how_they_end(monkeypatch):
 
     monkeypatch.setattr(embedding, "embed", answer)
     monkeypatch.setattr(embedding, "open_call", lambda _: lambda _: None)
+    # Whatever models tests before it have named.
+    monkeypatch.setattr(metrics, "_models", metrics.Names(1))
     model = {"provider": "openai", "model": "embedder-that-is-measured"}
     await embedding.embedded(embedder_of(model["model"]), ["text"])
     with pytest.raises(ProviderFault):
