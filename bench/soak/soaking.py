@@ -24,7 +24,7 @@ from bench.soak.samples import Sampler
 from bench.soak.work import Found, Work
 
 # About half of what two cores carry.
-PER_SECOND = 20.0
+PER_SECOND = 10.0
 # Compiled agents, prepared statements, pools, and the arenas of the allocator are filled in that time; the figures of
 # the first minutes stand in the plots.
 WARM_UP_SECONDS = 180.0

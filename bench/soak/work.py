@@ -170,13 +170,15 @@ class Work:
         self._expect(stream, "run_completed", "391")
 
     async def pause(self) -> None:
-        """A run that is paused before its tool, and resumed."""
-        begun, rests = asyncio.Event(), asyncio.Event()
+        """A run that is paused before its tool, and resumed; where the wish comes too late, it just ends."""
+        begun, rests, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         def watch(kind: str, data: bytes) -> None:
             if kind == "step_started":
                 begun.set()
-            if kind == "run_paused":
+            if kind.encode() in TERMINAL:
+                ended.set()
+            if kind == "run_paused" or ended.is_set():
                 rests.set()
 
         stream = RunStream(watch)
@@ -185,8 +187,9 @@ class Work:
             await begun.wait()
             await self._connections.ask("POST", f"/runs/{run}/pause", {})
             await rests.wait()
-            await asyncio.sleep(RESUMED_AFTER)
-            await self._connections.ask("POST", f"/runs/{run}/resume", {})
+            if not ended.is_set():
+                await asyncio.sleep(RESUMED_AFTER)
+                await self._connections.ask("POST", f"/runs/{run}/resume", {})
         self._expect(stream, "run_completed", TEXT)
 
     async def socket(self) -> None:
