@@ -70,13 +70,10 @@ def judge(recording: Recording) -> list[Section]:
     ]
 
 
-# PostgreSQL fills its cache; and what a process may take is not less because there are several.
-SHOWN_ONLY = ("memory PostgreSQL", "memory web and workers")
-
-
 def _memory(recording: Recording) -> Iterator[Row]:
     for name in recording.named("memory "):
-        yield _row(recording, name, "MB", None if name in SHOWN_ONLY else MEMORY_MB)
+        # PostgreSQL fills its shared buffers as its tables grow.
+        yield _row(recording, name, "MB", None if name == "memory PostgreSQL" else MEMORY_MB)
 
 
 def _held(recording: Recording) -> Iterator[Row]:
