@@ -6,8 +6,7 @@ grains.
 
 from typing import Any
 
-from django.contrib.postgres.operations import AddIndexConcurrently
-from django.db import migrations, models
+from django.db import migrations
 
 NEW = frozenset({19, 20, 21, 22, 23, 24, 25})
 DROP = """
@@ -37,22 +36,6 @@ class Migration(migrations.Migration):
     dependencies = [("billing", "0012_roll_up_again")]
 
     operations = [
-        AddIndexConcurrently(
-            model_name="usagegroup",
-            index=models.Index(
-                fields=["workspace", "cut", "api_key_name"],
-                condition=models.Q(api_key_name__isnull=False),
-                name="usage_group_api_key_name",
-            ),
-        ),
-        AddIndexConcurrently(
-            model_name="usagerecord",
-            index=models.Index(
-                fields=["workspace", "api_key_name", "timestamp"],
-                condition=models.Q(entry="settled", api_key_name__isnull=False),
-                name="usage_of_api_key",
-            ),
-        ),
         migrations.RunPython(rebuild_new, migrations.RunPython.noop),
         migrations.RunSQL(DROP, migrations.RunSQL.noop),
     ]

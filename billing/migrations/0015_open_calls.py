@@ -22,25 +22,11 @@ NO_TRIGGER = """
 DROP TRIGGER usage_opens_calls ON billing_usagerecord;
 DROP FUNCTION billing_note_open_calls()
 """
-SETTLED = """
-    SELECT FROM billing_usagerecord settled
-    WHERE settled.call_id = opened.call_id AND settled.entry = 'settled' AND settled.correction_of IS NULL
-"""
-KNOWN = f"""
-INSERT INTO billing_opencall (call_id, record_id, workspace_id)
-SELECT call_id, id, workspace_id FROM billing_usagerecord opened
-WHERE entry = 'opened' AND NOT EXISTS ({SETTLED}) ON CONFLICT DO NOTHING
-"""  # noqa: S608
-# What was settled while that statement looked: from its commit on the trigger finds it.
-MEANWHILE = f"DELETE FROM billing_opencall opened WHERE EXISTS ({SETTLED})"  # noqa: S608
 # As many rows as calls go through it, and few are there at any time.
 ROOM = "ALTER TABLE billing_opencall SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000)"
 
 
 class Migration(migrations.Migration):
-    # Nobody who writes into the ledger waits for what reads all of it.
-    atomic = False
-
     dependencies = [("billing", "0014_calls_by_status")]
 
     operations = [
@@ -57,6 +43,4 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(ROOM, migrations.RunSQL.noop),
         migrations.RunSQL(TRIGGER, NO_TRIGGER),
-        migrations.RunSQL(KNOWN, migrations.RunSQL.noop),
-        migrations.RunSQL(MEANWHILE, migrations.RunSQL.noop),
     ]
