@@ -19,7 +19,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     DJANGO_SETTINGS_MODULE=agentplatform.settings \
     AGENTPLATFORM_DATA_DIR=/data
-RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin platform \
+RUN useradd --no-log-init --no-create-home --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin platform \
     && install --directory --owner platform --mode 0700 /data
 COPY --from=environment /opt/venv /opt/venv
 COPY --from=environment /app /app

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.admin_base import reach
+from accounts.oauth.providers import providers
 
 Item = dict[str, Any]
 
@@ -59,6 +60,17 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
         *(room for room in rooms if room["items"]),
         {"title": _("Help"), "items": [{"title": _("API"), "icon": "api", "link": reverse("swagger")}]},
     ]
+
+
+def account_links(request: HttpRequest) -> list[Item]:
+    """What stands below the name of who is signed in, as unfold wants it."""
+    user: Any = request.user
+    links = []
+    if user.has_usable_password():
+        links.append({"title": _("Change password"), "link": reverse("admin:password_change")})
+    if providers():
+        links.append({"title": _("Ways to sign in"), "link": reverse("sign-in-accounts")})
+    return links
 
 
 def _items(request: HttpRequest, room: str) -> list[Item]:

@@ -452,6 +452,7 @@ UNFOLD = {
     "SCRIPTS": [f"{STATIC_URL}live/names.js"],
     "STYLES": [f"{STATIC_URL}live/admin.css"],
     "SIDEBAR": {"show_search": True, "navigation": "agentplatform.navigation.sidebar"},
+    "ACCOUNT": {"navigation": "agentplatform.navigation.account_links"},
 }
 
 # Agents: limits of a run unless the agent says otherwise, and the model endpoints of the demo

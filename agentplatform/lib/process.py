@@ -8,16 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-ARENAS = 2
+ARENAS = 1
 _M_ARENA_MAX = -8
 
 
 def tune_process() -> None:
-    """For processes that run an event loop beside working threads; called before the threads begin.
+    """For processes that run an event loop beside working threads; called before the first thread begins.
 
     A shorter switch interval hands the interpreter to a waiting thread sooner, so that the journal's commit does
-    not wait behind the loop for its 5 ms. Threads share few arenas of the C library's memory: with one each, what
-    one has freed is of no use to the others, and the process grows.
+    not wait behind the loop for its 5 ms. Threads share the one arena of the C library's memory: with others for
+    themselves, what one thread has freed, and the tens of megabytes that importing leaves free, are of no use to the
+    rest, and the process grows. Who holds the interpreter's lock waits for nobody there.
     """
     sys.setswitchinterval(0.002)
     if (set_option := _of_c_library("mallopt")) is not None:

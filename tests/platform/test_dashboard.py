@@ -235,3 +235,21 @@ def test_plots_no_workspace_of_others(workspace, other_workspace, olivia):
     RunFactory(workspace=other_workspace, started_at=now, finished_at=now)
     [runs, *_] = signed_in(olivia).get("/admin/?workspace=other").context["plots"].pictures
     assert "completed: 1" not in runs
+
+
+def account_links(user) -> dict[str, str]:
+    links = signed_in(user).get("/admin/").context["account_links"]
+    return {str(one["title"]): one["link"] for one in links}
+
+
+def test_links_from_the_menu_below_ones_name_to_ways_to_sign_in_where_there_are_any(olivia, settings):
+    assert account_links(olivia) == {"Change password": "/admin/password_change/"}
+    github = settings.OAUTH_PROVIDERS["github"] | {"client_id": "id", "client_secret": "secret"}
+    settings.OAUTH_PROVIDERS = {"github": github}
+    assert account_links(olivia)["Ways to sign in"] == "/sign-in/accounts/"
+
+
+def test_has_no_link_to_change_a_password_that_one_does_not_have(olivia):
+    olivia.set_unusable_password()
+    olivia.save()
+    assert account_links(olivia) == {}

@@ -17,7 +17,7 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connections
 
-from agentplatform.lib.process import without_collecting
+from agentplatform.lib.process import tune_process, without_collecting
 from agentplatform.migrating import migrate_if_needed
 
 # How long requests in hand may take after Ctrl-C; streams end by themselves before.
@@ -56,6 +56,8 @@ class Command(BaseCommand):
     def handle(self, *args: object, no_demo: bool, **options: Any) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _end)
+        # The server does it too, which is too late here: migrations and the demo use pools, and pools have threads.
+        tune_process()
         with closing(_bind(settings.HOST, settings.PORT)) as listener:
             with without_collecting():
                 migrate_if_needed()
