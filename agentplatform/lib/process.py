@@ -9,6 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 ARENAS = 1
+# Of the garbage collector's three generations. The first is far larger than Python's 700, because a run in hand has
+# thousands of objects, and small enough for a collection to take a few milliseconds.
+THRESHOLDS = (5_000, 5, 5)
 _M_ARENA_MAX = -8
 
 
@@ -42,7 +45,10 @@ def settle_process() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 10, 5)
+    # Python looks at the oldest objects once a quarter as many have come as there were the last time. What is frozen
+    # counts until it has looked again: without that, garbage of a hundred thousand objects would be kept for hours.
+    gc.collect()
+    gc.set_threshold(*THRESHOLDS)
     if (trim := _of_c_library("malloc_trim")) is not None:
         trim(0)
 
