@@ -65,6 +65,8 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
 def account_links(request: HttpRequest) -> list[Item]:
     """What stands below the name of who is signed in, as unfold wants it."""
     user: Any = request.user
+    if not user.is_authenticated:
+        return []
     links = []
     if user.has_usable_password():
         links.append({"title": _("Change password"), "link": reverse("admin:password_change")})

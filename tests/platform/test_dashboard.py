@@ -253,3 +253,8 @@ def test_has_no_link_to_change_a_password_that_one_does_not_have(olivia):
     olivia.set_unusable_password()
     olivia.save()
     assert account_links(olivia) == {}
+
+
+def test_signs_nobody_in_with_links_of_somebody(client, db):
+    found = client.get("/admin/login/")
+    assert (found.status_code, found.context["account_links"]) == (200, [])
