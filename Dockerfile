@@ -1,5 +1,5 @@
-# The platform's image: web by default, the worker with the command `python manage.py run_worker`. Some 390 MB, of which
-# 130 are Python's own.
+# The platform's image: web by default, the worker with the command `python manage.py run_worker`. 384 MB, of which 129 are
+# Python's own.
 
 FROM python:3.11-slim-bookworm AS environment
 RUN apt-get update && apt-get install --yes --no-install-recommends binutils && rm -rf /var/lib/apt/lists/*
