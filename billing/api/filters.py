@@ -11,6 +11,7 @@ from django_filters import rest_framework as filters
 
 from agentplatform.lib.filtering import BooleanFilter, MomentFilter
 from agentplatform.lib.ids import as_uuid
+from billing.budgets.scope import FIELDS
 from billing.models import Budget, Outcome, Price, Repricing, UsageExport
 from billing.usage import Period, Records
 
@@ -93,7 +94,7 @@ class BudgetFilter(filters.FilterSet):
 
     class Meta:
         model = Budget
-        fields = ["period", "action", "enabled", "agent_id", "user_id", "api_key_id", "provider", "model"]
+        fields = ["period", "action", "enabled", *FIELDS]
 
 
 class UsageExportFilter(filters.FilterSet):
