@@ -7,7 +7,6 @@ from typing import Any
 
 from django.http import HttpResponseBase
 from django.utils import timezone
-from django_filters.utils import translate_validation
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -29,7 +28,7 @@ from accounts.audit import Action, AuditEntry
 from accounts.audit.exports import EXAMPLE, JSON_EXAMPLE, audit_stream
 from accounts.audit.sealing import AUDIT_LOG
 from agentplatform.lib.csv_stream import csv_response, require_room
-from agentplatform.lib.filtering import refuse_unknown
+from agentplatform.lib.filtering import PAGING, check
 from agentplatform.lib.schema import failures
 
 content_types = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
@@ -102,9 +101,7 @@ class AuditExportViewSet(TenantViewSet):
     def _chosen(self, request: Request) -> Any:
         """The entries that the query string asks for. Raises Invalid where it is not clear."""
         filters = AuditFilter(request.query_params, self.get_queryset(), request=request)
-        refuse_unknown(request, [*filters.filters, "format"])
-        if not filters.is_valid():
-            raise translate_validation(filters.errors)
+        check(filters, beside=PAGING | {"format"})
         return filters.qs
 
 

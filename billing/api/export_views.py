@@ -25,12 +25,13 @@ from billing.api.export_serializers import (
     StreamQuerySerializer,
     UsageExportSerializer,
 )
-from billing.api.filters import UsageExportFilter, UsageFilter
+from billing.api.filters import UsageExportFilter
 from billing.exports import columns, requests
 from billing.exports.options import FORMATS, GZIP, Options
 from billing.exports.streams import usage_stream
 from billing.exports.writing import small_workbook
 from billing.models import UsageExport, UsageRecord
+from billing.usage_filters import UsageFilter
 
 STREAMED = {
     (200, "text/csv"): OpenApiResponse(

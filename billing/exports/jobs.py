@@ -33,9 +33,9 @@ from agentplatform.lib.storage import reaching_storage
 from billing.exports import files
 from billing.exports.manifests import Asking, Json, Order
 from billing.exports.requests import MAKE, QUEUE, options_of, visible
-from billing.exports.selection import select
 from billing.exports.writing import scratch, write
 from billing.models import UsageExport
+from billing.usage_filters import select
 
 logger = structlog.get_logger(__name__)
 

@@ -24,9 +24,9 @@ from billing.exports import files
 from billing.exports.manifests import Asking, Order
 from billing.exports.options import Options
 from billing.exports.proofs import Proof, prove
-from billing.exports.selection import select
 from billing.models import UsageExport, UsageRecord
 from billing.usage import Records
+from billing.usage_filters import select
 
 MAKE = "billing.make_exports"
 QUEUE = "exports"

@@ -14,9 +14,9 @@ from accounts.models import Workspace
 from agentplatform.lib.ids import uuid7
 from billing.exports.manifests import Asking, Order
 from billing.exports.options import COMPRESSIONS, DECIMALS, DELIMITERS, FORMATS, Options
-from billing.exports.selection import select
 from billing.exports.writing import write
 from billing.models import UsageRecord
+from billing.usage_filters import select
 
 OPTIONS = ("format", "bom", "decimal", "delimiter", "tz", "compression")
 
