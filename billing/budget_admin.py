@@ -17,10 +17,11 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.admin_base import TenantForm, TenantModelAdmin
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.errors import Invalid
 from billing.budgets import counters, editing
 from billing.budgets.periods import EVER
-from billing.budgets.room import Counter, plain
+from billing.budgets.room import Counter
 from billing.budgets.scope import FIELDS
 from billing.models import Budget
 

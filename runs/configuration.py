@@ -9,6 +9,7 @@ from typing import Any
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Membership, User
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.errors import Conflict, Invalid
 from agents.configuration.documents import by_name
 from agents.configuration.rows import RowSection, one
@@ -168,7 +169,7 @@ def _amount(given: Any) -> Any:
         amount = Decimal(str(given))
     except InvalidOperation:
         return given
-    return f"{amount.normalize():f}" if amount.is_finite() else given
+    return plain(amount) if amount.is_finite() else given
 
 
 def _levels(given: Any) -> Any:

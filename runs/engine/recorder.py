@@ -21,6 +21,7 @@ from uuid import UUID
 from django.utils import timezone
 
 from agentplatform.lib import bulk
+from agentplatform.lib.decimals import plain
 from agents.compiler import CompiledAgent
 from agents.specification import ModelSpecification
 from billing.ledger import CallContext
@@ -353,7 +354,7 @@ class Recorder:
                 "input_tokens": record.input_tokens,
                 "output_tokens": record.output_tokens,
                 "total_tokens": record.input_tokens + record.output_tokens,
-                "cost": None if record.cost is None else f"{record.cost.normalize():f}",
+                "cost": None if record.cost is None else plain(record.cost),
                 "currency": record.currency,
             },
             step,

@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.audit.commands import Audited
 from accounts.models import Workspace
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.errors import PlatformError
 from billing import price_import
 from billing.models import Price
@@ -62,5 +63,5 @@ def _said(price: Price) -> str:
     until = " (never valid)" if price.valid_until == price.valid_from else ""
     return (
         f"{price.provider}/{price.model} from {price.valid_from:%Y-%m-%d}, version {price.version}{until}: "
-        f"{price.input_per_million.normalize():f} in, {price.output_per_million.normalize():f} out"
+        f"{plain(price.input_per_million)} in, {plain(price.output_per_million)} out"
     )
