@@ -23,6 +23,9 @@ from runs.api.webhook_serializers import WebhookSerializer
 from runs.models import Schedule, Webhook
 from runs.webhooks import editing as webhook_editing
 
+# Before or behind the point. Written out, an amount like 1e999999999 would be a gigabyte.
+MOST_DIGITS = 24
+
 
 class ScheduleSection(RowSection):
     """Schedules without the session that they go on with. A new one belongs to whoever imports it."""
@@ -169,7 +172,7 @@ def _amount(given: Any) -> Any:
         amount = Decimal(str(given))
     except InvalidOperation:
         return given
-    return plain(amount) if amount.is_finite() else given
+    return plain(amount) if amount.is_finite() and abs(amount.adjusted()) < MOST_DIGITS else given
 
 
 def _levels(given: Any) -> Any:
