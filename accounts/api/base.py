@@ -41,7 +41,12 @@ class TenantViewSet(viewsets.GenericViewSet[Any]):
 
     def get_object(self) -> Any:
         """The visible row with the URL's id or name. Raises NotFound."""
-        return self.get_queryset().named(self.actor, self.kwargs[self.lookup_url_kwarg or self.lookup_field])
+        return self.get_queryset().named(self.actor, self.identifier)
+
+    @property
+    def identifier(self) -> str:
+        """The URL's id or name."""
+        return str(self.kwargs[self.lookup_url_kwarg or self.lookup_field])
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "actor": getattr(self.request, "auth", None)}
