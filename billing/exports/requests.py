@@ -47,7 +47,7 @@ def ask(actor: Actor, options: Options, filters: Mapping[str, str]) -> UsageExpo
     chosen = select(filters, visible(actor), prefix="filters.")
     period = {"start": chosen.period.start.isoformat(), "end": chosen.period.end.isoformat()}
     with transaction.atomic():
-        lock_name(f"usage exports of {actor.workspace_id}")
+        lock_exports(actor.workspace_id)
         under_way = UsageExport.objects.filter(
             workspace_id=actor.workspace_id, status__in=UsageExport.UNDER_WAY
         )
@@ -72,6 +72,11 @@ def ask(actor: Actor, options: Options, filters: Mapping[str, str]) -> UsageExpo
         audit.record(Action.EXPORTED, audit.thing(export), after=_told(filters, period, options))
         queue.defer(MAKE, queue=QUEUE)
     return export
+
+
+def lock_exports(workspace_id: uuid.UUID) -> None:
+    """Nobody asks for another one until the transaction ends."""
+    lock_name(f"usage exports of {workspace_id}")
 
 
 def at_once(
@@ -140,7 +145,7 @@ def completed_manifest(export: UsageExport) -> dict[str, Any]:
     if export.status != Status.COMPLETED or export.manifest is None:
         said = {
             Status.FAILED: "The export has failed; `error` says why.",
-            Status.EXPIRED: "The file was removed when its time was over. Ask for it anew.",
+            Status.EXPIRED: export.error or "The file was removed when its time was over. Ask for it anew.",
         }
         raise Conflict(
             said.get(Status(export.status), "The export is not completed yet; ask again in a few seconds.")
