@@ -12,7 +12,6 @@ from django.utils import timezone
 
 from accounts.models import User
 from accounts.pseudonyms import pseudonym
-from agentplatform.lib import queue
 from billing.exports import files, requests
 from billing.models import LedgerName, UsageExport, UsageRecord
 from billing.names import erase_names
@@ -75,7 +74,7 @@ def _take_back(export: UsageExport, names: Names, user_id: uuid.UUID) -> bool:
         # Whoever is making it notices, and the next attempt has another file.
         export.status, export.due_at = Status.QUEUED, timezone.now()
         export.tries -= 1
-        queue.defer(requests.MAKE, queue=requests.QUEUE)
+        requests.backlog.wake()
     elif export.status == Status.COMPLETED:
         export.status, export.error, export.expires_at = Status.EXPIRED, REMOVED, timezone.now()
         names_of_files = files.names_of(export)

@@ -14,7 +14,7 @@ from accounts import audit
 from accounts.actor import Actor
 from accounts.audit import Action
 from accounts.models import Workspace
-from agentplatform.lib import queue
+from agentplatform.lib.backlog import Backlog
 from agentplatform.lib.downloads import StoredFile
 from agentplatform.lib.errors import Conflict, NotFound, RateLimited
 from agentplatform.lib.ids import as_uuid, uuid7
@@ -30,6 +30,7 @@ from billing.usage_filters import select
 
 MAKE = "billing.make_exports"
 QUEUE = "exports"
+backlog = Backlog(MAKE, QUEUE, UsageExport.objects.all())
 
 # In a request; `manage.py verify_export` counts longer ones.
 MOST_RECOUNTED = 1_000_000
@@ -70,7 +71,7 @@ def ask(actor: Actor, options: Options, filters: Mapping[str, str]) -> UsageExpo
             due_at=timezone.now(),
         )
         audit.record(Action.EXPORTED, audit.thing(export), after=_told(filters, period, options))
-        queue.defer(MAKE, queue=QUEUE)
+        backlog.wake()
     return export
 
 

@@ -16,7 +16,7 @@ from procrastinate.contrib.django.models import ProcrastinateJob
 from accounts.models import ApiKey, Membership
 from accounts.pseudonyms import pseudonym
 from agentplatform.lib.hash_chain import head, seal_next
-from billing.exports import files, jobs, writing
+from billing.exports import files, jobs, requests, writing
 from billing.exports.manifests import is_signed
 from billing.models import UsageExport, UsageRecord
 from billing.sealing import LEDGER
@@ -244,9 +244,9 @@ def test_wakes_a_worker_for_what_was_lost(ask, monkeypatch):
     ask()
     ProcrastinateJob.objects.all()._raw_delete("default")
     UsageExport.objects.update(due_at=timezone.now() - timedelta(minutes=1))
-    monkeypatch.setattr(jobs, "_woken_at", 0.0)
-    jobs.wake_overdue()
-    assert ProcrastinateJob.objects.filter(task_name=jobs.MAKE).count() == 1
+    monkeypatch.setattr(requests.backlog, "_woken_at", -1e9)
+    requests.backlog.wake_overdue()
+    assert ProcrastinateJob.objects.filter(task_name=requests.MAKE).count() == 1
 
 
 async def test_is_made_by_the_job(ask, used, stored):
