@@ -7,7 +7,7 @@ from typing import cast
 from django.utils import timezone
 
 from agentplatform.lib.ids import uuid7
-from agents.specification import load
+from agents.pinned import load
 from billing import ledger
 from billing.budgets import listing, room
 from runs.models import Run

@@ -21,9 +21,10 @@ from agentplatform.lib import queue
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import BudgetExceeded
 from agentplatform.lib.ids import uuid7
+from agents.pinned import load, secret_values
 from agents.providers.base import ChatModelClient, find, make
 from agents.providers.faults import classify, redact
-from agents.specification import ModelSpecification, load, secret_values
+from agents.specification import ModelSpecification
 from billing import ledger
 from billing.budgets import room
 from billing.models import Outcome
