@@ -26,8 +26,8 @@ from agents.compiler import CompiledAgent
 from agents.specification import ModelSpecification
 from billing.ledger import CallContext
 from billing.models import UsageRecord
+from runs.engine.entries import LONGEST_DELTA, Attempt
 from runs.engine.faults import NoRoom
-from runs.engine.flush import LONGEST_DELTA, Attempt
 from runs.engine.journal import HandedBack, Journal
 from runs.engine.recall import Recollection
 from runs.events import Event, EventType, StoredEvent
