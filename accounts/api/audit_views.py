@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpResponseBase
@@ -15,14 +14,12 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 from rest_framework import mixins
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from accounts import audit
 from accounts.api.audit_filters import AuditFilter
 from accounts.api.audit_serializers import AuditEntrySerializer, AuditExportQuerySerializer
-from accounts.api.base import TenantViewSet
+from accounts.api.base import FileViewSet, TenantViewSet
 from accounts.api.chains import ChainViewSet
 from accounts.audit import Action, AuditEntry
 from accounts.audit.exports import EXAMPLE, JSON_EXAMPLE, audit_stream
@@ -48,25 +45,12 @@ class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewS
     permissions = {"list": "read:audit", "retrieve": "read:audit"}
 
 
-class WhateverIsAccepted(BaseContentNegotiation):
-    """For a view that answers files: neither `Accept` nor `?format=` chooses how its errors look."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, str(renderer.media_type)
-
-
-class AuditExportViewSet(TenantViewSet):
+class AuditExportViewSet(FileViewSet):
     """The audit log as a file."""
 
     queryset = AuditEntry.objects.all()
     filterset_class = AuditFilter
-    content_negotiation_class = WhateverIsAccepted
     permissions = {"export": "export:audit"}
-    # HEAD would read the whole export and throw it away.
-    http_method_names = ["get", "options"]
 
     @extend_schema(
         operation_id="audit_log_export",

@@ -1,19 +1,28 @@
-"""For admin lists of tables that grow for ever: paging that never counts them whole, and rows that are quick to draw."""
+"""For admin lists of tables that grow for ever: paging that never counts them whole, what was made since,
+and rows that are quick to draw.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
+from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
-from django.db.models import Model
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin, checkbox
 from unfold.decorators import display
 from unfold.templatetags import unfold_list
+
+from agentplatform.lib.ids import first_uuid7_at
 
 # Enough to page through by hand. What lies beyond is reached by filters and search.
 MOST_ROWS = 10_000
@@ -43,6 +52,27 @@ class CappedPaginator(Paginator):
     @property
     def _most(self) -> int:
         return MOST_ROWS if self.most_rows is None else self.most_rows
+
+
+class SinceFilter(SimpleListFilter):
+    """What was made within the last hour, day, week or month, by ids that grow with time."""
+
+    title = _("created")
+    parameter_name = "since"
+    choices_by_name = {
+        "hour": (_("Past hour"), timedelta(hours=1)),
+        "day": (_("Past 24 hours"), timedelta(days=1)),
+        "week": (_("Past 7 days"), timedelta(days=7)),
+        "month": (_("Past 30 days"), timedelta(days=30)),
+    }
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Iterable[tuple[str, Any]]:
+        return [(name, label) for name, (label, _period) in self.choices_by_name.items()]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if chosen := self.choices_by_name.get(self.value() or ""):
+            return queryset.filter(pk__gte=first_uuid7_at(timezone.now() - chosen[1]))
+        return queryset
 
 
 class QuickRows:

@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 from unfold.views import ChangeList as UnfoldChangeList
 
+from agentplatform.lib.admin_lists import SinceFilter
 from agentplatform.lib.decimals import plain
 from agentplatform.lib.javascript import scripts
 from runs.admin.approvals import ApprovalAdmin
@@ -26,7 +27,6 @@ from runs.admin.following import Followed
 from runs.admin.lists import (
     AgentFilter,
     GrowingTableAdmin,
-    SinceFilter,
     StatusFilter,
     WorkspaceFilter,
     visible_runs,
