@@ -37,6 +37,15 @@ class TenantQuerySet(models.QuerySet[Row]):
             raise NotFound(resource, identifier)
         return found
 
+    def locked(self, actor: Actor, identifier: object) -> Row:
+        """The same, locked until the caller's transaction ends. Raises NotFound.
+
+        The row is locked by itself and read afterwards: a statement that has waited for somebody's change sees the row
+        as it is now, and all that is joined to it as it was before, so that it may find nothing.
+        """
+        alone = type(self)(self.model).only("pk").select_for_update()
+        return self.named(actor, alone.named(actor, identifier).pk)
+
 
 class TenantModel(models.Model):
     """A row that belongs to exactly one workspace."""

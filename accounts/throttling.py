@@ -11,7 +11,7 @@ from django.http import HttpRequest
 
 from accounts.limits.rates import Rate, cache_key, counting, rate_of
 from accounts.security import Kind, note
-from agentplatform.lib.addresses import network_of
+from agentplatform.lib.addresses import source_of
 from agentplatform.lib.counters import count_one
 from agentplatform.lib.errors import RateLimited
 
@@ -29,7 +29,7 @@ class LoginGuard:
     def __init__(self, address: str, username: str) -> None:
         self.address = address
         # Whoever has an IPv6 address has a whole network of them.
-        source = network_of(address) or address
+        source = source_of(address)
         self.keys = {
             cache_key("login", f"{source}|{username.casefold()}"): 1,
             cache_key("login", source): ADDRESS_ALLOWANCE,

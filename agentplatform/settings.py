@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
 from datetime import timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from agentplatform import __version__
 from agentplatform.database import embedded_url
+from agentplatform.lib.environment import Environment, require_package, split_keys
 from agentplatform.lib.logs import levels
 from agentplatform.lib.redis_url import with_certificates
 from agentplatform.lib.storage_url import storage_of
@@ -24,68 +23,14 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 environ.Env.read_env(BASE_DIR / ".env")
 
 
-class Environment(environ.Env):
-    """Reads typed settings; a value of the wrong type is an error that names the setting."""
-
-    def get_value(
-        self, var: str, cast: Any = None, default: Any = environ.Env.NOTSET, parse_default: bool = False
-    ) -> Any:
-        try:
-            return super().get_value(var, cast, default, parse_default)
-        except ValueError as error:
-            kind = {int: "a whole number", bool: "true or false", float: "a number"}.get(
-                cast, "a valid value"
-            )
-            raise ImproperlyConfigured(f"{var} must be {kind}, not {os.environ.get(var)!r}.") from error
-
-
 env = Environment()
-
-
-def _secret(name: str, insecure: str) -> str:
-    """The secret `name`; with DEBUG on a fixed insecure value stands in, otherwise its absence is an error."""
-    if value := env.str(name, default=""):
-        return value
-    if DEBUG:
-        return insecure
-    raise ImproperlyConfigured(
-        f"{name} is not set. Set it in the environment or in .env to a long random value"
-        ' (python -c "import secrets; print(secrets.token_urlsafe(50))"), or set DEBUG=true on a machine of your own.'
-    )
-
-
-def _networks(name: str, entries: list[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """Addresses and networks, as `10.0.0.7` and `10.1.0.0/16`."""
-    try:
-        return [ipaddress.ip_network(entry.strip()) for entry in entries]
-    except ValueError as error:
-        raise ImproperlyConfigured(f"{name} must list addresses and networks: {error}.") from error
-
-
-def _require(name: str, package: str) -> None:
-    """Raises ImproperlyConfigured where the packages are missing that the setting `name` needs."""
-    if find_spec(package) is None:
-        remedy = "pip install --no-deps -r requirements-observability.txt"
-        raise ImproperlyConfigured(f"{name} is set, and its packages are not installed: {remedy}")
-
-
-def _rate(name: str, default: str = "") -> str:
-    """The rate `name`, such as 10/minute; empty: no limit."""
-    text: str = env.str(name, default=default)
-    if text and not re.fullmatch(r"[1-9]\d{0,8}/(second|minute|hour|day)", text):
-        raise ImproperlyConfigured(
-            f"{name} must be a number of requests and a time, such as 10/minute (second, minute, hour, day),"
-            f" or empty for no limit; not {text!r}."
-        )
-    return text
-
 
 # The instance
 APP_NAME = env.str("APP_NAME", default="agentplatform")
 VERSION = __version__
 ENVIRONMENT = env.str("ENVIRONMENT", default="production")
 DEBUG = env.bool("DEBUG", default=False)
-SECRET_KEY = _secret("SECRET_KEY", "insecure-" + "for-development-only-" * 3)
+SECRET_KEY = env.secret("SECRET_KEY", "insecure-" + "for-development-only-" * 3)
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -205,13 +150,11 @@ CACHES = {
     "own": _OWN_CACHE,
 }
 
-# Secrets. Each list's first entry is used to write, the others only to read, so that keys can be rotated.
-JWT_SECRET_KEYS = [key for key in env.str("JWT_SECRET_KEY", default="").split(",") if key] or [SECRET_KEY]
-FIELD_ENCRYPTION_KEYS = [
-    key
-    for key in _secret("FIELD_ENCRYPTION_KEYS", "aW5zZWN1cmUtZm9yLWRldmVsb3BtZW50LW9ubHktMTI=").split(",")
-    if key
-]
+# Secrets, each of which can be rotated
+JWT_SECRET_KEYS = env.keys("JWT_SECRET_KEY") or [SECRET_KEY]
+FIELD_ENCRYPTION_KEYS = split_keys(
+    env.secret("FIELD_ENCRYPTION_KEYS", "aW5zZWN1cmUtZm9yLWRldmVsb3BtZW50LW9ubHktMTI=")
+)
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"
@@ -270,7 +213,7 @@ if OAUTH_ALLOWED_DOMAINS and not OAUTH_DEFAULT_WORKSPACE:
 
 # Security events: where they are sent, signed, and how long they are kept
 SECURITY_WEBHOOK_URL = env.str("SECURITY_WEBHOOK_URL", default="")
-SECURITY_WEBHOOK_SECRETS = [key for key in env.str("SECURITY_WEBHOOK_SECRET", default="").split(",") if key]
+SECURITY_WEBHOOK_SECRETS = env.keys("SECURITY_WEBHOOK_SECRET")
 SECURITY_EVENTS_KEPT_DAYS = env.int("SECURITY_EVENTS_KEPT_DAYS", default=90)
 if SECURITY_WEBHOOK_URL and not SECURITY_WEBHOOK_SECRETS:
     raise ImproperlyConfigured(
@@ -304,11 +247,11 @@ REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "agentplatform.lib.schema.AutoSchema",
     "EXCEPTION_HANDLER": "drf_standardized_errors.handler.exception_handler",
     "DEFAULT_THROTTLE_RATES": {
-        "login": _rate("LOGIN_RATE", "10/minute"),
-        "chat": _rate("CHAT_RATE", "10/minute"),
-        "user": _rate("USER_RATE"),
-        "key": _rate("API_KEY_RATE"),
-        "workspace": _rate("WORKSPACE_RATE"),
+        "login": env.rate("LOGIN_RATE", "10/minute"),
+        "chat": env.rate("CHAT_RATE", "10/minute"),
+        "user": env.rate("USER_RATE"),
+        "key": env.rate("API_KEY_RATE"),
+        "workspace": env.rate("WORKSPACE_RATE"),
     },
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
     # `?format=` belongs to the operations (csv, mermaid …), not to content negotiation.
@@ -487,14 +430,14 @@ EXPORT_MAX_BYTES = env.int("EXPORT_MAX_BYTES", default=10_000_000_000)
 EXPORT_KEEP_DAYS = env.int("EXPORT_KEEP_DAYS", default=7)
 EXPORT_TEMP_DIR = env.str("EXPORT_TEMP_DIR", default="")
 
-# The worker
-WORKSPACE_CONCURRENCY = env.int("WORKSPACE_CONCURRENCY", default=0)
-
 # How long what is kept of runs can be looked at, in days; 0: for ever.
 RUN_EVENTS_KEPT_DAYS = env.int("RUN_EVENTS_KEPT_DAYS", default=0)
 METRICS_QUARTERS_KEPT_DAYS = env.int("METRICS_QUARTERS_KEPT_DAYS", default=400)
 METRICS_KEPT_DAYS = env.int("METRICS_KEPT_DAYS", default=0)
+
+# The worker
 WORKER_CONCURRENCY = env.int("WORKER_CONCURRENCY", default=200)
+WORKSPACE_CONCURRENCY = env.int("WORKSPACE_CONCURRENCY", default=0)
 WORKER_HEARTBEAT_SECONDS = 1.0
 WORKER_LOST_AFTER_SECONDS = 3.0
 WORKER_ALIVE_FILE = env.str("WORKER_ALIVE_FILE", default="")
@@ -523,9 +466,7 @@ os.environ.setdefault("LANGSMITH_TRACING", "false")
 METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
 if 0 < len(METRICS_TOKEN) < (shortest := 16):
     raise ImproperlyConfigured(f"METRICS_TOKEN must have at least {shortest} characters.")
-METRICS_ALLOWED_ADDRESSES = _networks(
-    "METRICS_ALLOWED_ADDRESSES", env.list("METRICS_ALLOWED_ADDRESSES", default=[])
-)
+METRICS_ALLOWED_ADDRESSES = env.networks("METRICS_ALLOWED_ADDRESSES")
 METRICS_HOST = env.str("METRICS_HOST", default="127.0.0.1")
 METRICS_PORT = env.int("METRICS_PORT", default=0)
 if METRICS_PORT and not (METRICS_TOKEN or METRICS_ALLOWED_ADDRESSES):
@@ -542,10 +483,10 @@ if PROMETHEUS_MULTIPROC_DIR and not Path(PROMETHEUS_MULTIPROC_DIR).is_dir():
 OTEL_EXPORTER_OTLP_ENDPOINT = env.str("OTEL_EXPORTER_OTLP_ENDPOINT", default="")
 SENTRY_DSN = env.str("SENTRY_DSN", default="")
 if OTEL_EXPORTER_OTLP_ENDPOINT:
-    _require("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.sdk")
+    require_package("OTEL_EXPORTER_OTLP_ENDPOINT", "opentelemetry.sdk")
     MIDDLEWARE.insert(1, "agentplatform.observability.middleware.TracingMiddleware")
 if SENTRY_DSN:
-    _require("SENTRY_DSN", "sentry_sdk")
+    require_package("SENTRY_DSN", "sentry_sdk")
     LOGGING["handlers"]["reports"] = {
         "class": "agentplatform.observability.error_reports.Reporter",
         "level": "ERROR",

@@ -23,17 +23,11 @@ from accounts.audit import Action
 from agentplatform.lib.errors import InvalidConfig
 from agents.metering import PaidCall, Payer, Spent, open_call
 from agents.models import ChatModel, Configuration, Tool, Version
+from agents.pinned import parse_config, parse_model, parse_tool, secret_values
 from agents.providers.base import EMBEDDING, ChatModelClient, find, make
 from agents.providers.embeddings import embed
 from agents.providers.faults import ProviderFault, classify, redact
-from agents.specification import (
-    ModelSpecification,
-    ToolSpecification,
-    parse_config,
-    parse_model,
-    parse_tool,
-    secret_values,
-)
+from agents.specification import ModelSpecification, ToolSpecification
 from agents.tools.base import ToolFault
 from agents.tools.call import Secrets, call
 from agents.unsaved import Draft

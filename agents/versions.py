@@ -84,8 +84,7 @@ def _tell(version: Version, latest: Version | None, actor: Actor | None) -> None
 
 def lock(instance: Instance) -> Instance:
     """The row of `instance` as it is now, locked until the transaction ends. Raises NotFound."""
-    rows = type(instance)._default_manager.select_related("version").select_for_update(of=("self",))
-    found = rows.filter(pk=instance.pk).first()
+    found = type(instance)._default_manager.select_for_update().filter(pk=instance.pk).first()
     if found is None:
         raise NotFound(type(instance).resource, instance.name)
     return cast(Instance, found)

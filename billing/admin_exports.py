@@ -31,11 +31,10 @@ from accounts.admin_base import TenantForm, TenantModelAdmin, reach
 from accounts.models import Workspace
 from agentplatform.lib.downloads import download
 from agentplatform.lib.errors import Conflict, PlatformError
-from billing.api.filters import ENDED
 from billing.exports import columns, requests
 from billing.exports.options import COMPRESSIONS, DECIMALS, DELIMITERS, FORMATS, Options
-from billing.exports.selection import select
 from billing.models import UsageExport, UsageRecord
+from billing.usage_filters import ENDED, select
 
 Status = UsageExport.Status
 colour_by_status = {

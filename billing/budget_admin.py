@@ -17,13 +17,14 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from accounts.admin_base import TenantForm, TenantModelAdmin
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.errors import Invalid
 from billing.budgets import counters, editing
 from billing.budgets.periods import EVER
-from billing.budgets.room import Counter, plain
+from billing.budgets.room import Counter
+from billing.budgets.scope import FIELDS
 from billing.models import Budget
 
-SCOPE = ("agent_id", "user_id", "api_key_id", "provider", "model", "period")
 CHANGEABLE = ("name", "limit_amount", "limit_tokens", "warning_levels", "action", "recipients", "enabled")
 PERIODS_SHOWN = 12
 FULL = 100
@@ -52,7 +53,7 @@ class BudgetForm(TenantForm):
 
     def _check_targets(self, cleaned: dict[str, Any]) -> None:
         try:
-            editing.check_targets(Budget(**{name: cleaned.get(name) for name in ("workspace", *SCOPE)}))
+            editing.check_targets(Budget(**{name: cleaned.get(name) for name in ("workspace", *FIELDS)}))
         except Invalid as error:
             for entry in error.details:
                 self.add_error(entry["field"], entry["message"])
@@ -81,7 +82,7 @@ class BudgetAdmin(TenantModelAdmin):
     readonly_fields = ["currency", "time_zone", "created_by", "created_at", "spent", "past"]
     fieldsets = [
         (None, {"fields": ["name", "period", "limit_amount", "limit_tokens", "action", "enabled", "spent"]}),
-        (_("Whose calls"), {"fields": ["agent_id", "user_id", "api_key_id", "provider", "model"]}),
+        (_("Whose calls"), {"fields": FIELDS}),
         (_("Warnings"), {"fields": ["warning_levels", "recipients"]}),
         (_("Periods"), {"fields": ["past", "currency", "time_zone", "created_by", "created_at"]}),
     ]
@@ -92,7 +93,7 @@ class BudgetAdmin(TenantModelAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Model | None = None) -> Any:
         """What a budget is of, and its period, never change."""
         fields = super().get_readonly_fields(request, obj)
-        return [*fields, *SCOPE] if obj else fields
+        return [*fields, *editing.FIXED] if obj else fields
 
     def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
         """A new one has spent nothing that could be shown."""

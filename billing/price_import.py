@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import Workspace
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.errors import Conflict
 from billing import price_list, pricing
 from billing.models import Price
@@ -160,7 +161,7 @@ def _tiers(rates: dict[str, Rate]) -> list[dict[str, Any]]:
     for kind, rate in rates.items():
         for above, amount in rate.steps:
             tier = by_start.setdefault(above, {"above": above})
-            tier[f"{kind}_per_million"] = f"{_per_million(amount).normalize():f}"
+            tier[f"{kind}_per_million"] = plain(_per_million(amount))
     return [by_start[above] for above in sorted(by_start)]
 
 

@@ -16,6 +16,7 @@ from django.utils import timezone
 from psycopg.errors import UniqueViolation
 
 from accounts import audit
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.errors import Conflict, Invalid
 from billing import overrides
 from billing.models import Price
@@ -130,7 +131,7 @@ def _figure(value: Any, place: str) -> str:
     is_good = amount is not None and amount.is_finite() and 0 <= amount <= HIGHEST_PRICE
     if not is_good or amount is None or amount != round(amount, PLACES):
         raise Invalid({place: f"Send a decimal text from 0 to {HIGHEST_PRICE} with at most {PLACES} places."})
-    return f"{amount.normalize():f}"
+    return plain(amount)
 
 
 def same_figures(one: Price, other: Price) -> bool:

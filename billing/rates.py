@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from agentplatform.lib.decimals import plain
 from billing.tokens import Tokens
 
 TOKENS_PER_PRICE = 1_000_000
@@ -84,7 +85,7 @@ class UsedPrices:
 
     def stored(self) -> dict[str, str]:
         """`others` as the ledger's JSON has them."""
-        return {kind: f"{price.normalize():f}" for kind, price in self.others.items()}
+        return {kind: plain(price) for kind, price in self.others.items()}
 
     @classmethod
     def from_stored(

@@ -25,6 +25,7 @@ from django.utils import timezone
 from psycopg.errors import UniqueViolation
 
 from agentplatform.lib import bulk, queue
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.errors import Conflict, Invalid
 from agentplatform.lib.ids import as_uuid, uuid7
 from billing import overrides
@@ -276,7 +277,7 @@ def _remember(repricing: Repricing, entries: Sequence[UsageRecord], tally: Tally
         known = repricing.sums.get(currency, {})
         before, after = before + Decimal(known.get("before", 0)), after + Decimal(known.get("after", 0))
         said = {"before": before, "after": after, "difference": after - before}
-        repricing.sums[currency] = {name: f"{amount.normalize():f}" for name, amount in said.items()}
+        repricing.sums[currency] = {name: plain(amount) for name, amount in said.items()}
     repricing.status, repricing.updated_at = Repricing.Status.RUNNING, timezone.now()
     if entries:
         repricing.last_timestamp, repricing.last_id = entries[-1].timestamp, entries[-1].pk

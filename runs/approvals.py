@@ -15,7 +15,8 @@ from accounts.actor import Actor
 from accounts.audit import Action
 from agentplatform.lib.errors import Conflict, Invalid, PermissionDenied
 from agentplatform.lib.text import storable
-from agents.specification import ToolSpecification, load
+from agents.pinned import load
+from agents.specification import ToolSpecification
 from agents.tools.base import ToolFault, is_too_deep
 from agents.tools.call import arguments_schema
 from agents.tools.schemas import check_arguments

@@ -41,7 +41,7 @@ class RunRequest:
     """What a run is asked for, whatever the protocol.
 
     An agent's `messages` are shaped as `runs.engine.messages.as_json` writes them, mostly `{"role", "content"}`, and
-    `bindings` is what the caller binds to its model, in the form of `agents.specification.load`. A workflow's `values`
+    `bindings` is what the caller binds to its model, in the form of `agents.pinned.load`. A workflow's `values`
     are its input.
     """
 

@@ -9,6 +9,7 @@ from typing import Any
 from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Membership, User
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.errors import Conflict, Invalid
 from agents.configuration.documents import by_name
 from agents.configuration.rows import RowSection, one
@@ -21,6 +22,9 @@ from runs.api.schedule_serializers import ScheduleSerializer
 from runs.api.webhook_serializers import WebhookSerializer
 from runs.models import Schedule, Webhook
 from runs.webhooks import editing as webhook_editing
+
+# Before or behind the point. Written out, an amount like 1e999999999 would be a gigabyte.
+MOST_DIGITS = 24
 
 
 class ScheduleSection(RowSection):
@@ -168,7 +172,7 @@ def _amount(given: Any) -> Any:
         amount = Decimal(str(given))
     except InvalidOperation:
         return given
-    return f"{amount.normalize():f}" if amount.is_finite() else given
+    return plain(amount) if amount.is_finite() and abs(amount.adjusted()) < MOST_DIGITS else given
 
 
 def _levels(given: Any) -> Any:

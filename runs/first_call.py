@@ -7,10 +7,11 @@ from typing import cast
 from django.utils import timezone
 
 from agentplatform.lib.ids import uuid7
-from agents.specification import load
+from agents.pinned import load
 from billing import ledger
 from billing.budgets import listing, room
 from runs.models import Run
+from runs.paying import call_context
 
 
 def require_room(run: Run) -> None:
@@ -24,23 +25,6 @@ def require_room(run: Run) -> None:
     if run.agent_version_id and not run.is_workflow:
         called = load(run.agent_version_id, run.pins, run.config, run.overrides).model
         provider, model, most = called.provider, called.model, called.parameters.get("max_tokens")
-    context = ledger.CallContext(
-        workspace_id=run.workspace_id,
-        currency=run.currency,
-        run_id=run.pk,
-        attempt=0,
-        step=0,
-        session_id=run.session_id,
-        agent_id=run.agent_id,
-        agent=run.agent_name,
-        workflow=run.workflow_name,
-        user_id=run.user_id,
-        user=run.username,
-        end_user=run.end_user,
-        api_key_id=run.api_key_id,
-        api_key=run.api_key_name,
-        provider=provider,
-        model=model,
-    )
+    context = call_context(run, provider, model)
     asked = ledger.Tokens(input=ledger.estimate_tokens(len(run.input_query)))
     room.require_room(ledger.opened(context, uuid7(), asked, timezone.now(), most))

@@ -19,6 +19,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from agentplatform.lib.decimals import plain
 from runs.models import TERMINAL, Approval, Run, RunStep, ToolCall
 
 MOST = 200
@@ -157,7 +158,7 @@ def _child(run: Run, clock: _Clock) -> Bar:
         depth=2,
         status=run.status,
         tokens=run.total_tokens,
-        cost=f"{run.total_cost.normalize():f}" if run.total_cost else "",
+        cost=plain(run.total_cost) if run.total_cost else "",
         child=run.pk,
     )
 

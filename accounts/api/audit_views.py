@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from django.http import HttpResponseBase
 from django.utils import timezone
-from django_filters.utils import translate_validation
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import (
     OpenApiExample,
@@ -16,20 +14,18 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 from rest_framework import mixins
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from accounts import audit
 from accounts.api.audit_filters import AuditFilter
 from accounts.api.audit_serializers import AuditEntrySerializer, AuditExportQuerySerializer
-from accounts.api.base import TenantViewSet
+from accounts.api.base import FileViewSet, TenantViewSet
 from accounts.api.chains import ChainViewSet
 from accounts.audit import Action, AuditEntry
 from accounts.audit.exports import EXAMPLE, JSON_EXAMPLE, audit_stream
 from accounts.audit.sealing import AUDIT_LOG
 from agentplatform.lib.csv_stream import csv_response, require_room
-from agentplatform.lib.filtering import refuse_unknown
+from agentplatform.lib.filtering import PAGING, check
 from agentplatform.lib.schema import failures
 
 content_types = {"csv": "text/csv; charset=utf-8", "jsonl": "application/x-ndjson"}
@@ -49,25 +45,12 @@ class AuditViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewS
     permissions = {"list": "read:audit", "retrieve": "read:audit"}
 
 
-class WhateverIsAccepted(BaseContentNegotiation):
-    """For a view that answers files: neither `Accept` nor `?format=` chooses how its errors look."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, str(renderer.media_type)
-
-
-class AuditExportViewSet(TenantViewSet):
+class AuditExportViewSet(FileViewSet):
     """The audit log as a file."""
 
     queryset = AuditEntry.objects.all()
     filterset_class = AuditFilter
-    content_negotiation_class = WhateverIsAccepted
     permissions = {"export": "export:audit"}
-    # HEAD would read the whole export and throw it away.
-    http_method_names = ["get", "options"]
 
     @extend_schema(
         operation_id="audit_log_export",
@@ -102,9 +85,7 @@ class AuditExportViewSet(TenantViewSet):
     def _chosen(self, request: Request) -> Any:
         """The entries that the query string asks for. Raises Invalid where it is not clear."""
         filters = AuditFilter(request.query_params, self.get_queryset(), request=request)
-        refuse_unknown(request, [*filters.filters, "format"])
-        if not filters.is_valid():
-            raise translate_validation(filters.errors)
+        check(filters, beside=PAGING | {"format"})
         return filters.qs
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
 from rest_framework import mixins, viewsets
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 from rest_framework.serializers import BaseSerializer
 
 from accounts import audit
@@ -41,7 +45,12 @@ class TenantViewSet(viewsets.GenericViewSet[Any]):
 
     def get_object(self) -> Any:
         """The visible row with the URL's id or name. Raises NotFound."""
-        return self.get_queryset().named(self.actor, self.kwargs[self.lookup_url_kwarg or self.lookup_field])
+        return self.get_queryset().named(self.actor, self.identifier)
+
+    @property
+    def identifier(self) -> str:
+        """The URL's id or name."""
+        return str(self.kwargs[self.lookup_url_kwarg or self.lookup_field])
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "actor": getattr(self.request, "auth", None)}
@@ -54,6 +63,24 @@ class TenantViewSet(viewsets.GenericViewSet[Any]):
 
     def perform_create(self, serializer: BaseSerializer[Any]) -> None:
         serializer.save(workspace_id=self.actor.workspace_id)
+
+
+class WhateverIsAccepted(BaseContentNegotiation):
+    """For a view that answers files: neither `Accept` nor `?format=` chooses how its errors look."""
+
+    def select_renderer(
+        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        renderer = next(iter(renderers))
+        return renderer, str(renderer.media_type)
+
+
+class FileViewSet(TenantViewSet):
+    """A viewset that answers rows as a file."""
+
+    content_negotiation_class = WhateverIsAccepted
+    # HEAD would read the whole file and throw it away.
+    http_method_names = ["get", "options"]
 
 
 class TenantModelViewSet(

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin import ModelAdmin, ShowFacets, SimpleListFilter
+from django.contrib.admin import ShowFacets, SimpleListFilter
 from django.contrib.admin.views.main import SEARCH_VAR
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_base import TenantModelAdmin, reach
 from accounts.audit.models import PLATFORM, AuditEntry
-from agentplatform.lib.admin_lists import CappedPaginator
-from agentplatform.lib.ids import as_uuid, first_uuid7_at
+from agentplatform.lib.admin_lists import CappedPaginator, SinceFilter
+from agentplatform.lib.ids import as_uuid
 
 LONGEST_SEARCH = 200
 # Of what a search has found; the page says "more than" then.
@@ -30,25 +28,10 @@ CELL = (
 )
 
 
-class AuditSinceFilter(SimpleListFilter):
-    """What was done within the last hour, day, week or month."""
+class AuditSinceFilter(SinceFilter):
+    """What was done in that time."""
 
     title = _("time")
-    parameter_name = "since"
-    choices_by_name = {
-        "hour": (_("Past hour"), timedelta(hours=1)),
-        "day": (_("Past 24 hours"), timedelta(days=1)),
-        "week": (_("Past 7 days"), timedelta(days=7)),
-        "month": (_("Past 30 days"), timedelta(days=30)),
-    }
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Iterable[tuple[str, Any]]:
-        return [(name, label) for name, (label, _period) in self.choices_by_name.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if chosen := self.choices_by_name.get(self.value() or ""):
-            return queryset.filter(pk__gte=first_uuid7_at(timezone.now() - chosen[1]))
-        return queryset
 
 
 class AuditWorkspaceFilter(SimpleListFilter):

@@ -16,7 +16,7 @@ from accounts.actor import Actor, OwnLimits
 from accounts.limits import open_requests
 from accounts.limits.open_requests import OpenPolicy, OpenUse, opened
 from accounts.limits.rates import Policy, Rate, Use, rate_of, refuse_beyond, used
-from agentplatform.lib.addresses import network_of
+from agentplatform.lib.addresses import source_of
 from agentplatform.lib.request_end import Scope, end_of
 
 # The names of the limit that all members of a workspace share, and of the one that belongs to a credential.
@@ -60,7 +60,7 @@ def policies_of(actor: Actor, scope: str = "") -> list[Policy]:
         if (rate := _rate(name, own)) is not None
     ]
     if scope and (rate := rate_of(scope)):
-        found.append(Policy(scope, rate, network_of(actor.address) or actor.address))
+        found.append(Policy(scope, rate, source_of(actor.address)))
     return found
 
 

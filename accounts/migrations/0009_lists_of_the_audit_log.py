@@ -1,7 +1,8 @@
 """Indexes that lists of the audit log are filtered and searched by."""
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from agentplatform.lib.migrations import EnsureIndexConcurrently
 
 
 class Migration(migrations.Migration):
@@ -12,11 +13,11 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        AddIndexConcurrently(
+        EnsureIndexConcurrently(
             model_name="auditentry",
             index=models.Index(fields=["workspace", "action", "id"], name="audit_of_action"),
         ),
-        AddIndexConcurrently(
+        EnsureIndexConcurrently(
             model_name="auditentry",
             index=models.Index(
                 condition=models.Q(("outcome", "succeeded"), _negated=True),
@@ -24,7 +25,7 @@ class Migration(migrations.Migration):
                 name="audit_of_outcome",
             ),
         ),
-        AddIndexConcurrently(
+        EnsureIndexConcurrently(
             model_name="auditentry",
             index=models.Index(
                 condition=models.Q(("via", "api"), _negated=True),
@@ -32,7 +33,7 @@ class Migration(migrations.Migration):
                 name="audit_of_way",
             ),
         ),
-        AddIndexConcurrently(
+        EnsureIndexConcurrently(
             model_name="auditentry",
             index=models.Index(
                 condition=models.Q(("request_id", ""), _negated=True),
@@ -40,7 +41,7 @@ class Migration(migrations.Migration):
                 name="audit_of_request",
             ),
         ),
-        AddIndexConcurrently(
+        EnsureIndexConcurrently(
             model_name="auditentry",
             index=models.Index(
                 condition=models.Q(("subject_id__isnull", False)),

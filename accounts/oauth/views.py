@@ -29,7 +29,7 @@ from accounts.security import Kind, note
 from accounts.sign_in import SignInForm
 from accounts.strict import STRICT
 from accounts.throttling import client_address
-from agentplatform.lib.addresses import network_of
+from agentplatform.lib.addresses import source_of
 from agentplatform.lib.errors import RateLimited
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
@@ -60,7 +60,7 @@ def come_back(request: HttpRequest, name: str) -> HttpResponse:
     provider, address = provider_named(name), client_address(request)
     try:
         attempt = attempts.taken_up(request, name, provider.issuer)
-        check_rate("login", f"oauth|{network_of(address) or address}")
+        check_rate("login", f"oauth|{source_of(address)}")
         if "code" not in request.GET:
             return _refused(request, _("The sign-in was cancelled."))
         profile = _exchange().profile_of(

@@ -152,8 +152,15 @@ def check_url(url: str, also_allowed: tuple[str, ...] = ()) -> None:
         Guard(also_allowed).permitted(host, int(port), ["127.0.0.1" if local else host])
 
 
+def source_of(address: str) -> str:
+    """By what requests from an address are counted: its network or, where it is no IP address, the text itself."""
+    return network_of(address) or address
+
+
 def network_of(address: str) -> str:
-    """An address as one source: of IPv6 the network that one customer has, so that it cannot be many."""
+    """An address as one source: of IPv6 the network that one customer has, so that it cannot be many. Empty: it is no
+    IP address.
+    """
     try:
         known = ipaddress.ip_address(address)
     except ValueError:

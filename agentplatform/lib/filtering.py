@@ -5,6 +5,7 @@ A filter that is misspelt and ignored would make a wrong list look right.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence, Set
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django_filters import rest_framework as filters
 from django_filters.fields import IsoDateTimeField
+from django_filters.utils import translate_validation
+from rest_framework import exceptions
 from rest_framework.filters import OrderingFilter, SearchFilter
 from rest_framework.request import Request
 
@@ -61,7 +64,7 @@ class FilterBackend(filters.DjangoFilterBackend):
     def filter_queryset(self, request: Request, queryset: Any, view: Any) -> Any:
         filterset = self.get_filterset_class(view, queryset)
         known = list(filterset.base_filters) if filterset else []
-        refuse_unknown(request, [*known, *_beside(view)])
+        refuse_unknown(request.query_params, [*known, *_beside(view)])
         return super().filter_queryset(request, queryset, view)
 
 
@@ -78,12 +81,24 @@ class OrderingBackend(OrderingFilter):
         return valid
 
 
-def refuse_unknown(request: Request, known: list[str]) -> None:
-    """Raises Invalid that names the query parameters which are neither known nor for paging."""
-    unknown = sorted(request.query_params.keys() - PAGING - set(known))
+def check(chosen: filters.FilterSet, *, beside: Set[str] = PAGING, prefix: str = "") -> None:
+    """Whether a filter set can be used. Parameters in `beside` are no filters; `prefix` stands before the names of what
+    is wrong. Raises Invalid for what it does not have, ValidationError for values.
+    """
+    refuse_unknown(chosen.data, list(chosen.filters), beside=beside, prefix=prefix)
+    if not chosen.is_valid():
+        said = translate_validation(chosen.errors).detail
+        raise exceptions.ValidationError({f"{prefix}{name}": details for name, details in said.items()})
+
+
+def refuse_unknown(
+    given: Iterable[str], known: Sequence[str], *, beside: Set[str] = PAGING, prefix: str = ""
+) -> None:
+    """Raises Invalid that names the parameters which are neither known nor in `beside`, each with the prefix."""
+    unknown = sorted(set(given) - set(known) - beside)
     message = f"There is no such filter; the filters are: {', '.join(known)}."
     if unknown:
-        raise Invalid(dict.fromkeys(unknown, message))
+        raise Invalid({f"{prefix}{name}": message for name in unknown})
 
 
 def _beside(view: Any) -> list[str]:

@@ -21,6 +21,8 @@ from pathlib import Path
 
 from django.http import HttpResponse
 
+from agentplatform.lib.decimals import plain
+
 Number = int | float | Decimal
 
 # Pixels.
@@ -325,7 +327,7 @@ def _said(value: Number | None, unit: str) -> str:
     elif abs(float(value)) >= 100:
         text = f"{value:,.2f}"
     else:
-        text = f"{Decimal(f'{value:.4g}').normalize():f}"
+        text = plain(Decimal(f"{value:.4g}"))
     return f"{text}{'' if unit == '%' else ' '}{unit}".strip()
 
 

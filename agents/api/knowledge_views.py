@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.files.base import ContentFile, File
-from django.db import transaction
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -14,9 +13,8 @@ from rest_framework.decorators import action
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import BaseSerializer
 
-from accounts.api.base import TenantModelViewSet, TenantViewSet
+from accounts.api.base import TenantViewSet
 from agentplatform.lib.json import JSONParser
 from agentplatform.lib.pagination import whole_number
 from agents.api import filters, representations
@@ -27,7 +25,7 @@ from agents.api.knowledge_serializers import (
     KnowledgeBaseSerializer,
     SearchQuerySerializer,
 )
-from agents.api.views import ORDERING
+from agents.api.views import LockingViewSet
 from agents.knowledge import documents
 from agents.knowledge.search import MOST_FOUND, search
 from agents.metering import Payer
@@ -42,13 +40,11 @@ DOCUMENT = OpenApiParameter(
 )
 
 
-class KnowledgeBaseViewSet(TenantModelViewSet):
+class KnowledgeBaseViewSet(LockingViewSet):
     """Knowledge bases: documents that agents search."""
 
     queryset = representations.knowledge_bases
     serializer_class = KnowledgeBaseSerializer
-    search_fields = ["name", "description"]
-    ordering_fields = ORDERING
     permissions = {
         "list": READ,
         "retrieve": READ,
@@ -59,22 +55,6 @@ class KnowledgeBaseViewSet(TenantModelViewSet):
         "reindex": WRITE,
         "destroy": DELETE,
     }
-
-    def get_queryset(self) -> QuerySet[Any]:
-        queryset = super().get_queryset()
-        writes = self.action in ("update", "partial_update", "destroy")
-        return queryset.select_for_update(of=("self",)) if writes else queryset
-
-    @transaction.atomic
-    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().update(request, *args, **kwargs)
-
-    @transaction.atomic
-    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().destroy(request, *args, **kwargs)
-
-    def perform_create(self, serializer: BaseSerializer[Any]) -> None:
-        serializer.save()
 
     def perform_destroy(self, instance: KnowledgeBase) -> None:
         documents.delete_base(instance)

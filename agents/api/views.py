@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.decorators import action
 from rest_framework.request import Request
@@ -19,7 +18,6 @@ from agents.api import filters, representations, serializers, tool_serializers
 from agents.models import Configuration, Version
 
 WRITES = {"update", "partial_update", "destroy", "restore"}
-ORDERING = ["name", "created_at", "updated_at"]
 NUMBER = OpenApiParameter("number", int, OpenApiParameter.PATH, description="The version's number.")
 
 
@@ -39,16 +37,16 @@ def permissions_for(resource: str, **more: str) -> dict[str, str]:
     }
 
 
-class ConfigurationViewSet(TenantModelViewSet):
+class LockingViewSet(TenantModelViewSet):
     """Changes happen in a transaction that holds the row's lock, so that none is lost."""
 
-    serializer_class: type[serializers.ConfigurationSerializer]
     search_fields = ["name", "description"]
-    ordering_fields = ORDERING
+    ordering_fields = ["name", "created_at", "updated_at"]
 
-    def get_queryset(self) -> QuerySet[Any]:
-        queryset = super().get_queryset()
-        return queryset.select_for_update(of=("self",)) if self.action in WRITES else queryset
+    def get_object(self) -> Any:
+        if self.action in WRITES:
+            return self.get_queryset().locked(self.actor, self.identifier)
+        return super().get_object()
 
     @transaction.atomic
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -60,6 +58,12 @@ class ConfigurationViewSet(TenantModelViewSet):
 
     def perform_create(self, serializer: BaseSerializer[Any]) -> None:
         serializer.save()
+
+
+class ConfigurationViewSet(LockingViewSet):
+    """What all configurations have: versions, which can be listed and restored."""
+
+    serializer_class: type[serializers.ConfigurationSerializer]
 
     def perform_destroy(self, instance: Configuration) -> None:
         editing.delete(instance, self.actor)

@@ -47,9 +47,9 @@ class RowSection(ABC):
 
     def find(self, actor: Actor, identifier: str, *, lock: bool = False) -> Any:
         """The row with this id or name, locked until the transaction ends if asked for; None: there is none."""
-        rows: Any = self.rows.select_for_update(of=("self",)) if lock else self.rows
+        rows: Any = self.rows
         try:
-            return rows.named(actor, identifier)
+            return rows.locked(actor, identifier) if lock else rows.named(actor, identifier)
         except NotFound:
             return None
 

@@ -23,7 +23,7 @@ from accounts.audit import Action
 from agentplatform.lib.errors import Conflict, Invalid, PayloadTooLarge
 from agents import validation
 from agents.knowledge import vectors
-from agents.knowledge.indexing import remove_chunks, wake
+from agents.knowledge.indexing import backlog, remove_chunks
 from agents.knowledge.media import Unreadable, media_type_of
 from agents.models import Agent, Document, KnowledgeBase, Tool
 
@@ -94,7 +94,7 @@ def _write(base: KnowledgeBase, name: str, actor: Actor | None, **values: Any) -
         row.attempt += 1
         row.save()
     connection.check_constraints()
-    wake()
+    backlog.wake()
     told = {
         "knowledge_base_id": base.pk,
         "size": row.size,
@@ -139,7 +139,7 @@ def index_again(documents: QuerySet[Document], actor: Actor | None) -> int:
             audit.record(Action.UPDATED, _named(document), actor=actor, after={"status": document.status})
             count += 1
         if count:
-            wake()
+            backlog.wake()
     return count
 
 

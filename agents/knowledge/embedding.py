@@ -12,11 +12,12 @@ from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import BudgetExceeded
 from agents.metering import PaidCall, Payer, Spent, open_call
 from agents.models import KnowledgeBase
+from agents.pinned import parse_config, parse_model, secret_values
 from agents.providers.base import find
 from agents.providers.embeddings import Embedded, Vector, embed, space_of
 from agents.providers.faults import ProviderFault, classify, redact
 from agents.providers.observed import embeddings_call
-from agents.specification import ModelSpecification, parse_config, parse_model, secret_values
+from agents.specification import ModelSpecification
 
 RETRIES = 2
 BACKOFF_SECONDS = 0.5

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import time
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -24,6 +23,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from agentplatform.lib import queue
+from agentplatform.lib.backlog import Backlog
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import PlatformError
 from agentplatform.lib.text import storable
@@ -42,15 +42,10 @@ logger = structlog.get_logger(__name__)
 INDEX = "agents.index_documents"
 MAKE_VECTOR_INDEX = "agents.make_vector_index"
 QUEUE = "knowledge"
-# Documents that a process indexes at once: reading one takes a processor.
-MOST_AT_ONCE = 2
 LEASE = timedelta(seconds=30)
 BEAT_SECONDS = 10.0
 MOST_TRIES = 3
 BACKOFF = timedelta(seconds=20)
-# How long a document that can be taken up may wait before the sweep wakes somebody, and how often it does.
-OVERDUE = timedelta(seconds=3)
-WAKE_SECONDS = 5.0
 WRITTEN_AT_ONCE = 500
 EMBEDDED_AT_ONCE = 64
 # Shares of the work, for the progress that is shown.
@@ -77,40 +72,12 @@ class Claim:
     embedder: Embedder | None
 
 
-def wake() -> None:
-    """Puts a job into the queue, as part of the current transaction."""
-    queue.defer(INDEX, queue=QUEUE)
-
-
-_busy = 0
-_woken_at = 0.0
+backlog = Backlog(INDEX, QUEUE, Document.objects.filter(status__in=Document.UNDER_WAY))
 
 
 async def work() -> None:
-    """Indexes documents as long as there are any. A process that is at several already leaves them to those."""
-    global _busy
-    if _busy >= MOST_AT_ONCE:
-        return
-    _busy += 1
-    try:
-        while claim := await in_thread(claim_next):
-            await index(claim)
-    finally:
-        _busy -= 1
-
-
-def wake_overdue() -> None:
-    """Wakes somebody where documents wait that nobody takes up: their job was lost, or their worker."""
-    global _woken_at
-    now = time.monotonic()
-    if now - _woken_at < WAKE_SECONDS:
-        return
-    _woken_at = now
-    overdue = Document.objects.filter(
-        status__in=Document.UNDER_WAY, due_at__lt=timezone.now() - OVERDUE
-    ).order_by()
-    if overdue.exists():
-        wake()
+    """Indexes documents as long as there are any."""
+    await backlog.work(claim_next, index)
 
 
 # --- one document ---

@@ -20,7 +20,7 @@ from agents import editing, tool_rules, validation
 from agents.mcp import pool
 from agents.mcp.faults import McpFault
 from agents.models import McpServer, Tool
-from agents.specification import parse_mcp_server, secret_values
+from agents.pinned import parse_mcp_server, secret_values
 from agents.tools.base import ToolFault
 from agents.tools.mcp import values_of
 from agents.trials import release_connection

@@ -9,7 +9,8 @@ from typing import Any
 
 from agentplatform.lib.errors import InvalidConfig
 from agents.models import Kind, Tool, Version
-from agents.specification import ModelSpecification, ToolSpecification, parse_config, parse_model, parse_tool
+from agents.pinned import parse_config, parse_model, parse_tool
+from agents.specification import ModelSpecification, ToolSpecification
 from agents.workflows.document import Document, Node, parse
 
 # Methods that may be repeated by their meaning.

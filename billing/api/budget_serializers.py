@@ -15,8 +15,6 @@ HIGHEST_LEVEL = 1000
 MOST_LEVELS = 10
 MOST_RECIPIENTS = 20
 MOST_TOKENS = 10**15
-# What a budget is of, and how long; another one is another budget.
-FIXED = ("agent_id", "user_id", "api_key_id", "provider", "model", "period")
 
 
 class BudgetSerializer(StrictModelSerializer):
@@ -71,8 +69,8 @@ class BudgetSerializer(StrictModelSerializer):
     class Meta:
         model = Budget
         fields = [
-            "id", "name", *FIXED, "limit_amount", "limit_tokens", "currency", "time_zone", "warning_levels", "action",
-            "recipients", "enabled", "created_by", "created_at", "updated_at",
+            "id", "name", *editing.FIXED, "limit_amount", "limit_tokens", "currency", "time_zone", "warning_levels",
+            "action", "recipients", "enabled", "created_by", "created_at", "updated_at",
         ]  # fmt: skip
         read_only_fields = ["currency", "time_zone"]
 
@@ -106,7 +104,9 @@ class BudgetSerializer(StrictModelSerializer):
 
     def _require_same(self, attrs: dict[str, Any]) -> None:
         """A PUT sends all fields, and may send these as they are."""
-        changed = [name for name in FIXED if name in attrs and attrs[name] != getattr(self.instance, name)]
+        changed = [
+            name for name in editing.FIXED if name in attrs and attrs[name] != getattr(self.instance, name)
+        ]
         if changed:
             raise serializers.ValidationError(
                 dict.fromkeys(changed, "It can't be changed; make another budget.")

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from django.http import HttpResponseBase
 from django_filters.rest_framework import DjangoFilterBackend
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiExample, OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import mixins
-from rest_framework.negotiation import BaseContentNegotiation
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.api.base import TenantViewSet
+from accounts.api.base import FileViewSet, TenantViewSet
 from agentplatform.lib.csv_stream import csv_response, require_room
 from agentplatform.lib.downloads import download, passing
 from agentplatform.lib.schema import failures
@@ -25,12 +21,13 @@ from billing.api.export_serializers import (
     StreamQuerySerializer,
     UsageExportSerializer,
 )
-from billing.api.filters import UsageExportFilter, UsageFilter
+from billing.api.filters import UsageExportFilter
 from billing.exports import columns, requests
 from billing.exports.options import FORMATS, GZIP, Options
 from billing.exports.streams import usage_stream
 from billing.exports.writing import small_workbook
 from billing.models import UsageExport, UsageRecord
+from billing.usage_filters import UsageFilter
 
 STREAMED = {
     (200, "text/csv"): OpenApiResponse(
@@ -53,26 +50,13 @@ RANGE = [
 ]
 
 
-class WhateverIsAccepted(BaseContentNegotiation):
-    """For a view that answers files: neither `Accept` nor `?format=` chooses how its errors look."""
-
-    def select_renderer(
-        self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
-    ) -> tuple[BaseRenderer, str]:
-        renderer = next(iter(renderers))
-        return renderer, str(renderer.media_type)
-
-
-class UsageStreamViewSet(TenantViewSet):
+class UsageStreamViewSet(FileViewSet):
     """The ledger as a file, at once."""
 
     queryset = UsageRecord.objects.all()
     filter_backends = [DjangoFilterBackend]
     filterset_class = UsageFilter
     permissions = {"export": "export:usage"}
-    content_negotiation_class = WhateverIsAccepted
-    # HEAD would read the whole export and throw it away.
-    http_method_names = ["get", "options"]
 
     @extend_schema(
         parameters=[StreamQuerySerializer], responses={**STREAMED, **failures(413, 422, 429)}, filters=True

@@ -1,75 +1,12 @@
-"""What narrows usage, prices and the export."""
+"""What narrows lists of prices, repricings, budgets and exports."""
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
-
-from django.db.models import Q, QuerySet
-from django.utils.functional import cached_property
 from django_filters import rest_framework as filters
 
-from agentplatform.lib.filtering import BooleanFilter, MomentFilter
-from agentplatform.lib.ids import as_uuid
-from billing.models import Budget, Outcome, Price, Repricing, UsageExport
-from billing.usage import Period, Records
-
-ENDED = [(value, label) for value, label in Outcome.choices if value != Outcome.PENDING]
-
-
-class CallFilter(filters.FilterSet):
-    """Narrows ledger entries by whose calls they are. Names are those at the time of the call."""
-
-    agent = filters.CharFilter(method="by_id_or_name", label="Id or name of the agent.")
-    workflow = filters.CharFilter(method="by_id_or_name", label="Id or name of the workflow.")
-    user = filters.CharFilter(method="by_id_or_name", label="Id or name of the user.")
-    api_key = filters.CharFilter(method="by_id_or_name", label="Id or name of the API key.")
-    end_user = filters.CharFilter(
-        field_name="end_user_name__name", label="The client's own end user, as the run named it."
-    )
-    provider = filters.CharFilter(label="Kind of the model's provider, such as openai.")
-    model = filters.CharFilter(label="The provider's id of the model.")
-    tag = filters.CharFilter(method="by_tag", label="A tag of the run.")
-    run_id = filters.UUIDFilter(label="Id of the run.")
-    session_id = filters.UUIDFilter(label="Id of the session.")
-
-    def by_id_or_name(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        # Names of agents and workflows stand in the entry, people's and keys' beside it.
-        condition = Q(**{name if name in ("agent", "workflow") else f"{name}_name__name": value})
-        if key := as_uuid(value):
-            condition |= Q(**{f"{name}_id": key})
-        return queryset.filter(condition)
-
-    def by_tag(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
-        return queryset.filter(tags__contains=[value])
-
-
-class UsageFilter(CallFilter):
-    """Also by status and time. The period is always bounded; see `Period.of`."""
-
-    status = filters.ChoiceFilter(choices=ENDED)
-    start = MomentFilter(
-        method="as_period",
-        label="From this moment (ISO 8601; UTC without an offset). Default: 30 days before the end.",
-    )
-    end = MomentFilter(method="as_period", label="Before this moment. Default: now.")
-
-    @cached_property
-    def period(self) -> Period:
-        """Of a valid filter. Raises Invalid where the start is not before the end."""
-        return Period.of(self.form.cleaned_data["start"], self.form.cleaned_data["end"])
-
-    @property
-    def is_of_one_run(self) -> bool:
-        return self.form.cleaned_data["run_id"] is not None
-
-    def filter_queryset(self, queryset: Records) -> Records:
-        within = queryset.filter(timestamp__gte=self.period.start, timestamp__lt=self.period.end)
-        return super().filter_queryset(within)
-
-    def as_period(self, queryset: Records, name: str, value: datetime) -> Records:
-        """Both ends are applied together, in `filter_queryset`."""
-        return queryset
+from agentplatform.lib.filtering import BooleanFilter
+from billing.budgets.scope import FIELDS
+from billing.models import Budget, Price, Repricing, UsageExport
 
 
 class PriceFilter(filters.FilterSet):
@@ -93,7 +30,7 @@ class BudgetFilter(filters.FilterSet):
 
     class Meta:
         model = Budget
-        fields = ["period", "action", "enabled", "agent_id", "user_id", "api_key_id", "provider", "model"]
+        fields = ["period", "action", "enabled", *FIELDS]
 
 
 class UsageExportFilter(filters.FilterSet):

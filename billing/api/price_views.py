@@ -97,7 +97,7 @@ class ReconciliationViewSet(TenantViewSet):
         Compares the ledger with everything that was made of it (totals of runs and sessions, corrections, the
         export …), group by group and exactly, in one snapshot of the database, and names what differs.
         """
-        refuse_unknown(request, ["start", "end"])
+        refuse_unknown(request.query_params, ["start", "end"])
         period = validated(ReconciliationQuerySerializer, request)
         scope = Scope(self.actor.workspace_id, self.actor.workspace_slug, period["start"], period["end"])
         outcomes = list(reconcile(scope))

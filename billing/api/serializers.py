@@ -9,6 +9,7 @@ from uuid import UUID
 
 from rest_framework import serializers
 
+from agentplatform.lib.decimals import plain
 from billing.cuts import DIMENSIONS
 from billing.totals import SUMS
 from billing.usage import GRANULARITIES
@@ -27,7 +28,7 @@ class MoneyField(serializers.DecimalField):
         super().__init__(**{"max_digits": 24, "decimal_places": 12, **kwargs})
 
     def to_representation(self, value: Decimal) -> str:
-        return format(Decimal(value).normalize(), "f")
+        return plain(Decimal(value))
 
 
 class UsageTotalsSerializer(serializers.Serializer[Any]):
@@ -48,7 +49,7 @@ def shown(value: Any) -> Any:
     if isinstance(value, list):
         return [shown(part) for part in value]
     if isinstance(value, Decimal):
-        return format(value.normalize(), "f")
+        return plain(value)
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     return str(value) if isinstance(value, UUID) else value

@@ -7,7 +7,6 @@ from typing import Any
 from django.http import HttpResponseBase
 from django.utils.functional import cached_property
 from django_filters.rest_framework import DjangoFilterBackend
-from django_filters.utils import translate_validation
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework.request import Request
@@ -17,11 +16,9 @@ from accounts.api.base import TenantViewSet
 from accounts.models import Workspace
 from accounts.roles import OWN_USAGE
 from agentplatform.lib import plots
-from agentplatform.lib.errors import Invalid
 from agentplatform.lib.pagination import offset_of, whole_number
 from agentplatform.lib.schema import failures
 from billing import conditions, pictures, usage
-from billing.api.filters import CallFilter, UsageFilter
 from billing.api.serializers import (
     MOST_LISTED,
     MOST_SERIES,
@@ -37,6 +34,7 @@ from billing.api.serializers import (
 from billing.grouping import Query
 from billing.models import UsageRecord, sees_all_usage
 from billing.selections import Selection
+from billing.usage_filters import CallFilter, UsageFilter, select
 
 # Of one view's query string, beside the filters.
 OTHER_PARAMETERS = frozenset({"format", "granularity", "tz", "by", "group_by", "ordering", "limit", "offset"})
@@ -156,16 +154,7 @@ class UsageViewSet(TenantViewSet):
 
     def chosen(self) -> UsageFilter:
         """The settled entries that the query string asks for. Raises Invalid where it is not clear."""
-        filters = UsageFilter(self.request.query_params, self.get_queryset().settled())
-        # A filter that is misspelt and ignored would make wrong sums look right.
-        if unknown := self.request.query_params.keys() - filters.filters.keys() - OTHER_PARAMETERS:
-            known = ", ".join(filters.filters)
-            raise Invalid(
-                dict.fromkeys(sorted(unknown), f"There is no such filter; the filters are: {known}.")
-            )
-        if not filters.is_valid():
-            raise translate_validation(filters.errors)
-        return filters
+        return select(self.request.query_params, self.get_queryset().settled(), beside=OTHER_PARAMETERS)
 
     @cached_property
     def workspace(self) -> Workspace:

@@ -18,25 +18,21 @@ from billing.budgets import room
 from billing.budgets.notices import parts
 from billing.budgets.periods import EVER, PeriodStart, end_of
 from billing.budgets.room import Counter
+from billing.budgets.scope import IS_OF
 from billing.models import Budget, BudgetPeriod, BudgetReservation
 
 # In one statement, so that both sums are of one moment: what the ledger has, and what the counter has of it.
-_DRIFT = """
+_DRIFT = f"""
 SELECT
     COALESCE(sum(entry.cost) FILTER (WHERE entry.currency = budget.currency), 0)
         - COALESCE(max(counter.spent_amount), 0),
     COALESCE(sum(entry.input_tokens + entry.output_tokens), 0) - COALESCE(max(counter.spent_tokens), 0)
 FROM billing_budget budget
 LEFT JOIN billing_budgetperiod counter ON counter.budget_id = budget.id AND counter.period_start = %(start)s
-LEFT JOIN billing_usagerecord entry ON entry.workspace_id = budget.workspace_id AND entry.entry = 'settled'
+LEFT JOIN billing_usagerecord entry ON {IS_OF} AND entry.entry = 'settled'
     AND entry.timestamp >= %(start)s AND (%(end)s::timestamptz IS NULL OR entry.timestamp < %(end)s)
-    AND (budget.agent_id IS NULL OR budget.agent_id = entry.agent_id)
-    AND (budget.user_id IS NULL OR budget.user_id = entry.user_id)
-    AND (budget.api_key_id IS NULL OR budget.api_key_id = entry.api_key_id)
-    AND (budget.provider = '' OR budget.provider = entry.provider)
-    AND (budget.model = '' OR budget.model = entry.model)
 WHERE budget.id = %(budget)s
-"""
+"""  # noqa: S608
 _CORRECT = """
 INSERT INTO billing_budgetperiod AS counter (budget_id, period_start, period_end, spent_amount, spent_tokens)
 VALUES (%s, %s, %s, %s, %s)

@@ -18,9 +18,12 @@ from billing.budgets import beginning, targets
 from billing.budgets.counters import percent, present, present_start, recount
 from billing.budgets.listing import forget
 from billing.budgets.periods import end_of
+from billing.budgets.scope import FIELDS
 from billing.models import Budget, BudgetNotice, BudgetPeriod
 
 MOST_BUDGETS = 200
+# What a budget is of, and how long; another one is another budget.
+FIXED = (*FIELDS, "period")
 # Of these a change may tell the present period's levels anew.
 LIMITS = frozenset({"limit_amount", "limit_tokens", "warning_levels"})
 

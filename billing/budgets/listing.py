@@ -9,34 +9,12 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from billing.budgets.scope import Scope
 from billing.models import Budget, UsageRecord
 
 TTL_SECONDS = 3.0
 MOST_WORKSPACES = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """A budget's id, and whose calls it is of: None and empty mean any."""
-
-    id: uuid.UUID
-    agent_id: uuid.UUID | None
-    user_id: uuid.UUID | None
-    api_key_id: uuid.UUID | None
-    provider: str
-    model: str
-
-    def is_of(self, record: UsageRecord) -> bool:
-        """Whether a call counts for it. The trigger that counts says the same in SQL."""
-        return (
-            self.agent_id in (None, record.agent_id)
-            and self.user_id in (None, record.user_id)
-            and self.api_key_id in (None, record.api_key_id)
-            and self.provider in ("", record.provider)
-            and self.model in ("", record.model)
-        )
 
 
 _kept: dict[uuid.UUID, tuple[float, tuple[Scope, ...]]] = {}
@@ -53,7 +31,7 @@ def scopes(workspace_ids: Iterable[uuid.UUID]) -> dict[uuid.UUID, tuple[Scope, .
 
 def of_call(record: UsageRecord) -> list[uuid.UUID]:
     """The ids of the budgets that a call counts for, of disabled ones too."""
-    return [one.id for one in scopes([record.workspace_id])[record.workspace_id] if one.is_of(record)]
+    return [one.id for one in scopes([record.workspace_id])[record.workspace_id] if one.has(record)]
 
 
 def forget(workspace_id: uuid.UUID) -> None:
@@ -66,8 +44,5 @@ def _read(workspace_ids: list[uuid.UUID], until: float) -> None:
         _kept.clear()
     found: dict[uuid.UUID, list[Scope]] = {key: [] for key in workspace_ids}
     for budget in Budget.objects.filter(workspace_id__in=workspace_ids):
-        scope = Scope(
-            budget.pk, budget.agent_id, budget.user_id, budget.api_key_id, budget.provider, budget.model
-        )
-        found[budget.workspace_id].append(scope)
+        found[budget.workspace_id].append(Scope.of(budget))
     _kept.update({key: (until, tuple(values)) for key, values in found.items()})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from billing.budgets.scope import IS_OF
 from billing.models import BudgetPeriod
 from billing.reconciliation import Compared, Scope, Select, road
 
@@ -18,13 +19,8 @@ _EXPECTED = f"""
         (SELECT sum(tokens) FROM billing_budgetreservation held
             WHERE held.budget_id = period.budget_id AND held.period_start = period.start) AS reserved_tokens
     FROM {_PERIODS} JOIN billing_budget budget ON budget.id = period.budget_id
-    LEFT JOIN billing_usagerecord entry ON entry.workspace_id = budget.workspace_id AND entry.entry = 'settled'
+    LEFT JOIN billing_usagerecord entry ON {IS_OF} AND entry.entry = 'settled'
         AND entry.timestamp >= period.start AND (period.ends IS NULL OR entry.timestamp < period.ends)
-        AND (budget.agent_id IS NULL OR budget.agent_id = entry.agent_id)
-        AND (budget.user_id IS NULL OR budget.user_id = entry.user_id)
-        AND (budget.api_key_id IS NULL OR budget.api_key_id = entry.api_key_id)
-        AND (budget.provider = '' OR budget.provider = entry.provider)
-        AND (budget.model = '' OR budget.model = entry.model)
     GROUP BY period.budget_id, period.start
 """  # noqa: S608
 _FOUND = f"""

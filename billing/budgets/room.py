@@ -18,6 +18,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from agentplatform.lib import bulk
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.errors import BudgetExceeded
 from billing import ledger
 from billing.budgets.listing import of_call
@@ -160,17 +161,16 @@ def figures(counter: Counter, limit: str) -> dict[str, Any]:
         "budget": budget.name,
         "period": budget.period,
         "limit": limit,
-        "value": plain(value),
-        "used": plain(used),
-        "reserved": plain(reserved),
+        "value": _figure(value),
+        "used": _figure(used),
+        "reserved": _figure(reserved),
         "currency": budget.currency if is_money else None,
         "resets_at": resets_at.isoformat() if resets_at else None,
     }
 
 
-def plain(value: Decimal | int | None) -> str | int | None:
-    """Money as a decimal string."""
-    return f"{value.normalize():f}" if isinstance(value, Decimal) else value
+def _figure(value: Decimal | int | None) -> str | int | None:
+    return plain(value) if isinstance(value, Decimal) else value
 
 
 def counters(

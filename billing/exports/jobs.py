@@ -8,7 +8,6 @@ removes that of the attempt before.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,27 +25,21 @@ from django.utils import timezone
 from accounts.actor import Actor
 from accounts.actors import actor_in, key_actor
 from accounts.api_keys import find_key_by_id
-from agentplatform.lib import queue
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import PermissionDenied, PlatformError
 from agentplatform.lib.storage import reaching_storage
 from billing.exports import files
 from billing.exports.manifests import Asking, Json, Order
-from billing.exports.requests import MAKE, QUEUE, options_of, visible
-from billing.exports.selection import select
+from billing.exports.requests import backlog, options_of, visible
 from billing.exports.writing import scratch, write
 from billing.models import UsageExport
+from billing.usage_filters import select
 
 logger = structlog.get_logger(__name__)
 
-# Exports that a process writes at once.
-MOST_AT_ONCE = 2
 LEASE = timedelta(seconds=30)
 BEAT_SECONDS = 2.0
 MOST_TRIES = 3
-# How long one that can be taken up may wait before the sweep wakes somebody, and how often it does.
-OVERDUE = timedelta(seconds=3)
-WAKE_SECONDS = 5.0
 CHORE_BATCH = 100
 COPIED_AT_ONCE = 1024 * 1024
 LOST = "Its worker was lost three times, so it is not tried again. Ask for it anew, of a shorter period."
@@ -83,34 +76,12 @@ class Claim:
             raise Stopped
 
 
-# --- waking and taking up ---
-
-_busy = 0
-_woken_at = 0.0
+# --- taking up ---
 
 
 async def work() -> None:
-    """Makes exports as long as there are any. A process that is at several already leaves them to those."""
-    global _busy
-    if _busy >= MOST_AT_ONCE:
-        return
-    _busy += 1
-    try:
-        while claim := await in_thread(claim_next):
-            await _make_alive(claim)
-    finally:
-        _busy -= 1
-
-
-def wake_overdue() -> None:
-    """Wakes somebody where exports wait that nobody takes up: their job was lost, or their worker."""
-    global _woken_at
-    now = time.monotonic()
-    if now - _woken_at < WAKE_SECONDS:
-        return
-    _woken_at = now
-    if UsageExport.objects.filter(due_at__lt=timezone.now() - OVERDUE).order_by().exists():
-        queue.defer(MAKE, queue=QUEUE)
+    """Makes exports as long as there are any."""
+    await backlog.work(claim_next, _make_alive)
 
 
 def claim_next() -> Claim | None:
@@ -169,7 +140,7 @@ def _release(claim: Claim) -> None:
     with transaction.atomic():
         given = claim.held.update(status=Status.QUEUED, due_at=timezone.now(), tries=F("tries") - 1)
         if given:
-            queue.defer(MAKE, queue=QUEUE)
+            backlog.wake()
 
 
 # --- one export ---

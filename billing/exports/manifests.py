@@ -22,9 +22,9 @@ from django.db.models import Count, Q, Sum
 from django.utils.crypto import salted_hmac
 
 from accounts.models import Workspace
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.hash_chain import head
 from billing.exports.options import Options
-from billing.exports.workbooks import plain
 from billing.sealing import LEDGER
 from billing.usage import Period, Records
 

@@ -19,10 +19,10 @@ from typing import Any
 
 import orjson
 
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.ids import as_uuid
 from billing.exports.manifests import SUMMED, is_signed
 from billing.exports.options import DELIMITERS
-from billing.exports.workbooks import plain
 from billing.sealing import LEDGER
 
 Json = dict[str, Any]

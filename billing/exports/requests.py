@@ -14,7 +14,7 @@ from accounts import audit
 from accounts.actor import Actor
 from accounts.audit import Action
 from accounts.models import Workspace
-from agentplatform.lib import queue
+from agentplatform.lib.backlog import Backlog
 from agentplatform.lib.downloads import StoredFile
 from agentplatform.lib.errors import Conflict, NotFound, RateLimited
 from agentplatform.lib.ids import as_uuid, uuid7
@@ -24,12 +24,13 @@ from billing.exports import files
 from billing.exports.manifests import Asking, Order
 from billing.exports.options import Options
 from billing.exports.proofs import Proof, prove
-from billing.exports.selection import select
 from billing.models import UsageExport, UsageRecord
 from billing.usage import Records
+from billing.usage_filters import select
 
 MAKE = "billing.make_exports"
 QUEUE = "exports"
+backlog = Backlog(MAKE, QUEUE, UsageExport.objects.all())
 
 # In a request; `manage.py verify_export` counts longer ones.
 MOST_RECOUNTED = 1_000_000
@@ -47,7 +48,7 @@ def ask(actor: Actor, options: Options, filters: Mapping[str, str]) -> UsageExpo
     chosen = select(filters, visible(actor), prefix="filters.")
     period = {"start": chosen.period.start.isoformat(), "end": chosen.period.end.isoformat()}
     with transaction.atomic():
-        lock_name(f"usage exports of {actor.workspace_id}")
+        lock_exports(actor.workspace_id)
         under_way = UsageExport.objects.filter(
             workspace_id=actor.workspace_id, status__in=UsageExport.UNDER_WAY
         )
@@ -70,8 +71,13 @@ def ask(actor: Actor, options: Options, filters: Mapping[str, str]) -> UsageExpo
             due_at=timezone.now(),
         )
         audit.record(Action.EXPORTED, audit.thing(export), after=_told(filters, period, options))
-        queue.defer(MAKE, queue=QUEUE)
+        backlog.wake()
     return export
+
+
+def lock_exports(workspace_id: uuid.UUID) -> None:
+    """Nobody asks for another one until the transaction ends."""
+    lock_name(f"usage exports of {workspace_id}")
 
 
 def at_once(
@@ -140,7 +146,7 @@ def completed_manifest(export: UsageExport) -> dict[str, Any]:
     if export.status != Status.COMPLETED or export.manifest is None:
         said = {
             Status.FAILED: "The export has failed; `error` says why.",
-            Status.EXPIRED: "The file was removed when its time was over. Ask for it anew.",
+            Status.EXPIRED: export.error or "The file was removed when its time was over. Ask for it anew.",
         }
         raise Conflict(
             said.get(Status(export.status), "The export is not completed yet; ask again in a few seconds.")

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import xlsxwriter
 from xlsxwriter.worksheet import Worksheet
 
+from agentplatform.lib.decimals import plain
 from billing.exports.columns import Column, Kind
 
 # A sheet of Excel has 1,048,576 rows; one is the header.
@@ -105,12 +106,6 @@ class Workbook:
             yield (f"{name} ({self._zone})" if column.kind is Kind.TIME else name), column.kind
             if name == EXACT:
                 yield f"{name}_exact", Kind.MONEY
-
-
-def plain(amount: Any) -> str:
-    """A decimal without trailing zeros and never with an exponent."""
-    text = format(amount, "f")
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def _text(kind: Kind, value: Any) -> str:

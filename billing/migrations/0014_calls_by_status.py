@@ -1,7 +1,8 @@
 """An index of calls that ended otherwise than most."""
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from agentplatform.lib.migrations import EnsureIndexConcurrently
 
 
 class Migration(migrations.Migration):
@@ -13,7 +14,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        AddIndexConcurrently(
+        EnsureIndexConcurrently(
             model_name="usagerecord",
             index=models.Index(
                 condition=models.Q(("entry", "settled"), models.Q(("status", "ok"), _negated=True)),

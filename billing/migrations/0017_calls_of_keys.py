@@ -1,7 +1,8 @@
 """Indexes that find an API key's groups and calls by its name."""
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from agentplatform.lib.migrations import EnsureIndexConcurrently
 
 
 class Migration(migrations.Migration):
@@ -10,7 +11,7 @@ class Migration(migrations.Migration):
     dependencies = [("billing", "0016_calls_that_are_open")]
 
     operations = [
-        AddIndexConcurrently(
+        EnsureIndexConcurrently(
             model_name="usagegroup",
             index=models.Index(
                 fields=["workspace", "cut", "api_key_name"],
@@ -18,7 +19,7 @@ class Migration(migrations.Migration):
                 name="usage_group_api_key_name",
             ),
         ),
-        AddIndexConcurrently(
+        EnsureIndexConcurrently(
             model_name="usagerecord",
             index=models.Index(
                 fields=["workspace", "api_key_name", "timestamp"],

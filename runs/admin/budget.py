@@ -15,6 +15,7 @@ from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget
 
 from accounts.actor import Actor
+from agentplatform.lib.decimals import plain
 from runs.admin.acts import asking
 from runs.admin.verbs import RunVerbs, resume
 from runs.api.fields import COST_DIGITS, COST_PLACES, MOST_TOKENS
@@ -70,7 +71,7 @@ class LimitsForm(BaseDialogForm):
         """Those that were filled in, as `limits` of a run have them."""
         given = {name: self.cleaned_data[name] for name in ("max_tokens", "max_cost", "timeout")}
         if given["max_cost"]:
-            given["max_cost"] = f"{given['max_cost'].normalize():f}"
+            given["max_cost"] = plain(given["max_cost"])
         return {name: value for name, value in given.items() if value}
 
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.admin_base import TenantModelAdmin, reach
-from agentplatform.lib.ids import as_uuid, first_uuid7_at
+from agentplatform.lib.ids import as_uuid
 from agents.models import Agent
 from runs.models import Run, Status
 
@@ -111,27 +109,6 @@ class WorkspaceFilter(SimpleListFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return of_chosen(queryset, "workspace_id", self.value())
-
-
-class SinceFilter(SimpleListFilter):
-    """What was made within the last hour, day, week or month."""
-
-    title = _("created")
-    parameter_name = "since"
-    choices_by_name = {
-        "hour": (_("Past hour"), timedelta(hours=1)),
-        "day": (_("Past 24 hours"), timedelta(days=1)),
-        "week": (_("Past 7 days"), timedelta(days=7)),
-        "month": (_("Past 30 days"), timedelta(days=30)),
-    }
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
-        return [(name, label) for name, (label, _period) in self.choices_by_name.items()]
-
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        if chosen := self.choices_by_name.get(self.value() or ""):
-            return queryset.filter(pk__gte=first_uuid7_at(timezone.now() - chosen[1]))
-        return queryset
 
 
 def of_chosen(queryset: QuerySet[Any], field: str, value: str | None) -> QuerySet[Any]:

@@ -16,13 +16,13 @@ from unfold.decorators import display
 
 from accounts.admin_base import reach
 from accounts.models import User
+from agentplatform.lib.admin_lists import SinceFilter
 from agentplatform.lib.errors import Invalid
 from runs.admin.lists import (
     MOST_CHOICES,
     AgentFilter,
     Choices,
     GrowingTableAdmin,
-    SinceFilter,
     WorkspaceFilter,
     of_chosen,
 )

@@ -17,6 +17,8 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 from unfold.views import ChangeList as UnfoldChangeList
 
+from agentplatform.lib.admin_lists import SinceFilter
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.javascript import scripts
 from runs.admin.approvals import ApprovalAdmin
 from runs.admin.budget import Budgeted
@@ -25,7 +27,6 @@ from runs.admin.following import Followed
 from runs.admin.lists import (
     AgentFilter,
     GrowingTableAdmin,
-    SinceFilter,
     StatusFilter,
     WorkspaceFilter,
     visible_runs,
@@ -191,7 +192,7 @@ class RunAdmin(Playground, Followed, Branching, WithSections, Requeueing, Budget
         """The sum of the calls that have a price."""
         if run.has_unpriced_calls and not run.total_cost:
             return "–"
-        return f"{run.total_cost.normalize():f} {run.currency}"
+        return f"{plain(run.total_cost)} {run.currency}"
 
     @display(description=gettext_lazy("seconds"))
     def seconds(self, run: Run) -> float:

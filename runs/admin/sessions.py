@@ -9,8 +9,9 @@ from django.forms import ModelForm
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
+from agentplatform.lib.admin_lists import SinceFilter
 from runs import sessions
-from runs.admin.lists import AgentFilter, GrowingTableAdmin, SinceFilter, WorkspaceFilter, visible_runs
+from runs.admin.lists import AgentFilter, GrowingTableAdmin, WorkspaceFilter, visible_runs
 from runs.admin.sections import WithSections, session_sections
 from runs.models import Session
 

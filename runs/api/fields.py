@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from agentplatform.lib.async_views import validated
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.json import dumps
 from agentplatform.lib.serializers import StrictSerializer
 from agents.api.fields import NumberField, ObjectField
@@ -188,7 +189,7 @@ class CostField(serializers.DecimalField):
         super().__init__(max_digits=COST_DIGITS, decimal_places=COST_PLACES, min_value=least, **options)
 
     def run_validation(self, data: Any = serializers.empty) -> str:
-        return f"{super().run_validation(data).normalize():f}"
+        return plain(super().run_validation(data))
 
 
 class LimitsSerializer(StrictSerializer):

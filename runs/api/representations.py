@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from agentplatform.lib.decimals import plain
 from runs.history.checkpoints import State
 from runs.models import Approval, Attachment, Checkpoint, Message, Run, RunStep, Session
 
@@ -89,7 +90,7 @@ def _children_json(run: Run) -> Json:
 
 
 def _cost(amount: Decimal, is_unknown: bool) -> str | None:
-    return None if is_unknown else f"{Decimal(amount).normalize():f}"
+    return None if is_unknown else plain(Decimal(amount))
 
 
 def step_json(step: RunStep) -> Json:

@@ -21,15 +21,17 @@ from agentplatform.lib import queue
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.errors import BudgetExceeded
 from agentplatform.lib.ids import uuid7
+from agents.pinned import load, secret_values
 from agents.providers.base import ChatModelClient, find, make
 from agents.providers.faults import classify, redact
-from agents.specification import ModelSpecification, load, secret_values
+from agents.specification import ModelSpecification
 from billing import ledger
 from billing.budgets import room
 from billing.models import Outcome
 from runs import lifecycle
 from runs.commands import automatic_name
 from runs.models import Run, Session, Status
+from runs.paying import call_context
 from runs.queueing.turns import QUEUE
 
 NAME = "runs.name_session"
@@ -114,7 +116,7 @@ def _give(run: Run, title: str) -> None:
 async def _ask(wanted: Wanted) -> str:
     """What the model says; nothing where it fails, takes too long, or cannot be asked."""
     run, call_id = wanted.run, uuid7()
-    context = _context(wanted)
+    context = call_context(wanted.run, wanted.model.provider, wanted.model.model)
     estimate = ledger.Tokens(input=ledger.estimate_tokens(len(INSTRUCTION) + len(wanted.said)))
     await ledger.prefetch(context.workspace_id, context.provider, context.model)
     try:
@@ -151,27 +153,3 @@ def _settle(run_id: uuid.UUID, record: Any) -> None:
         states = lifecycle.lock([run_id])
         ledger.append([record])
         lifecycle.write(lifecycle.count_usage(states.values()), timezone.now())
-
-
-def _context(wanted: Wanted) -> ledger.CallContext:
-    run = wanted.run
-    return ledger.CallContext(
-        workspace_id=run.workspace_id,
-        currency=run.currency,
-        run_id=run.pk,
-        # Of no attempt: what a lost process leaves open is settled by housekeeping.
-        attempt=0,
-        step=0,
-        session_id=run.session_id,
-        agent_id=run.agent_id,
-        agent=run.agent_name,
-        workflow="",
-        user_id=run.user_id,
-        user=run.username,
-        end_user=run.end_user,
-        api_key_id=run.api_key_id,
-        api_key=run.api_key_name,
-        provider=wanted.model.provider,
-        model=wanted.model.model,
-        tags=run.tags,
-    )

@@ -21,8 +21,8 @@ from agents.workflows.effects import NodeFault
 from runs import lifecycle
 from runs.engine import ends, observed, tool_calls
 from runs.engine.checkpointer import RECORDER, CheckpointSaver
+from runs.engine.entries import Attempt
 from runs.engine.faults import RunFault, TimeIsUp
-from runs.engine.flush import Attempt
 from runs.engine.graphs import Compiled, Graphs
 from runs.engine.journal import Fenced, HandedBack, Journal, Paused
 from runs.engine.middleware import DeltaHandler

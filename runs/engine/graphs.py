@@ -14,7 +14,8 @@ from langchain.agents.middleware import AgentMiddleware
 
 from agentplatform.lib.concurrency import in_thread
 from agents.compiler import CompiledAgent, compile_agent
-from agents.specification import AgentSpecification, load, secret_values
+from agents.pinned import load, secret_values
+from agents.specification import AgentSpecification
 from agents.workflows.compiler import CompiledWorkflow, compile_workflow
 from agents.workflows.specification import WorkflowSpecification, load_workflow
 from runs.engine.middleware import RunMiddleware

@@ -22,7 +22,8 @@ from agentplatform.lib import bulk
 from agentplatform.lib.telemetry import metrics
 from billing.models import UsageRecord
 from runs.engine.connection import CONNECTION_FAULTS, be_bounded, is_held_up, release, waiting_briefly
-from runs.engine.flush import Attempt, Begin, Entry, Outcome, Result, commit
+from runs.engine.entries import Attempt, Begin, Entry, Outcome, Result
+from runs.engine.flush import commit
 from runs.events import Event, StoredEvent
 from runs.lifecycle import Transition
 from runs.models import Run

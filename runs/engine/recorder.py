@@ -21,17 +21,19 @@ from uuid import UUID
 from django.utils import timezone
 
 from agentplatform.lib import bulk
+from agentplatform.lib.decimals import plain
 from agents.compiler import CompiledAgent
 from agents.specification import ModelSpecification
 from billing.ledger import CallContext
 from billing.models import UsageRecord
+from runs.engine.entries import LONGEST_DELTA, Attempt
 from runs.engine.faults import NoRoom
-from runs.engine.flush import LONGEST_DELTA, Attempt
 from runs.engine.journal import HandedBack, Journal
 from runs.engine.recall import Recollection
 from runs.events import Event, EventType, StoredEvent
 from runs.lifecycle import Transition
 from runs.models import Run, RunStep
+from runs.paying import call_context
 
 # Nodes of one run that ask models, tools or other runs at once, however many branches go side by side: each holds
 # connections and memory, and providers limit how many calls an account may make. Those beyond it wait for a place.
@@ -274,26 +276,8 @@ class Recorder:
 
     def call_context(self, model: ModelSpecification) -> CallContext:
         """Who pays for a call of this model, and for what."""
-        run = self.run
-        return CallContext(
-            workspace_id=run.workspace_id,
-            currency=run.currency,
-            run_id=run.id,
-            attempt=self._attempt.number,
-            step=self.step,
-            session_id=run.session_id,
-            agent_id=run.agent_id,
-            agent=run.agent_name,
-            workflow=run.workflow_name,
-            user_id=run.user_id,
-            user=run.username,
-            end_user=run.end_user,
-            api_key_id=run.api_key_id,
-            api_key=run.api_key_name,
-            provider=model.provider,
-            model=model.model,
-            workflow_id=run.workflow_id,
-            tags=run.tags,
+        return call_context(
+            self.run, model.provider, model.model, attempt=self._attempt.number, step=self.step
         )
 
     async def open_usage(self, step: Step, record: UsageRecord) -> None:
@@ -353,7 +337,7 @@ class Recorder:
                 "input_tokens": record.input_tokens,
                 "output_tokens": record.output_tokens,
                 "total_tokens": record.input_tokens + record.output_tokens,
-                "cost": None if record.cost is None else f"{record.cost.normalize():f}",
+                "cost": None if record.cost is None else plain(record.cost),
                 "currency": record.currency,
             },
             step,

@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from agents.knowledge import indexing
-from billing.exports import jobs as export_jobs
+from billing.exports import requests as export_requests
 from runs import approvals, lifecycle
 from runs.engine.connection import (
     CONNECTION_FAULTS,
@@ -108,8 +108,8 @@ def _everything() -> Iterator[StoredEvent]:
         _forget_lost_workers,
         admission.wake_where_room_is,
         outbox.wake_due,
-        indexing.wake_overdue,
-        export_jobs.wake_overdue,
+        indexing.backlog.wake_overdue,
+        export_requests.backlog.wake_overdue,
     ):
         with _apart(chore.__name__):
             chore()

@@ -7,6 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from agentplatform.lib.decimals import plain
 from runs.lifecycle.families import above, used_below
 from runs.lifecycle.state import RunState, read
 
@@ -39,7 +40,7 @@ def exceeded(state: RunState, now: datetime) -> Excess | None:
     if (most := limits.get("max_tokens")) and state.total_tokens >= most:
         return Excess("max_tokens", most, state.total_tokens)
     if most := limits.get("max_cost"):
-        used = f"{state.total_cost.normalize():f}"
+        used = plain(state.total_cost)
         if state.total_cost >= Decimal(str(most)):
             return Excess("max_cost", most, used)
         if state.has_unpriced_calls and not limits.get("max_tokens"):
@@ -60,7 +61,7 @@ def nearly_exceeded(state: RunState, tokens_before: int, cost_before: Decimal) -
     if most := state.limits.get("max_cost"):
         line = WARNED_AT * Decimal(str(most))
         if cost_before < line <= state.total_cost:
-            reached.append(Excess("max_cost", most, f"{state.total_cost.normalize():f}"))
+            reached.append(Excess("max_cost", most, plain(state.total_cost)))
     return reached
 
 

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from agentplatform.lib import bulk
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.errors import NotFound
 from billing import ledger
 from billing.budgets import holds
@@ -97,7 +98,7 @@ class RunState(FamilyTotals):
             "total_tokens": self.total_tokens,
             "total_steps": self.total_steps,
             "duration": round((now - started).total_seconds(), 3),
-            "cost": None if self.has_unpriced_calls else f"{self.total_cost.normalize():f}",
+            "cost": None if self.has_unpriced_calls else plain(self.total_cost),
         }
 
     def seconds_in_hand(self, now: datetime) -> float:

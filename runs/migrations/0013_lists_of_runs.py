@@ -1,8 +1,9 @@
 """Indexes that lists of runs and sessions are filtered and searched by."""
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.conf import settings
 from django.db import migrations, models
+
+from agentplatform.lib.migrations import EnsureIndexConcurrently
 
 
 class Migration(migrations.Migration):
@@ -28,7 +29,7 @@ class Migration(migrations.Migration):
                 verbose_name="request id",
             ),
         ),
-        AddIndexConcurrently(
+        EnsureIndexConcurrently(
             model_name="run",
             index=models.Index(
                 condition=models.Q(("status__in", ["created", "paused", "waiting", "failed", "cancelled"])),
@@ -36,7 +37,7 @@ class Migration(migrations.Migration):
                 name="run_of_status",
             ),
         ),
-        AddIndexConcurrently(
+        EnsureIndexConcurrently(
             model_name="run",
             index=models.Index(
                 condition=models.Q(("request_id", ""), _negated=True),
@@ -44,7 +45,7 @@ class Migration(migrations.Migration):
                 name="run_of_request",
             ),
         ),
-        AddIndexConcurrently(
+        EnsureIndexConcurrently(
             model_name="session",
             index=models.Index(
                 condition=models.Q(("end_user", ""), _negated=True),

@@ -19,8 +19,7 @@ from accounts import audit
 from accounts.pseudonyms import pseudonym
 from agentplatform.lib.errors import Conflict
 from billing import ledger
-from billing.exports import requests
-from billing.names import erase_names
+from billing.erasing import erase_from_billing
 from runs import lifecycle, live
 from runs.analytics import retention as figures
 from runs.conversations import attachments
@@ -76,9 +75,8 @@ def erase_content(subject: Subject) -> Counts:
     done["documents"] += named.update(
         payer={"user_id": str(subject.user_id), "user": pseudonym(subject.user_id)}
     )
-    done["usage_exports"] += requests.delete_of_person(subject.user_id, subject.workspace_id)
     done["figures"] += figures.forget(subject.workspace_id, subject.user_id)
-    done["ledger_names"] += erase_names(subject.user_id, subject.workspace_id)
+    done += erase_from_billing(subject.user_id, subject.workspace_id)
     done["audit_names"] += audit.erase_names(subject.user_id, subject.workspace_id)
     return done
 

@@ -13,8 +13,8 @@ from redis import ConnectionPool, Redis
 
 from accounts.limits import admit_socket, check_rate, open_requests
 from accounts.models import ApiKey
-from agentplatform import settings as platform_settings
 from agentplatform.lib.counters import count_each
+from agentplatform.lib.environment import Environment
 from agentplatform.lib.errors import RateLimited
 from agentplatform.lib.request_end import KEY, RequestEnd, ending
 from runs.consumers import close_code_by_status
@@ -324,7 +324,7 @@ def test_a_workspace_cannot_change_its_own(api, workspace, alice):
 def test_refuses_a_rate_that_cannot_be_read(monkeypatch, text):
     monkeypatch.setenv("USER_RATE", text)
     with pytest.raises(ImproperlyConfigured, match="USER_RATE must be"):
-        platform_settings._rate("USER_RATE")
+        Environment().rate("USER_RATE")
 
 
 def test_check_rate_counts_by_one_key(rates):

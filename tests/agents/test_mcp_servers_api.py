@@ -11,7 +11,7 @@ from agents import versions
 from agents.launch import prepare
 from agents.mcp import pool
 from agents.models import Kind, McpServer, Secret, Tool, Version
-from agents.specification import load
+from agents.pinned import load
 from tests.agents.mcp_support import SERVER, free_port, http_process
 from tests.factories import AgentFactory, McpServerFactory, McpToolFactory, ToolFactory
 

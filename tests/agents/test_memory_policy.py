@@ -8,7 +8,7 @@ from agentplatform.lib.errors import InvalidConfig
 from agents import versions
 from agents.launch import pins_on_model, prepare, require_usable
 from agents.models import Agent, Version
-from agents.specification import load
+from agents.pinned import load
 from tests.agents.test_admin import add, agent_data, change, errors_of
 from tests.factories import AgentFactory, ChatModelFactory, ToolFactory
 from tests.runs.admin_support import signed_in

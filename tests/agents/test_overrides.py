@@ -6,7 +6,8 @@ import pytest
 
 from agentplatform.lib.errors import InvalidConfig
 from agents.launch import pins_on_model, prepare, require_usable
-from agents.specification import Bindings, load
+from agents.pinned import load
+from agents.specification import Bindings
 from agents.versions import record
 from tests.factories import AgentFactory, AgentToolFactory, ChatModelFactory, ToolFactory
 

@@ -1,4 +1,4 @@
-"""What agents.specification promises: the same ids give the same specification, whatever was edited since."""
+"""What agents.pinned promises: the same ids give the same specification, whatever was edited since."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from agentplatform.lib.errors import InvalidConfig, NotFound
 from agents.launch import prepare
 from agents.models import Secret
-from agents.specification import load, parse_tool, secret_values
+from agents.pinned import load, parse_tool, secret_values
 from agents.versions import record
 from tests.factories import AgentFactory, AgentToolFactory, ChatModelFactory, HttpToolFactory, ToolFactory
 

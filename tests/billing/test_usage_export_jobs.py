@@ -14,14 +14,15 @@ from django.utils import timezone
 from procrastinate.contrib.django.models import ProcrastinateJob
 
 from accounts.models import ApiKey, Membership
+from accounts.pseudonyms import pseudonym
 from agentplatform.lib.hash_chain import head, seal_next
-from billing.exports import files, jobs, writing
+from billing.exports import files, jobs, requests, writing
 from billing.exports.manifests import is_signed
 from billing.models import UsageExport, UsageRecord
 from billing.sealing import LEDGER
 from runs.subjects.content import Subject
 from runs.subjects.erase import erase_content
-from tests.factories import ApiKeyFactory, UsageRecordFactory
+from tests.factories import ApiKeyFactory, UsageRecordFactory, UserFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -243,9 +244,9 @@ def test_wakes_a_worker_for_what_was_lost(ask, monkeypatch):
     ask()
     ProcrastinateJob.objects.all()._raw_delete("default")
     UsageExport.objects.update(due_at=timezone.now() - timedelta(minutes=1))
-    monkeypatch.setattr(jobs, "_woken_at", 0.0)
-    jobs.wake_overdue()
-    assert ProcrastinateJob.objects.filter(task_name=jobs.MAKE).count() == 1
+    monkeypatch.setattr(requests.backlog, "_woken_at", -1e9)
+    requests.backlog.wake_overdue()
+    assert ProcrastinateJob.objects.filter(task_name=requests.MAKE).count() == 1
 
 
 async def test_is_made_by_the_job(ask, used, stored):
@@ -305,10 +306,111 @@ def test_removes_files_that_no_export_has(made, stored, monkeypatch):
     assert stored() == [files.name_of(export, export.attempt)]
 
 
-def test_goes_when_whoever_asked_is_erased(made, stored, audrey, workspace):
+# erasing people
+
+
+@pytest.fixture
+def dora(used):
+    """Somebody who has used something."""
+    user = UserFactory(username="dora")
+    used(user_id=user.pk, user="dora", api_key="dora's key", end_user="dora's customer", input_tokens=17)
+    return user
+
+
+@pytest.fixture
+def erase(workspace):
+    return lambda user: erase_content(Subject(user.pk, workspace.pk))
+
+
+def everything_of_exports() -> str:
+    return str(list(UsageExport.objects.values()))
+
+
+def test_goes_when_whoever_asked_is_erased(made, stored, audrey, erase):
     made()
-    erase_content(Subject(audrey.pk, workspace.pk))
+    erase(audrey)
     assert (UsageExport.objects.exists(), stored()) == (False, [])
+
+
+@pytest.mark.parametrize("columns", [[], ["user"], ["cost", "api_key"], ["end_user"]])
+def test_is_taken_back_when_somebody_in_it_is_erased(made, stored, dora, erase, api, audrey, columns):
+    export = made(columns=columns)
+    told = erase(dora)
+    response = api(audrey).get(f"{PATH}/{export.pk}/download")
+    assert (stored(), response.status_code, told["usage_exports_taken_back"]) == ([], 409, 1)
+    assert "Ask for it anew" in response.json()["error"]["message"]
+    read = api(audrey).get(f"{PATH}/{export.pk}").json()
+    assert (read["status"], "erased since" in read["error"]) == ("expired", True)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"columns": ["timestamp", "user_id", "cost"]},
+        {"filters": {"start": "2020-01-01T00:00:00Z", "end": "2020-02-01T00:00:00Z"}},
+    ],
+)
+def test_stays_where_it_cannot_name_who_is_erased(made, stored, dora, erase, asked):
+    export = made(**asked)
+    erase(dora)
+    assert (stored(), UsageExport.objects.get().status) == ([files.name_of(export, 1)], "completed")
+
+
+def test_stays_when_somebody_else_is_erased(used, made, stored, erase):
+    used()
+    made()
+    erase(UserFactory(username="eric"))
+    assert (len(stored()), UsageExport.objects.get().status) == (1, "completed")
+
+
+@pytest.mark.parametrize("name", ["user", "api_key", "end_user"])
+def test_has_the_same_rows_when_it_is_asked_for_anew(used, made, dora, erase, name):
+    used()
+    called = {"user": "dora", "api_key": "dora's key", "end_user": "dora's customer"}[name]
+    columns = [name, "input_tokens"]
+    made(filters={name: called}, columns=columns)
+    erase(dora)
+    assert "dora" not in everything_of_exports()
+    again = made(filters=UsageExport.objects.get().filters, columns=columns)
+    assert rows_of(again) == [{name: pseudonym(dora.pk), "input_tokens": "17"}]
+
+
+def test_keeps_a_filter_by_a_name_that_others_have_too(used, made, dora, erase):
+    used(user_id=dora.pk, user="dora", api_key="ci")
+    used(api_key="ci")
+    made(filters={"api_key": "ci"})
+    erase(dora)
+    export = UsageExport.objects.get()
+    assert (export.filters["api_key"], export.status) == ("ci", "expired")
+
+
+def test_is_begun_again_where_somebody_is_erased_meanwhile(ask, stored, dora, erase):
+    ask()
+    claim = jobs.claim_next()
+    erase(dora)
+    jobs.make(claim)
+    assert (UsageExport.objects.get().status, stored()) == ("queued", [])
+    jobs.make(jobs.claim_next())
+    export = UsageExport.objects.get()
+    assert (export.status, export.tries, stored()) == ("completed", 1, [files.name_of(export, 2)])
+    assert [row["user"] for row in rows_of(export)] == [pseudonym(dora.pk)]
+
+
+def test_is_made_with_a_pseudonym_where_it_has_waited(ask, stored, dora, erase):
+    ask(filters={"user": "dora"})
+    erase(dora)
+    jobs.make(jobs.claim_next())
+    export = UsageExport.objects.get()
+    assert [row["user"] for row in rows_of(export)] == [pseudonym(dora.pk)]
+    assert "dora" not in everything_of_exports()
+
+
+def test_says_nothing_of_who_was_erased_after_its_time_is_over(made, dora, erase):
+    made(filters={"user": "dora"})
+    UsageExport.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    jobs.expire_some()
+    erase(dora)
+    assert "dora" not in everything_of_exports()
 
 
 # reading

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from agentplatform.lib import hash_chain
 from agentplatform.lib.csv_stream import csv_statement
-from billing.api.filters import UsageFilter
 from billing.cuts import CUTS, DIMENSIONS
 from billing.exports.columns import DEFAULT, as_csv
 from billing.exports.columns import UTC as IN_UTC
@@ -30,6 +29,7 @@ from billing.sealing import LEDGER
 from billing.selections import Selection
 from billing.totals import SUMS
 from billing.usage import Period, agent_breakdown, breakdown, history, history_by, summary
+from billing.usage_filters import UsageFilter
 from tests.examples import examples
 from tests.factories import UsageRecordFactory
 

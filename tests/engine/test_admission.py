@@ -12,7 +12,8 @@ from accounts.models import Workspace
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.ids import uuid7
 from runs import lifecycle
-from runs.engine.flush import Begin, Outcome, commit
+from runs.engine.entries import Begin, Outcome
+from runs.engine.flush import commit
 from runs.engine.sweep import sweep
 from runs.models import ErrorClass, Relation, Run, RunEvent, Session, Status, Worker
 from runs.queueing import admission

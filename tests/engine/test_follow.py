@@ -10,7 +10,7 @@ import pytest_asyncio
 from django.utils import timezone
 
 from runs import lifecycle, live
-from runs.engine.flush import Attempt
+from runs.engine.entries import Attempt
 from runs.engine.journal import Journal
 from runs.events import Event, EventType
 from runs.follow import Follower, follow

@@ -21,8 +21,8 @@ from billing import ledger
 from billing.models import Budget, BudgetReservation, Outcome, UsageRecord
 from runs import event_log, lifecycle
 from runs.engine import journal as journal_module
-from runs.engine.flush import Attempt, Result
-from runs.engine.flush import Outcome as Flushed
+from runs.engine.entries import Attempt, Result
+from runs.engine.entries import Outcome as Flushed
 from runs.engine.journal import Fenced, Journal, Paused
 from runs.events import Event, EventType, StoredEvent
 from runs.models import ErrorClass, Run, RunStep

@@ -29,7 +29,8 @@ from agentplatform.lib.errors import Conflict
 from agentplatform.lib.ids import uuid7
 from runs import approvals, child_runs, event_log, lifecycle
 from runs.approvals import Decision
-from runs.engine.flush import Attempt, Begin, Entry, Outcome, commit
+from runs.engine.entries import Attempt, Begin, Entry, Outcome
+from runs.engine.flush import commit
 from runs.events import Event
 from runs.models import AT_REST, TERMINAL, UNDER_WAY, Approval, ErrorClass, Run, Status
 from runs.queueing.turns import TEND

@@ -9,7 +9,7 @@ import sys
 import pytest
 from django.core.exceptions import ImproperlyConfigured
 
-from agentplatform import settings as platform_settings
+from agentplatform.lib.environment import require_package
 from tests.processes import PROJECT
 
 
@@ -39,4 +39,4 @@ def test_names_the_setting_and_the_remedy(environment, remedy):
 
 def test_says_how_to_install_what_is_missing():
     with pytest.raises(ImproperlyConfigured, match=r"SENTRY_DSN.*requirements-observability\.txt"):
-        platform_settings._require("SENTRY_DSN", "no_such_package")
+        require_package("SENTRY_DSN", "no_such_package")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 from django.contrib.postgres.operations import AddIndexConcurrently, RemoveIndexConcurrently
-from django.db import models
+from django.db import connection, models
 from django.db.migrations import (
     AddConstraint,
     AddField,
@@ -27,6 +27,8 @@ from django.db.migrations import (
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
+
+from agentplatform.lib.migrations import EnsureIndexConcurrently
 
 ROOMS = {"accounts", "agents", "billing", "runs"}
 # The last ones from before the first release. No installation has rows that they could have locked, and none of their
@@ -93,10 +95,12 @@ def _of_sql(sql: str) -> Iterator[str]:
 def _of_operation(operation: Operation, app: str, before: ProjectState) -> str:
     if isinstance(operation, (RenameField, RenameModel, RemoveField, DeleteModel)):
         return "takes away what the version before uses:"
-    if isinstance(operation, (AddIndexConcurrently, RemoveIndexConcurrently)):
+    if isinstance(operation, (EnsureIndexConcurrently, RemoveIndexConcurrently)):
         return ""
+    if isinstance(operation, AddIndexConcurrently):
+        return "cannot be begun again where it is broken off (EnsureIndexConcurrently):"
     if isinstance(operation, (AddIndex, RemoveIndex)):
-        return "locks a table for an index (AddIndexConcurrently):"
+        return "locks a table for an index (EnsureIndexConcurrently):"
     if isinstance(operation, AddConstraint):
         return "reads a whole table while it is locked (AddConstraintNotValid, then ValidateConstraint):"
     if isinstance(operation, AlterField):
@@ -143,8 +147,8 @@ def test_sees_what_locks_and_what_breaks():
     """It would have found these, were they not from before the first release."""
     found = all_dangers()
 
-    assert found["billing.0008_rollup_indexes"] == []
-    assert "locks a table for an index (AddIndexConcurrently): run" in found["runs.0003_steering"]
+    assert found["billing.0014_calls_by_status"] == []
+    assert "locks a table for an index (EnsureIndexConcurrently): run" in found["runs.0003_steering"]
 
 
 class Bad(Migration):
@@ -152,6 +156,7 @@ class Bad(Migration):
 
     operations = [
         AddIndex("run", models.Index(fields=["status"], name="slow")),
+        AddIndexConcurrently("run", models.Index(fields=["status"], name="once")),
         AddConstraint("run", models.CheckConstraint(condition=models.Q(id__isnull=False), name="slow_too")),
         AlterField("run", "output", models.IntegerField()),
         AlterField("run", "same", models.CharField(max_length=30)),
@@ -169,7 +174,7 @@ def test_finds_each_kind_of_danger():
     fields = {"output": models.TextField(null=True), "same": models.CharField(max_length=20)}
     CreateModel("Run", list(fields.items())).state_forwards("runs", before)
 
-    assert len(list(dangers(Bad("0099_bad", "runs"), before))) == 8
+    assert len(list(dangers(Bad("0099_bad", "runs"), before))) == 9
 
 
 @pytest.mark.parametrize("room", sorted(ROOMS))
@@ -182,3 +187,62 @@ def test_can_be_undone(room):
     ]
 
     assert one_way == []
+
+
+# --- broken off ---
+
+
+def ensured() -> Iterator[tuple[str, str]]:
+    """The migrations that make indexes beside those who write."""
+    for key, migration in sorted(MigrationLoader(None).disk_migrations.items()):
+        if any(isinstance(operation, EnsureIndexConcurrently) for operation in migration.operations):
+            yield key
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("key", [pytest.param(key, id=".".join(key)) for key in ensured()])
+def test_is_begun_again_where_it_was_broken_off(key):
+    loader = MigrationLoader(connection)
+    migration = loader.disk_migrations[key]
+    names = [
+        operation.index.name
+        for operation in migration.operations
+        if isinstance(operation, EnsureIndexConcurrently)
+    ]
+    made = oids_of(names)
+    # As it is where the last index was being built, and the one before had just been.
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE pg_index SET indisvalid = FALSE WHERE indexrelid = to_regclass(%s)", [names[-1]]
+        )
+
+    with connection.schema_editor(atomic=False) as editor:
+        migration.apply(loader.project_state([key], at_end=False), editor)
+
+    found = oids_of(names)
+    assert [found[name] for name in names[:-1]] == [made[name] for name in names[:-1]]
+    assert found[names[-1]] not in (None, made[names[-1]])
+
+
+@pytest.mark.django_db(transaction=True)
+def test_makes_the_indexes_that_were_not_begun():
+    loader = MigrationLoader(connection)
+    key = ("accounts", "0009_lists_of_the_audit_log")
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX audit_of_request, audit_of_subject")
+
+    with connection.schema_editor(atomic=False) as editor:
+        loader.disk_migrations[key].apply(loader.project_state([key], at_end=False), editor)
+
+    assert None not in oids_of(["audit_of_action", "audit_of_request", "audit_of_subject"]).values()
+
+
+def oids_of(names: list[str]) -> dict[str, int | None]:
+    """Of these indexes, None where one is not valid or not there."""
+    sql = "SELECT (SELECT indexrelid FROM pg_index WHERE indexrelid = to_regclass(%s) AND indisvalid)"
+    found = {}
+    with connection.cursor() as cursor:
+        for name in names:
+            cursor.execute(sql, [name])
+            (found[name],) = cursor.fetchone()
+    return found

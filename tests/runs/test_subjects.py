@@ -300,7 +300,7 @@ def test_cancels_what_is_under_way_and_settles_it(her, dora, workspace, agent, m
     assert found("dora", MARKER) == {}
 
 
-@pytest.mark.parametrize("step", ["_cancel", "_erase_sessions", "_blank_decisions", "erase_names"])
+@pytest.mark.parametrize("step", ["_cancel", "_erase_sessions", "_blank_decisions", "erase_from_billing"])
 def test_goes_on_after_it_was_killed(her, decision, monkeypatch, step):
     class Killed(BaseException):
         pass

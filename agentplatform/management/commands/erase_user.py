@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.audit.commands import Audited
-from accounts.models import User, Workspace
+from accounts.command_arguments import workspace_named
+from accounts.models import User
 from accounts.removal import check_removable
 from agentplatform.lib.errors import PlatformError
 from runs.subjects.people import erase_everywhere, erase_from
@@ -30,7 +31,8 @@ class Command(Audited, BaseCommand):
             self.stdout.write(f"There is no user {options['username']!r}, so there is nothing to erase.")
             self.has_effect = False
             return
-        workspace = self._workspace(options["workspace"])
+        slug = options["workspace"]
+        workspace = None if slug is None else workspace_named(slug)
         if not options["yes"] and input(f"Type {user.username} to erase it for ever: ") != user.username:
             raise CommandError("Nothing was erased.")
         try:
@@ -43,10 +45,3 @@ class Command(Audited, BaseCommand):
             raise CommandError(error.message) from error
         told = ", ".join(f"{number} {name.replace('_', ' ')}" for name, number in sorted(done.items()))
         self.stdout.write(f"Erased: {told or 'nothing was left'}.")
-
-    def _workspace(self, slug: str | None) -> Workspace | None:
-        if slug is None:
-            return None
-        if (found := Workspace.objects.filter(slug=slug).first()) is None:
-            raise CommandError(f"There is no workspace {slug!r}.")
-        return found

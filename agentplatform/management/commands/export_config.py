@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.actors import platform_actor
 from accounts.audit.commands import Audited
-from accounts.models import Workspace
+from accounts.command_arguments import workspace_named
 from agents.configuration.exporting import export
 
 
@@ -21,9 +21,7 @@ class Command(Audited, BaseCommand):
         parser.add_argument("--output", type=Path, metavar="FILE", help="default: standard output")
 
     def handle(self, *args: Any, workspace: str, output: Path | None, **options: Any) -> None:
-        if (found := Workspace.objects.filter(slug=workspace).first()) is None:
-            raise CommandError(f"There is no workspace {workspace!r}.")
-        text = export(platform_actor(found, "export_config"))
+        text = export(platform_actor(workspace_named(workspace), "export_config"))
         if output is None:
             self.stdout.write(text, ending="")
             return

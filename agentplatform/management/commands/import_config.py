@@ -13,7 +13,8 @@ from accounts import audit
 from accounts.actor import Actor
 from accounts.actors import actor_in, platform_actor
 from accounts.audit.commands import Audited
-from accounts.models import User, Workspace
+from accounts.command_arguments import workspace_named
+from accounts.models import User
 from agentplatform.lib.errors import PlatformError
 from agents.configuration.folder import read, secret_of
 from agents.configuration.importing import Change, make
@@ -68,8 +69,7 @@ class Command(Audited, BaseCommand):
         self.stdout.write(f"{counts}, {report.unchanged} are unchanged.")
 
     def _actor(self, slug: str, username: str | None) -> Actor:
-        if (workspace := Workspace.objects.filter(slug=slug).first()) is None:
-            raise CommandError(f"There is no workspace {slug!r}.")
+        workspace = workspace_named(slug)
         if username is None:
             return platform_actor(workspace, "import_config")
         user = User.objects.filter(username=username).first()

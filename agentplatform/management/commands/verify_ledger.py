@@ -7,6 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.audit.models import PLATFORM
+from accounts.command_arguments import workspaces_named
 from accounts.models import Workspace
 from agentplatform.lib.hash_chain import Chain, Head, chains, head, verify, waiting
 
@@ -29,7 +30,7 @@ class Command(BaseCommand):
         if noted and not (options["workspace"] and options["chain"]):
             raise CommandError("A head is of one chain: name it with --workspace and --chain.")
         faults = 0
-        for workspace in _workspaces(options["workspace"]):
+        for workspace in workspaces_named(options["workspace"]):
             for name in names:
                 faults += not self._is_right(workspace, name, chains[name], noted)
         if "audit" in names and not options["workspace"]:
@@ -57,11 +58,3 @@ def _noted(text: str | None) -> Head | None:
         return Head(int(position), bytes.fromhex(digest))
     except ValueError as error:
         raise CommandError("Give the head as it was printed: POSITION:HASH.") from error
-
-
-def _workspaces(slug: str | None) -> list[Workspace]:
-    if slug is None:
-        return list(Workspace.objects.order_by("slug"))
-    if not (found := list(Workspace.objects.filter(slug=slug))):
-        raise CommandError(f"There is no workspace {slug!r}.")
-    return found

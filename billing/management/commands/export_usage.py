@@ -10,13 +10,14 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rest_framework.exceptions import APIException
 
+from accounts.command_arguments import workspace_named
 from accounts.models import Workspace
 from agentplatform.lib.ids import uuid7
 from billing.exports.manifests import Asking, Order
 from billing.exports.options import COMPRESSIONS, DECIMALS, DELIMITERS, FORMATS, Options
-from billing.exports.selection import select
 from billing.exports.writing import write
 from billing.models import UsageRecord
+from billing.usage_filters import select
 
 OPTIONS = ("format", "bom", "decimal", "delimiter", "tz", "compression")
 
@@ -48,9 +49,7 @@ class Command(BaseCommand):
         parser.add_argument("--compression", choices=COMPRESSIONS, default="none")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        workspace = Workspace.objects.filter(slug=options["workspace"]).first()
-        if workspace is None:
-            raise CommandError(f"There is no workspace {options['workspace']!r}.")
+        workspace = workspace_named(options["workspace"])
         try:
             manifest = _export(_order(workspace, options), options["output"])
         except APIException as error:

@@ -7,7 +7,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.audit.commands import Audited
-from accounts.models import Workspace
+from accounts.command_arguments import workspaces_named
+from agentplatform.lib.decimals import plain
 from agentplatform.lib.errors import PlatformError
 from billing import price_import
 from billing.models import Price
@@ -28,7 +29,7 @@ class Command(Audited, BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="only say what would be added")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        workspaces = self._workspaces(options["workspace"])
+        workspaces = workspaces_named(options["workspace"])
         models, passed_over = price_import.listed(options["provider"], options["model"])
         if not models and not passed_over:
             raise CommandError("The list has no such model with prices of input and output.")
@@ -49,18 +50,10 @@ class Command(Audited, BaseCommand):
             verb = "would be added" if options["dry_run"] else "added"
             self.stdout.write(f"{workspace.slug}: {len(added)} prices of {len(models)} models {verb}.")
 
-    def _workspaces(self, slug: str | None) -> list[Workspace]:
-        if slug is None:
-            return list(Workspace.objects.order_by("slug"))
-        found = list(Workspace.objects.filter(slug=slug))
-        if not found:
-            raise CommandError(f"There is no workspace {slug!r}.")
-        return found
-
 
 def _said(price: Price) -> str:
     until = " (never valid)" if price.valid_until == price.valid_from else ""
     return (
         f"{price.provider}/{price.model} from {price.valid_from:%Y-%m-%d}, version {price.version}{until}: "
-        f"{price.input_per_million.normalize():f} in, {price.output_per_million.normalize():f} out"
+        f"{plain(price.input_per_million)} in, {plain(price.output_per_million)} out"
     )

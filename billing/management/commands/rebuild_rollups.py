@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import BaseCommand, CommandParser
 
-from accounts.models import Workspace
+from accounts.command_arguments import workspaces_named
 from billing.rebuilding import rebuild
 
 
@@ -18,11 +18,6 @@ class Command(BaseCommand):
         parser.add_argument("--workspace", metavar="SLUG", help="only this one; default: all")
 
     def handle(self, *args: object, **options: Any) -> None:
-        workspaces = Workspace.objects.order_by("slug")
-        if slug := options["workspace"]:
-            workspaces = workspaces.filter(slug=slug)
-            if not workspaces:
-                raise CommandError(f"There is no workspace {slug!r}.")
-        for workspace in workspaces:
+        for workspace in workspaces_named(options["workspace"]):
             for window in rebuild(workspace.pk):
                 self.stdout.write(f"{workspace.slug}: {window.lower:%Y-%m-%d} to {window.upper:%Y-%m-%d}")

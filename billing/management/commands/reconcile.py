@@ -9,8 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts.models import Workspace
-from billing.management.commands.reprice import moment
+from accounts.command_arguments import moment, workspaces_named
 from billing.reconciliation import MOST_DIFFERENCES, Findings, Scope, reconcile
 
 
@@ -34,7 +33,7 @@ class Command(BaseCommand):
         if start and end and start >= end:
             raise CommandError("Give a start before the end.")
         differing = 0
-        for workspace in self._workspaces(options["workspace"]):
+        for workspace in workspaces_named(options["workspace"]):
             for one in reconcile(Scope(workspace.pk, workspace.slug, start, end), options["most"]):
                 differing += one.differing
                 self._say(workspace.slug, one, options["json"])
@@ -49,9 +48,3 @@ class Command(BaseCommand):
         self.stdout.write(f"{slug}: {one.road}: {one.groups} compared, {verdict}.")
         for difference in one.differences:
             self.stdout.write(f"{slug}: {difference}")
-
-    def _workspaces(self, slug: str | None) -> list[Workspace]:
-        found = list(Workspace.objects.filter(**({"slug": slug} if slug else {})).order_by("slug"))
-        if slug and not found:
-            raise CommandError(f"There is no workspace {slug!r}.")
-        return found

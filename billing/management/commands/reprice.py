@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 
 from accounts.audit.commands import Audited
-from accounts.models import Workspace
+from accounts.command_arguments import moment, workspace_named
 from agentplatform.lib.errors import PlatformError
 from billing import repricing
 from billing.models import Repricing
-
-
-def moment(text: str) -> datetime:
-    """A date or a moment in ISO 8601; UTC without an offset."""
-    try:
-        found = parse_datetime(text) or parse_datetime(f"{text}T00:00:00")
-    except ValueError:
-        found = None
-    if found is None:
-        raise CommandError(f"{text!r} is no date like 2026-11-01 or 2026-11-01T08:30:00Z.")
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 class Command(Audited, BaseCommand):
@@ -47,9 +34,7 @@ class Command(Audited, BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="only say what would change")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        workspace = Workspace.objects.filter(slug=options["workspace"]).first()
-        if workspace is None:
-            raise CommandError(f"There is no workspace {options['workspace']!r}.")
+        workspace = workspace_named(options["workspace"])
         narrowed = {name: options[name] for name in ("provider", "model", "agent", "reason", "dry_run")}
         wanted = Repricing(
             workspace=workspace, start=moment(options["start"]), end=moment(options["end"]), **narrowed

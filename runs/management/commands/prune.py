@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts.audit.commands import Audited
-from accounts.models import Workspace
+from accounts.command_arguments import workspaces_named
 from runs.history.retention import prune
 
 
@@ -27,7 +27,7 @@ class Command(Audited, BaseCommand):
         self.has_effect = not is_dry_run
         if wanted is not None and wanted < 1:
             raise CommandError("Keep at least 1: it is where a run's session goes on.")
-        for workspace in self._workspaces(options["workspace"]):
+        for workspace in workspaces_named(options["workspace"]):
             keep = wanted or workspace.kept_checkpoints
             if keep is None:
                 self.stdout.write(f"{workspace.slug}: keeps all. Say how many with --keep.")
@@ -38,11 +38,3 @@ class Command(Audited, BaseCommand):
                 f"{workspace.slug}: {verb} {removed.checkpoints} checkpoints, {removed.values} values and "
                 f"{removed.writes} pending writes of {removed.runs} runs, keeping {keep} of each."
             )
-
-    def _workspaces(self, slug: str | None) -> list[Workspace]:
-        if slug is None:
-            return list(Workspace.objects.all())
-        found = list(Workspace.objects.filter(slug=slug))
-        if not found:
-            raise CommandError(f"There is no workspace {slug!r}.")
-        return found

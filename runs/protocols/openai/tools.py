@@ -18,7 +18,7 @@ SHAPE = 'Send {"type": "function", "function": {"name", "description", "paramete
 
 
 def bound_tools(values: Mapping[str, Any]) -> Json:
-    """`{"tools", "tool_choice"?, "one_call"?}` of `agents.specification.load`; nothing where none is to be called."""
+    """`{"tools", "tool_choice"?, "one_call"?}` of `agents.pinned.load`; nothing where none is to be called."""
     tools = _tools(values.get("tools", []))
     names = {tool["function"]["name"] for tool in tools}
     choice = values.get("tool_choice", "auto")

@@ -462,6 +462,12 @@ def test_says_what_of_a_budget_never_changes(client, shop):
     assert (answer.status_code, errors(answer)) == (422, [("budgets.monthly.period", 2)])
 
 
+@pytest.mark.parametrize("amount", ["1e9999999", "-1e9999999", "0e9999999", "1e-9999999"])
+def test_refuses_an_amount_that_nobody_could_write_out(client, shop, amount):
+    answer = load(client, f"budgets:\n  monthly: {{period: day, agent: boss, limit_amount: '{amount}'}}\n")
+    assert (answer.status_code, errors(answer)) == (422, [("budgets.monthly.limit_amount", 2)])
+
+
 def test_knows_no_budget_of_a_stranger(client, shop, charlie):
     answer = load(client, "budgets:\n  theirs: {period: day, user: charlie, limit_amount: '3'}\n")
     assert (answer.status_code, errors(answer)) == (422, [("budgets.theirs.user", 2)])

@@ -263,10 +263,10 @@ def test_all_of_a_bases_documents_can_be_indexed_again(client, base, add):
 
 def test_a_job_that_was_lost_is_found_by_the_sweep(base, monkeypatch):
     woken = []
-    monkeypatch.setattr(indexing, "wake", lambda: woken.append(1))
-    monkeypatch.setattr(indexing, "_woken_at", -1e9)
+    monkeypatch.setattr(indexing.backlog, "wake", lambda: woken.append(1))
+    monkeypatch.setattr(indexing.backlog, "_woken_at", -1e9)
     DocumentFactory(knowledge_base=base, status="pending", due_at="2026-01-01T00:00:00Z")
-    indexing.wake_overdue()
-    indexing.wake_overdue()
+    indexing.backlog.wake_overdue()
+    indexing.backlog.wake_overdue()
     assert woken == [1]
     assert KnowledgeBase.objects.count() == 1
