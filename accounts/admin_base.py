@@ -43,7 +43,7 @@ from accounts.audit.pages import Audited
 from accounts.models import User, Workspace
 from accounts.saved_filters import filters_of
 from accounts.tenancy import TenantModel
-from agentplatform.lib.admin_lists import CappedPaginator
+from agentplatform.lib.admin_lists import CappedPaginator, QuickRows
 from agentplatform.lib.errors import PlatformError
 
 __all__ = ["Reach", "SaysErrors", "TenantAccess", "TenantForm", "TenantInline", "TenantModelAdmin", "reach"]
@@ -174,7 +174,7 @@ class TenantInline(TenantAccess):
     """Mixin of inlines under a tenant object; put it before unfold's StackedInline or TabularInline."""
 
 
-class TenantModelAdmin(TenantAccess, SaysErrors, ModelAdmin):
+class TenantModelAdmin(TenantAccess, SaysErrors, QuickRows, ModelAdmin):
     """See the module's docstring."""
 
     list_before_template = "admin/saved_filters.html"

@@ -1,31 +1,82 @@
-"""For admin lists of tables that grow for ever: paging that never counts them whole."""
+"""For admin lists of tables that grow for ever: paging that never counts them whole, and rows that are drawn fast."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.views.main import ChangeList
 from django.core.paginator import Paginator
+from django.db.models import Model
 from django.utils.functional import cached_property
+from django.utils.html import format_html
+from unfold.admin import ModelAdmin, checkbox
+from unfold.decorators import display
+from unfold.templatetags import unfold_list
 
 # Enough to page through by hand. What lies beyond is reached by filters and search.
 MOST_ROWS = 10_000
 
 
 class CappedPaginator(Paginator):
-    """Counts no further than MOST_ROWS, and says "more than" where that is what it knows."""
+    """Counts no further than `most_rows`, and says "more than" where that is what it knows."""
 
+    # MOST_ROWS, or fewer where finding each takes long.
+    most_rows: int | None = None
     template_name = "admin/capped_pagination.html"
 
     @cached_property
     def count(self) -> int:
-        return min(self._counted, MOST_ROWS)
+        return min(self._counted, self._most)
 
     @property
     def is_capped(self) -> bool:
         """Whether there are more rows than it counts."""
-        return self._counted > MOST_ROWS
+        return self._counted > self._most
 
     @cached_property
     def _counted(self) -> int:
         rows: Any = self.object_list
-        return rows.order_by().values("pk")[: MOST_ROWS + 1].count()
+        return rows.order_by().values("pk")[: self._most + 1].count()
+
+    @property
+    def _most(self) -> int:
+        return MOST_ROWS if self.most_rows is None else self.most_rows
+
+
+class QuickRows:
+    """Mixin before unfold's ModelAdmin: leaves out what takes half of the time that a page of rows is drawn in."""
+
+    # Each row's template asks for it twice, and where a class has none, Django looks through all that it has.
+    list_sections: tuple[Any, ...] = ()
+
+    @display(description=ModelAdmin.action_checkbox.short_description)
+    def action_checkbox(self, row: Model) -> str:
+        """What unfold's widget renders, without a template for each row."""
+        label, style = checkbox.attrs["aria-label"], checkbox.attrs["class"]
+        return format_html(
+            '<input type="checkbox" name="{}" value="{}" class="{}" aria-label="{}">',
+            ACTION_CHECKBOX_NAME,
+            row.pk,
+            style,
+            label,
+        )
+
+
+class HeadersOnce:
+    """Headers of a list, made once: unfold makes them anew for each row, which is handed nothing but the list.
+
+    Takes the place of `unfold.templatetags.unfold_list.result_headers`.
+    """
+
+    def __init__(self, make: Callable[[ChangeList], Iterable[dict[str, Any]]]) -> None:
+        self.make = make
+
+    def __call__(self, changes: Any) -> list[dict[str, Any]]:
+        if not hasattr(changes, "headers_once"):
+            changes.headers_once = list(self.make(changes))
+        return changes.headers_once
+
+
+unfold_list.result_headers = HeadersOnce(unfold_list.result_headers)

@@ -32,9 +32,10 @@ class SessionAdmin(WithSections, GrowingTableAdmin):
 
     def called(self, term: str, queryset: QuerySet[Any]) -> Q:
         """An end user, or part of a name among the newest: no index knows parts of names."""
-        newest = queryset.order_by("-id").values("pk")[:NAMES_READ]
-        named = Session.objects.filter(pk__in=newest, title__icontains=term)
-        keys = list(named.order_by("-id").values_list("pk", flat=True)[:MOST_NAMED])
+        newest = queryset.order_by("-id")
+        oldest = newest.values_list("pk", flat=True)[NAMES_READ - 1 : NAMES_READ].first()
+        read = newest.filter(pk__gte=oldest) if oldest else newest
+        keys = list(read.filter(title__icontains=term).values_list("pk", flat=True)[:MOST_NAMED])
         return super().called(term, queryset) | Q(pk__in=keys)
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
