@@ -227,7 +227,7 @@ class VersionAdmin(TenantModelAdmin):
     """The change history. Nothing here can be edited; a version can be made the current one again."""
 
     permission_resource = "history"
-    list_display = ["name", "kind", "number", "change", "author", "workspace", "created_at"]
+    list_display = ["name", "kind", "number", "what", "author", "workspace", "created_at"]
     list_filter = ["kind", "change", "workspace"]
     list_select_related = ["workspace"]
     # By the index of names; what contains a term would read every version that there ever was.
@@ -241,11 +241,11 @@ class VersionAdmin(TenantModelAdmin):
         "kind",
         "name",
         "number",
-        "change",
+        "what",
         "author",
         "created_at",
-        "hash",
         "configuration",
+        "hash",
     ]
     readonly_fields = fields
     actions = ["restore"]
@@ -260,6 +260,10 @@ class VersionAdmin(TenantModelAdmin):
             return queryset
         saved = queryset.exclude(change=TRIED)
         return saved.defer("data") if request.method == "GET" else saved
+
+    @admin.display(description=_("change"))
+    def what(self, version: Version) -> str:
+        return version.change_title
 
     @admin.display(description=_("configuration"))
     def configuration(self, version: Version) -> str:
