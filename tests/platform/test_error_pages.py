@@ -49,7 +49,7 @@ def test_a_fault_names_the_request_that_finds_it_in_the_log(broken):
 
 def test_says_when_to_come_back_where_the_database_is_away(broken):
     answer = broken(OperationalError("password=hunter22")).get("/sign-in/")
-    assert (answer.status_code, answer["Retry-After"]) == (503, "1")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "2")
     assert "not available" in answer.content.decode()
     assert "hunter22" not in answer.content.decode()
 
