@@ -12,6 +12,7 @@ from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Model, QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from unfold.admin import ModelAdmin, TabularInline
@@ -60,6 +61,7 @@ class MembershipOfUserInline(TabularInline):
     fields = ["workspace", "role", "created_at"]
     readonly_fields = fields
     extra = 0
+    hide_title = True
     can_delete = False
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
@@ -76,6 +78,7 @@ class ProviderAccountOfUserInline(TabularInline):
     fields = ["provider", "subject", "created_at"]
     readonly_fields = fields
     extra = 0
+    hide_title = True
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return request.user.is_superuser
@@ -153,6 +156,7 @@ class MemberInline(TenantInline, TabularInline):
     fields = ["user", "role", "created_at"]
     readonly_fields = ["created_at"]
     extra = 0
+    hide_title = True
 
     def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.may(request, "write:member", obj)
@@ -195,6 +199,11 @@ class WorkspaceAdmin(TenantAccess, SaysErrors, ModelAdmin):
     list_display = ["slug", "name", "currency", "member_count", "created_at"]
     search_fields = ["slug", "name"]
     readonly_fields = ["created_at"]
+    fieldsets = (
+        (None, {"fields": ["slug", "name", "currency", "time_zone"]}),
+        (_("Limits"), {"fields": ["max_concurrent_runs", *LIMITS]}),
+        (_("What is kept"), {"fields": ["kept_checkpoints", "audits_reads", "created_at"]}),
+    )
 
     def has_add_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return self.may(request, "write:workspace")
@@ -252,7 +261,8 @@ class ApiKeyForm(TenantForm):
         choices=[(name, name) for name in sorted(PERMISSIONS)],
         required=False,
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="What the key is narrowed to. None: all that your role may do.",
+        label=_("Scopes"),
+        help_text=_("What the key is narrowed to. None: all that your role may do."),
     )
 
     class Meta:
@@ -305,9 +315,9 @@ class ApiKeyAdmin(TenantModelAdmin):
         )
         obj.pk = key.pk
         obj._state.adding = False
-        messages.warning(request, f"Copy the key now, it is not shown again: {text}")
+        messages.warning(request, gettext("Copy the key now, it is not shown again: %(key)s") % {"key": text})
 
     @action(description=_("Revoke selected keys"), permissions=["revoke"])
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         count = revoke_keys(self.permitted(request, queryset, "write:api-key"))
-        messages.success(request, f"{count} keys revoked.")
+        messages.success(request, gettext("Keys revoked: %(count)s.") % {"count": count})

@@ -31,9 +31,10 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import RelatedFieldListFilter, ShowFacets
 from django.contrib.admin.utils import flatten_fieldsets, get_fields_from_path
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Field, JSONField, Model, QuerySet
 from django.forms.models import InlineForeignKeyField
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext as _
 from unfold.admin import ModelAdmin
 
 from accounts import audit
@@ -46,6 +47,7 @@ from accounts.tenancy import TenantModel
 from agentplatform.lib.admin_lists import CappedPaginator
 from agentplatform.lib.admin_rows import QuickRows
 from agentplatform.lib.errors import PlatformError
+from agentplatform.lib.json import Indented
 
 __all__ = ["Reach", "SaysErrors", "TenantAccess", "TenantForm", "TenantInline", "TenantModelAdmin", "reach"]
 
@@ -58,7 +60,7 @@ class TenantForm(forms.ModelForm):
         home = self._home(cleaned)
         for name, value in list(cleaned.items()):
             if any(row.workspace_id != home for row in tenant_rows(value)):
-                self.add_error(name, "Choose from the same workspace.")
+                self.add_error(name, _("Choose from the same workspace."))
         return cleaned
 
     def _home(self, cleaned: dict[str, Any]) -> UUID | None:
@@ -187,6 +189,11 @@ class TenantModelAdmin(TenantAccess, SaysErrors, QuickRows, ModelAdmin):
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         shown = filters_of(request, self) if request.method == "GET" else {}
         return super().changelist_view(request, extra_context={**shown, **(extra_context or {})})
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if isinstance(db_field, JSONField):
+            options.setdefault("encoder", Indented)
+        return super().formfield_for_dbfield(db_field, request, **options)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return reach(request).rows(super().get_queryset(request), f"read:{self.permission_resource}")

@@ -6,9 +6,12 @@ from typing import Any
 
 from csp.decorators import csp_replace
 from django.conf import settings
+from django.contrib import admin
 from django.contrib.auth import views
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, JsonResponse
+from django.http.response import HttpResponseBase
 from django.urls import path
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
@@ -54,6 +57,13 @@ def tokens_of_session(request: HttpRequest) -> JsonResponse:
         return JsonResponse(tokens.issue(user))
 
 
+def admin_sign_in(request: HttpRequest) -> HttpResponseBase:
+    """The admin's own sign-in. Whoever has signed in, and is no staff, is told so instead of being asked again."""
+    if request.user.is_authenticated and not admin.site.has_permission(request):
+        raise PermissionDenied
+    return admin.site.login(request)
+
+
 class SignOutView(views.LogoutView):
     """Ends the session; by POST alone, so that no other site's picture does it."""
 
@@ -61,6 +71,7 @@ class SignOutView(views.LogoutView):
 
 
 urlpatterns = [
+    path("admin/login/", admin_sign_in),
     path("sign-in/", SignInView.as_view(), name="sign-in"),
     path("sign-in/token/", tokens_of_session, name="session-token"),
     path("sign-in/accounts/", accounts, name="sign-in-accounts"),

@@ -80,6 +80,9 @@ def _items(request: HttpRequest, room: str) -> list[Item]:
     items = [_item(one) for one in sorted(own, key=_place) if one.has_view_permission(request)]
     if room == "agents" and reach(request).may("read:configuration"):
         link = reverse("admin:agents_configuration")
+        if request.path.startswith(link):
+            # It lies below the list of versions, which is not where one is.
+            items = [{**item, "active": False} for item in items]
         items.append({"title": _("Configuration"), "icon": "data_object", "link": link})
     return items
 

@@ -30,10 +30,10 @@ urlpatterns = [
     path("mcp", mcp),
     path("metrics", metrics, name="prometheus"),
     path("", include("runs.protocols.latest_session")),
+    path("", include("accounts.pages")),
     path("admin/overview/", admin.site.admin_view(live_overview), name="overview-live"),
     path("admin/filters/", include("accounts.saved_filters")),
     path("admin/", admin.site.urls),
-    path("", include("accounts.pages")),
     path("", include("runs.chat_page")),
     path("", include("runs.pages")),
 ]

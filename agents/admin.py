@@ -16,10 +16,11 @@ from unfold.admin import TabularInline
 
 from accounts.admin_base import TenantInline, TenantModelAdmin
 from agentplatform.lib.errors import PlatformError
+from agentplatform.lib.javascript import scripts
 from agents import editing, trials, versions
-from agents.admin_base import ConfigurationAdmin
+from agents.admin_base import HISTORY, ConfigurationAdmin
 from agents.admin_configuration import urls_of
-from agents.admin_forms import AgentForm, ChatModelForm, ToolForm
+from agents.admin_forms import AgentForm, ChatModelForm, ToolForm, kind_by_field
 from agents.admin_knowledge import KnowledgeBaseAdmin
 from agents.admin_mcp import McpServerAdmin
 from agents.admin_playground import Panel, TestedModel, TestedTool, WithPlayground
@@ -37,6 +38,7 @@ class FallbackInline(TenantInline, TabularInline):
     permission_resource = "model"
     autocomplete_fields = ["fallback"]
     extra = 0
+    hide_title = True
 
 
 @admin.register(ChatModel)
@@ -66,7 +68,7 @@ class ChatModelAdmin(TestedModel, ConfigurationAdmin):
             {"fields": ["provider", "purpose", "model", "base_url", "key", "api_key", "remove_api_key"]},
         ),
         (_("Defaults"), {"fields": ["parameters", "inputs"]}),
-        (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
+        (_("History"), {"fields": HISTORY}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -74,7 +76,9 @@ class ChatModelAdmin(TestedModel, ConfigurationAdmin):
 
     @admin.display(description=_("API key"))
     def key(self, model: ChatModel) -> str:
-        return f"set, ends in {model.secret.hint or '…'}" if model.secret else "none"
+        if not model.secret:
+            return gettext("none")
+        return gettext("set, ends in %(hint)s") % {"hint": model.secret.hint or "…"}
 
     def write_secrets(self, obj: ChatModel, cleaned: dict[str, Any]) -> None:
         if cleaned.get("api_key") or cleaned.get("remove_api_key"):
@@ -108,20 +112,34 @@ class ToolAdmin(TestedTool, ConfigurationAdmin):
     readonly_fields = ["headers", *ConfigurationAdmin.readonly_fields]
     fieldsets = [
         (None, {"fields": ["name", "description", "enabled", "tool_kind", "seen"]}),
-        (_("Function"), {"fields": ["function"]}),
-        (_("HTTP request"), {"fields": ["request", "headers", "new_secret_headers"]}),
-        (_("Agent"), {"fields": ["agent"]}),
-        (_("MCP server"), {"fields": ["mcp_server", "mcp_tool"]}),
-        (_("Knowledge base"), {"fields": ["knowledge_base"]}),
-        (_("Call"), {"fields": ["arguments_schema", "timeout_seconds", "idempotent"]}),
+        (
+            _("Call"),
+            {"fields": [*kind_by_field, "arguments_schema", "timeout_seconds", "idempotent"]},
+        ),
         (_("Approval"), {"fields": ["requires_approval", "approval_timeout_seconds", "approval_default"]}),
-        (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
+        (_("History"), {"fields": HISTORY}),
     ]
+
+    class Media:
+        js = scripts("agents/tool_form.js")
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Who may only read sees what belongs to the tool's kind; the form's script does so for those who choose it."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        others = {name for name, kind in kind_by_field.items() if kind != obj.tool_kind}
+        return [
+            (title, {**options, "fields": [name for name in options["fields"] if name not in others]})
+            for title, options in fieldsets
+        ]
 
     @admin.display(description=_("secret headers"))
     def headers(self, tool: Tool) -> str:
         entries = tool.secret_headers.items()
-        return ", ".join(f"{name}: …{entry['hint']}" for name, entry in entries) or "none"
+        told = ", ".join(f"{name}: …{entry['hint']}" for name, entry in entries) or gettext("none")
+        # By this the form's script knows the row.
+        return format_html('<span data-field="headers">{}</span>', told)
 
     def write_secrets(self, obj: Tool, cleaned: dict[str, Any]) -> None:
         if given := cleaned.get("new_secret_headers"):
@@ -154,7 +172,8 @@ class AgentAdmin(WithPlayground, ConfigurationAdmin):
             {
                 "fields": [
                     "memory_window",
-                    ("trigger_tokens", "trigger_messages"),
+                    "trigger_tokens",
+                    "trigger_messages",
                     "keep_messages",
                     "summary_model",
                     "long_term",
@@ -175,7 +194,7 @@ class AgentAdmin(WithPlayground, ConfigurationAdmin):
                 ]
             },
         ),
-        (_("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
+        (_("History"), {"fields": HISTORY}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -208,7 +227,7 @@ class VersionAdmin(TenantModelAdmin):
     """The change history. Nothing here can be edited; a version can be made the current one again."""
 
     permission_resource = "history"
-    list_display = ["name", "kind", "number", "change", "author", "workspace", "created_at"]
+    list_display = ["name", "kind", "number", "what", "author", "workspace", "created_at"]
     list_filter = ["kind", "change", "workspace"]
     list_select_related = ["workspace"]
     # By the index of names; what contains a term would read every version that there ever was.
@@ -222,11 +241,11 @@ class VersionAdmin(TenantModelAdmin):
         "kind",
         "name",
         "number",
-        "change",
+        "what",
         "author",
         "created_at",
-        "hash",
         "configuration",
+        "hash",
     ]
     readonly_fields = fields
     actions = ["restore"]
@@ -242,6 +261,10 @@ class VersionAdmin(TenantModelAdmin):
         saved = queryset.exclude(change=TRIED)
         return saved.defer("data") if request.method == "GET" else saved
 
+    @admin.display(description=_("change"))
+    def what(self, version: Version) -> str:
+        return version.change_title
+
     @admin.display(description=_("configuration"))
     def configuration(self, version: Version) -> str:
         shown = json.dumps(without_secret_ids(version.data), indent=2, ensure_ascii=False)
@@ -254,11 +277,14 @@ class VersionAdmin(TenantModelAdmin):
     def restore(self, request: HttpRequest, queryset: QuerySet[Version]) -> None:
         for version in queryset.order_by("id"):
             if not all(self.may(request, needed, version) for needed in permissions_to_restore(version)):
-                self.message_user(request, f"{version}: you may not change this.", messages.ERROR)
+                said = gettext("%(version)s: you may not change this.") % {"version": version}
+                self.message_user(request, said, messages.ERROR)
                 continue
             try:
                 made = versions.restore(version, self.actor(request, version.workspace_id))
             except PlatformError as error:
                 self.message_user(request, f"{version}: {error.message}", messages.ERROR)
             else:
-                self.message_user(request, f"{version} is restored as v{made.number}.", messages.SUCCESS)
+                said = gettext("%(version)s is restored as v%(made)s.")
+                told = {"version": version, "made": made.number}
+                self.message_user(request, said % told, messages.SUCCESS)

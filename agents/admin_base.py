@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
@@ -16,18 +17,59 @@ from agents.admin_forms import ConfigurationForm
 from agents.admin_versions import VersionsAdmin
 from agents.models import Configuration
 
+HISTORY = ["version_number", "created_at", "updated_at"]
+
+
+def reading(form: type[ConfigurationForm], name: str) -> Callable[[Configuration], Any]:
+    """What a field of the form, and of no model, begins with, for a page that can only be read."""
+    field = form.base_fields[name]
+
+    @admin.display(description=field.label)
+    def read(configuration: Configuration) -> Any:
+        value = form(instance=configuration).initial.get(name)
+        if choices := dict(getattr(field, "choices", ())):
+            return choices.get(value, next(iter(choices.values())))
+        return field.prepare_value(value)
+
+    read.__name__ = name
+    return read
+
 
 class ConfigurationAdmin(VersionsAdmin, TenantModelAdmin):
     """Saves record a version; deletes are refused while something uses the object."""
 
-    form = ConfigurationForm
+    form: type[ConfigurationForm] = ConfigurationForm
     deletes_by_verb = True
     list_select_related = ["workspace", "version"]
     list_filter = ["enabled", "workspace"]
     list_filter_submit = True
     search_fields = ["name", "description"]
     ordering = ["name"]
-    readonly_fields = ["version_number", "created_at", "updated_at"]
+    readonly_fields = HISTORY
+
+    def get_fieldsets(self, request: HttpRequest, obj: Model | None = None) -> Any:
+        """Who may only read sees what the form's own fields stand for, and none that only takes something in; what is
+        new has no history.
+        """
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None:
+            return [(title, options) for title, options in fieldsets if options["fields"] != HISTORY]
+        if self.has_change_permission(request, obj):
+            return fieldsets
+        return [
+            (title, {**options, "fields": self._as_read(options["fields"])}) for title, options in fieldsets
+        ]
+
+    def _as_read(self, fields: Any) -> list[Any]:
+        shown: list[Any] = []
+        for field in fields:
+            if isinstance(field, tuple):
+                shown.append(tuple(self._as_read(field)))
+            elif field in self.form.read_from_initial:
+                shown.append(reading(self.form, field))
+            elif field not in self.form.only_taken_in:
+                shown.append(field)
+        return shown
 
     @admin.display(description=_("version"))
     def version_number(self, configuration: Configuration) -> int | None:

@@ -45,7 +45,7 @@ class ImportForm(forms.Form):
         max_length=LONGEST,
         strip=False,
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 18, "spellcheck": "false"}),
-        help_text=gettext_lazy("YAML or JSON, as it was exported. A file counts more."),
+        help_text=gettext_lazy("YAML or JSON, as it was exported. A file takes precedence."),
     )
     secrets = forms.CharField(
         label=gettext_lazy("Secrets"),

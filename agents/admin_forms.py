@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 from django import forms
 from django.contrib.postgres.forms import SimpleArrayField
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
@@ -50,6 +51,10 @@ class ConfigurationForm(TenantForm):
     """The form's field for what the rules know by another name."""
     never_shown = ""
     """The field with a secret: it comes back empty from a form that was refused."""
+    only_taken_in: frozenset[str] = frozenset({"seen"})
+    """Fields that have nothing to show to those who may only read."""
+    read_from_initial: frozenset[str] = frozenset()
+    """Fields that stand for parts of a field of the model."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -58,7 +63,7 @@ class ConfigurationForm(TenantForm):
     def full_clean(self) -> None:
         super().full_clean()
         if self.errors and self.never_shown not in self.errors and self.data.get(self.never_shown):
-            self.add_error(self.never_shown, "Enter it again: for safety it is not sent back.")
+            self.add_error(self.never_shown, _("Enter it again: for safety it is not sent back."))
 
     def clean(self) -> Cleaned:
         cleaned = super().clean()
@@ -81,14 +86,15 @@ class ConfigurationForm(TenantForm):
         )
         if cleaned.get("seen") != str(current or ""):
             self.add_error(
-                None, "Somebody else has changed it in the meantime. Open it again, and repeat your change."
+                None,
+                _("Somebody else has changed it in the meantime. Open it again, and repeat your change."),
             )
 
     def _check_name(self, cleaned: Cleaned) -> None:
         workspace = cleaned.get("workspace") or getattr(self.instance, "workspace", None)
         others = type(self.instance)._default_manager.filter(workspace=workspace, name=cleaned.get("name"))
         if workspace and others.exclude(pk=self.instance.pk).exists():
-            self.add_error("name", "There is already one of this name in the workspace.")
+            self.add_error("name", _("There is already one of this name in the workspace."))
 
     def _report(self, check: Callable[[Cleaned], None], cleaned: Cleaned) -> None:
         """Puts what `check` finds to the fields that it is about."""
@@ -104,32 +110,38 @@ class ConfigurationForm(TenantForm):
 
 class ChatModelForm(ConfigurationForm):
     never_shown = "api_key"
+    only_taken_in = frozenset({"seen", "api_key", "remove_api_key"})
     provider = forms.ChoiceField(
-        choices=[(name, provider.label) for name, provider in registry.items()],
+        label=_("Provider"),
+        choices=[(name, _(provider.label)) for name, provider in registry.items()],
         widget=UnfoldAdminSelectWidget,
     )
     base_url = forms.URLField(
+        label=_("Base URL"),
         required=False,
         max_length=500,
         assume_scheme="https",
         widget=UnfoldAdminURLInputWidget,
-        help_text="Of a compatible endpoint. Empty: the provider's own.",
+        help_text=_("Of a compatible endpoint. Empty: the provider's own."),
     )
     api_key = forms.CharField(
+        label=_("API key"),
         required=False,
         strip=True,
         max_length=4000,
         widget=UnfoldAdminPasswordWidget(attrs={"autocomplete": "new-password"}),
-        help_text="Stored encrypted and never shown. Leave it empty to keep the present one.",
+        help_text=_("Stored encrypted and never shown. Leave it empty to keep the present one."),
     )
     inputs = forms.MultipleChoiceField(
         required=False,
         choices=Input.choices,
-        label=gettext_lazy("Inputs"),
+        label=_("Inputs"),
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
-        help_text="What it takes beside text, as attachments of messages.",
+        help_text=_("What it takes beside text, as attachments of messages."),
     )
-    remove_api_key = forms.BooleanField(required=False, widget=UnfoldBooleanSwitchWidget)
+    remove_api_key = forms.BooleanField(
+        label=_("Remove the API key"), required=False, widget=UnfoldBooleanSwitchWidget
+    )
 
     class Meta:
         model = ChatModel
@@ -144,7 +156,8 @@ class ChatModelForm(ConfigurationForm):
             "parameters",
             "inputs",
         ]
-        help_texts = {"purpose": "What it is asked for. It cannot be changed later."}
+        labels = {"base_url": _("Base URL"), "parameters": _("Parameters")}
+        help_texts = {"purpose": _("What it is asked for. It cannot be changed later.")}
 
     def clean_parameters(self) -> Any:
         return self.cleaned_data["parameters"] or {}
@@ -168,15 +181,34 @@ def function_choices() -> list[tuple[str, str]]:
     return [("", "—"), *((name, name) for name in sorted(functions.registry))]
 
 
+kind_by_field = {
+    "function": Tool.ToolKind.FUNCTION,
+    "request": Tool.ToolKind.HTTP,
+    "headers": Tool.ToolKind.HTTP,
+    "new_secret_headers": Tool.ToolKind.HTTP,
+    "agent": Tool.ToolKind.AGENT,
+    "mcp_server": Tool.ToolKind.MCP,
+    "mcp_tool": Tool.ToolKind.MCP,
+    "knowledge_base": Tool.ToolKind.KNOWLEDGE,
+}
+"""Which fields of a tool belong to one kind alone; the script `static/agents/tool_form.js` hides the others."""
+
+
 class ToolForm(ConfigurationForm):
     typed_as = {"secret_headers": "new_secret_headers"}
     never_shown = "new_secret_headers"
-    function = forms.ChoiceField(required=False, choices=function_choices, widget=UnfoldAdminSelectWidget)
+    only_taken_in = frozenset({"seen", "new_secret_headers"})
+    function = forms.ChoiceField(
+        label=_("Function"), required=False, choices=function_choices, widget=UnfoldAdminSelectWidget
+    )
     new_secret_headers = forms.JSONField(
+        label=_("New secret headers"),
         required=False,
         widget=SecretTextarea(attrs={"rows": 3, "autocomplete": "off"}),
-        help_text='Stored encrypted and never shown: {"Authorization": "Bearer …"}. Leave it empty to keep '
-        "the present ones; null instead of a value removes a header.",
+        help_text=_(
+            'Stored encrypted and never shown: {"Authorization": "Bearer …"}. Leave it empty to keep '
+            "the present ones; null instead of a value removes a header."
+        ),
     )
 
     class Meta:
@@ -199,18 +231,37 @@ class ToolForm(ConfigurationForm):
             "approval_timeout_seconds",
             "approval_default",
         ]
-        help_texts = {
-            "agent": "Kind Agent: whom the tool asks.",
-            "mcp_server": "Kind MCP: whose tool it is. Discovering the server makes such tools.",
-            "mcp_tool": "Kind MCP: the tool's name at its server.",
-            "knowledge_base": "Kind Knowledge: which base the tool searches.",
-            "arguments_schema": "JSON Schema. Kind Function: its own, if left empty. Kind Agent: always one message.",
-            "timeout_seconds": "Of one call. Without effect on kind Agent: its runs have limits of their own.",
-            "idempotent": "May be called again after a crash.",
-            "requires_approval": "Each call waits until a person has approved it.",
-            "approval_timeout_seconds": "How long a call waits for a person. Empty: for ever.",
-            "approval_default": "What happens to a call for which nobody has decided in time.",
+        labels = {
+            "function": _("Function"),
+            "request": _("HTTP request"),
+            "mcp_tool": _("MCP tool"),
+            "arguments_schema": _("Schema of the arguments"),
+            "timeout_seconds": _("Timeout in seconds"),
+            "idempotent": _("Idempotent"),
+            "approval_timeout_seconds": _("Approval timeout in seconds"),
+            "approval_default": _("Decision after the timeout"),
         }
+        help_texts = {
+            "agent": _("Kind Agent: whom the tool asks."),
+            "mcp_server": _("Kind MCP: whose tool it is. Discovering the server makes such tools."),
+            "mcp_tool": _("Kind MCP: the tool's name at its server."),
+            "knowledge_base": _("Kind Knowledge: which base the tool searches."),
+            "arguments_schema": _(
+                "JSON Schema. Kind Function: its own, if left empty. Kind Agent: always one message."
+            ),
+            "timeout_seconds": _(
+                "Of one call. Without effect on kind Agent: its runs have limits of their own."
+            ),
+            "idempotent": _("May be called again after a crash."),
+            "requires_approval": _("Each call waits until a person has approved it."),
+            "approval_timeout_seconds": _("How long a call waits for a person. Empty: for ever."),
+            "approval_default": _("What happens to a call for which nobody has decided in time."),
+        }
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        if "tool_kind" in self.fields:
+            self.fields["tool_kind"].widget.attrs["data-fields"] = json.dumps(kind_by_field)
 
     def clean_request(self) -> Any:
         return self.cleaned_data["request"] or {}
@@ -223,7 +274,7 @@ class ToolForm(ConfigurationForm):
         if not isinstance(given, dict) or not all(
             value is None or isinstance(value, str) for value in given.values()
         ):
-            raise forms.ValidationError("Give a JSON object of header names and values.")
+            raise forms.ValidationError(_("Give a JSON object of header names and values."))
         return given
 
     def check(self, cleaned: Cleaned) -> None:
@@ -275,75 +326,97 @@ class AgentForm(ConfigurationForm):
         "memory.summarize": "trigger_tokens",
         "memory.summarize.keep_messages": "keep_messages",
     }
+    read_from_initial = frozenset({*validation.BOUNDS, "naming", "long_term", "knowledge"})
     max_steps = forms.IntegerField(
-        required=False, widget=UnfoldAdminIntegerFieldWidget, help_text="Model calls of a run. Empty: 25."
+        label=_("Max steps"),
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=_("Model calls of a run. Empty: 25."),
     )
     temperature = forms.FloatField(
-        required=False, widget=UnfoldAdminDecimalFieldWidget, help_text="Empty: the model's own."
+        label=_("Temperature"),
+        required=False,
+        widget=UnfoldAdminDecimalFieldWidget,
+        help_text=_("Empty: the model's own."),
     )
     max_tokens = forms.IntegerField(
+        label=_("Max tokens"),
         required=False,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="Of one answer. Empty: the model's own.",
+        help_text=_("Of one answer. Empty: the model's own."),
     )
     timeout = forms.FloatField(
-        required=False, widget=UnfoldAdminDecimalFieldWidget, help_text="Seconds of one model call."
+        label=_("Timeout"),
+        required=False,
+        widget=UnfoldAdminDecimalFieldWidget,
+        help_text=_("Seconds of one model call."),
     )
     retries = forms.IntegerField(
-        required=False, widget=UnfoldAdminIntegerFieldWidget, help_text="After faults that may pass."
-    )
-    cache_ttl = forms.IntegerField(
+        label=_("Retries"),
         required=False,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="Seconds for which an answer is given again to the same question. Empty: never.",
+        help_text=_("After faults that may pass."),
+    )
+    cache_ttl = forms.IntegerField(
+        label=_("Cache TTL"),
+        required=False,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=_("Seconds for which an answer is given again to the same question. Empty: never."),
     )
     naming = forms.ChoiceField(
         required=False,
-        choices=[(RULE, gettext_lazy("After the first message")), (MODEL, gettext_lazy("By the model"))],
-        label=gettext_lazy("Names of conversations"),
+        choices=[(RULE, _("After the first message")), (MODEL, _("By the model"))],
+        label=_("Names of conversations"),
         widget=UnfoldAdminSelectWidget,
     )
     memory_window = forms.IntegerField(
+        label=_("Memory window"),
         required=False,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="Messages that the model is shown. Empty: all.",
+        help_text=_("Messages that the model is shown. Empty: all."),
     )
     trigger_tokens = forms.IntegerField(
+        label=_("Trigger tokens"),
         required=False,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="A longer conversation is summarized for the model. Empty: whatever its length.",
+        help_text=_("A longer conversation is summarized for the model. Empty: whatever its length."),
     )
     trigger_messages = forms.IntegerField(
+        label=_("Trigger messages"),
         required=False,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="A conversation of more messages is summarized for the model. Empty: however many.",
+        help_text=_("A conversation of more messages is summarized for the model. Empty: however many."),
     )
     keep_messages = forms.IntegerField(
+        label=_("Keep messages"),
         required=False,
         widget=UnfoldAdminIntegerFieldWidget,
-        help_text="The last messages, which stay as they are when the others are summarized. Empty: 20.",
+        help_text=_("The last messages, which stay as they are when the others are summarized. Empty: 20."),
     )
     long_term = forms.ChoiceField(
+        label=_("Long-term memory"),
         required=False,
         choices=[
-            ("", "Remembers nothing of its users"),
-            ("user", "Remembers, together with all agents"),
-            ("agent", "Remembers for itself"),
+            ("", _("Remembers nothing of its users")),
+            ("user", _("Remembers, together with all agents")),
+            ("agent", _("Remembers for itself")),
         ],
         widget=UnfoldAdminSelectWidget,
-        help_text="Facts of its user that the agent keeps from one conversation to the next.",
+        help_text=_("Facts of its user that the agent keeps from one conversation to the next."),
     )
     tags = SimpleArrayField(
         forms.CharField(max_length=50),
+        label=_("Tags"),
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Separated by commas.",
+        help_text=_("Separated by commas."),
     )
 
     knowledge = NamesField(
+        label=_("Knowledge bases"),
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Names of knowledge bases that the agent searches, separated by commas.",
+        help_text=_("Names of knowledge bases that the agent searches, separated by commas."),
     )
 
     class Meta:
@@ -360,6 +433,7 @@ class AgentForm(ConfigurationForm):
             "is_default",
             "summary_model",
         ]
+        labels = {"system_prompt": _("System prompt"), "knowledge": _("Knowledge bases")}
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

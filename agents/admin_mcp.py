@@ -21,7 +21,7 @@ from accounts.admin_base import reach
 from accounts.admin_reach import Reach
 from agentplatform.lib.errors import Invalid, PermissionDenied, PlatformError
 from agents import editing
-from agents.admin_base import ConfigurationAdmin
+from agents.admin_base import HISTORY, ConfigurationAdmin
 from agents.admin_forms import Cleaned, ConfigurationForm, SecretTextarea
 from agents.mcp import rules
 from agents.mcp.discovery import Discovery, discover
@@ -35,6 +35,7 @@ CONNECTION = ("transport", *rules.STDIO_FIELDS, *rules.HTTP_FIELDS)
 class McpServerForm(ConfigurationForm):
     typed_as = {"secrets": "new_secrets"}
     never_shown = "new_secrets"
+    only_taken_in = frozenset({"seen", "new_secrets"})
     reach: Reach
     """Of the user whose request it is."""
     instance: McpServer
@@ -42,31 +43,44 @@ class McpServerForm(ConfigurationForm):
         forms.CharField(max_length=2000),
         required=False,
         delimiter="\n",
+        label=gettext_lazy("Arguments"),
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-        help_text="One in each line, handed over as they are; no shell reads them.",
+        help_text=gettext_lazy("One in each line, handed over as they are; no shell reads them."),
     )
     url = forms.URLField(
+        label=gettext_lazy("URL"),
         required=False,
         max_length=500,
         assume_scheme="https",
         widget=UnfoldAdminURLInputWidget,
-        help_text="The endpoint of streamable HTTP.",
+        help_text=gettext_lazy("The endpoint of streamable HTTP."),
     )
     new_secrets = forms.JSONField(
+        label=gettext_lazy("New secrets"),
         required=False,
         widget=SecretTextarea(attrs={"rows": 3, "autocomplete": "off"}),
-        help_text='Headers or variables, stored encrypted and never shown: {"Authorization": "Bearer …"}. Leave it '
-        "empty to keep the present ones; null instead of a value removes one.",
+        help_text=gettext_lazy(
+            'Headers or variables, stored encrypted and never shown: {"Authorization": "Bearer …"}. Leave it '
+            "empty to keep the present ones; null instead of a value removes one."
+        ),
     )
 
     class Meta:
         model = McpServer
         fields = ["name", "description", "enabled", *CONNECTION, "timeout_seconds"]
+        labels = {
+            "health_message": gettext_lazy("Fault"),
+            "environment": gettext_lazy("Environment"),
+            "headers": gettext_lazy("Headers"),
+            "timeout_seconds": gettext_lazy("Timeout in seconds"),
+        }
         help_texts = {
-            "command": "One of the operator's MCP_ALLOWED_COMMANDS, exactly as it stands there.",
-            "environment": "Variables that are not secret, as JSON.",
-            "headers": "Headers that are not secret, as JSON.",
-            "timeout_seconds": "For connecting. A tool has a time of its own.",
+            "command": gettext_lazy(
+                "One of the operator's MCP_ALLOWED_COMMANDS, exactly as it stands there."
+            ),
+            "environment": gettext_lazy("Variables that are not secret, as JSON."),
+            "headers": gettext_lazy("Headers that are not secret, as JSON."),
+            "timeout_seconds": gettext_lazy("For connecting. A tool has a time of its own."),
         }
 
     def clean_environment(self) -> Any:
@@ -80,7 +94,7 @@ class McpServerForm(ConfigurationForm):
         if not isinstance(given, dict) or not all(
             value is None or isinstance(value, str) for value in given.values()
         ):
-            raise forms.ValidationError("Give a JSON object of names and values.")
+            raise forms.ValidationError(_("Give a JSON object of names and values."))
         return given
 
     def check(self, cleaned: Cleaned) -> None:
@@ -112,7 +126,7 @@ class McpServerAdmin(ConfigurationAdmin):
     ]
     list_filter = ["transport", "health", "enabled", "workspace"]
     readonly_fields = ["secret_names", "state", "health_message", "checked_at", "says", "offers"]
-    readonly_fields += ConfigurationAdmin.readonly_fields
+    readonly_fields += HISTORY
     actions = ["discover_each"]
     actions_detail = ["discover_this", "import_from_this"]
     fieldsets = [
@@ -121,7 +135,7 @@ class McpServerAdmin(ConfigurationAdmin):
         (gettext_lazy("Streamable HTTP"), {"fields": ["url", "headers"]}),
         (gettext_lazy("Secrets"), {"fields": ["secret_names", "new_secrets", "timeout_seconds"]}),
         (gettext_lazy("State"), {"fields": ["state", "health_message", "checked_at", "says", "offers"]}),
-        (gettext_lazy("History"), {"fields": ["version_number", "created_at", "updated_at"]}),
+        (gettext_lazy("History"), {"fields": HISTORY}),
     ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:

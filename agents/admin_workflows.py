@@ -59,7 +59,7 @@ class WorkflowAdmin(ConfigurationAdmin):
         "created_at",
         "updated_at",
     ]
-    actions_detail = ["publish_this", "roll_back_this", "versions_this", "export_this"]
+    actions_detail = ["publish_this", "roll_back_this", "export_this"]
 
     class Media:
         css = {"all": ["workflows/picture.css", "workflows/editor.css"]}
@@ -187,10 +187,6 @@ class WorkflowAdmin(ConfigurationAdmin):
     def _refusal(self, error: PlatformError) -> str:
         entries = error.details if isinstance(error.details, list) else []
         return " ".join([error.message, *(f"{one['field']}: {one['message']}" for one in entries[:3])])
-
-    @action(description=gettext_lazy("Versions"), url_path="all-versions", icon="history")
-    def versions_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return HttpResponseRedirect(self._page("history", self.row(request, object_id)))
 
     @action(description=gettext_lazy("Export"), url_path="export", icon="download")
     def export_this(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -54,6 +54,13 @@ filter_by_field = {
     "of_model": "model",
     "of_outcome": "status",
 }
+SAID = {
+    "point": gettext_lazy("point"),
+    "comma": gettext_lazy("comma"),
+    "tab": gettext_lazy("tab"),
+    "none": gettext_lazy("none"),
+}
+"""Choices that are words."""
 OPTIONS = ("format", "bom", "decimal", "delimiter", "tz", "compression")
 
 
@@ -69,7 +76,10 @@ def _moment(label: Any, help_text: Any) -> forms.SplitDateTimeField:
 
 def _choice(label: Any, names: Any, **kwargs: Any) -> forms.ChoiceField:
     return forms.ChoiceField(
-        label=label, choices=[(name, name) for name in names], widget=UnfoldAdminSelectWidget(), **kwargs
+        label=label,
+        choices=[(name, SAID.get(name, name)) for name in names],
+        widget=UnfoldAdminSelectWidget(),
+        **kwargs,
     )
 
 

@@ -7,7 +7,7 @@ meter, which `RunsConfig` does when Django starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextvars import ContextVar
 from typing import Protocol
 from uuid import UUID
@@ -22,7 +22,7 @@ from agents.providers.base import EMBEDDING
 from agents.specification import ModelSpecification
 from billing import ledger
 from billing.budgets import room
-from billing.budgets.targets import find_agents_with
+from billing.budgets.targets import Named, find_agents_with
 from billing.models import Outcome, UsageRecord
 
 
@@ -97,5 +97,10 @@ def _has_agent(workspace_id: UUID, agent_id: UUID) -> bool:
     return Agent.objects.filter(workspace_id=workspace_id, pk=agent_id).exists()
 
 
+def _agents_of(workspace_ids: Iterable[UUID]) -> Named:
+    found = Agent.objects.filter(workspace_id__in=workspace_ids).order_by("name")
+    return list(found.values_list("pk", "name"))
+
+
 account_with(open_call)
-find_agents_with(_has_agent)
+find_agents_with(_has_agent, _agents_of)

@@ -79,7 +79,7 @@ class AuditEntryAdmin(TenantModelAdmin):
         (_("Object"), {"fields": [("resource_type", "resource_name"), "resource_id", "subject_name"]}),
         (_("Changes"), {"fields": ["changes"]}),
         (_("Who"), {"fields": [("user_name", "user_id"), ("api_key_name", "api_key_prefix"), "api_key_id"]}),
-        (_("Whence"), {"fields": [("via", "address"), "request_id", ("method", "path")]}),
+        (_("From where"), {"fields": [("via", "address"), "request_id", ("method", "path")]}),
     ]
     readonly_fields = ["changes", "subject_name", "user_name", "api_key_name"]
 

@@ -233,7 +233,7 @@ class AuditEntry(AppendOnlyModel):
         db_table_comment = "Append-only log of what was done; never updated, never deleted"
 
     def __str__(self) -> str:
-        return f"{self.action} {self.resource_type} {self.resource_name}".rstrip()
+        return f"{self.get_action_display()}: {self.resource_type} {self.resource_name}".rstrip()
 
 
 class AuditSeal(Seal):

@@ -71,4 +71,4 @@ class SecurityEvent(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.kind} from {self.address or 'many'} × {self.count}"
+        return f"{self.get_kind_display()}: {self.address or '–'} × {self.count}"

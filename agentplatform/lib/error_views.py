@@ -7,7 +7,8 @@ import sys
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
-from django.views import defaults
+from django.template.loader import render_to_string
+from django.utils.translation import gettext_lazy as _
 
 from agentplatform.lib.error_format import as_platform_error, error_body, error_response
 from agentplatform.lib.errors import ServiceUnavailable
@@ -16,12 +17,36 @@ from agentplatform.lib.paths import is_api
 UNREADABLE = "The request could not be read."
 FORBIDDEN = "This is not permitted."
 UNKNOWN_PATH = "There is nothing at this path; /api/v1/docs lists what there is."
-UNAVAILABLE_PAGE = "<!doctype html><title>503</title><h1>Service unavailable</h1><p>{message}</p>"
 BROKEN = "Something went wrong on our side. The request id finds it in the log."
+# What pages say: a title, and what can be done.
+pages = {
+    400: (
+        _("The request could not be read"),
+        _("Go back and try again. If a link has led here, it is broken."),
+    ),
+    404: (
+        _("There is nothing here"),
+        _(
+            "What was here is deleted, or it is in a workspace that you are not a member of. Check the address."
+        ),
+    ),
+    500: (
+        _("Something went wrong on our side"),
+        _("Try again. If it stays so, tell whoever runs the platform: this number finds it in the log."),
+    ),
+    503: (
+        _("The platform is not available at the moment"),
+        _("It is restarting, or its database does not answer. Try again shortly."),
+    ),
+}
+FORGERY = (
+    _("This page is out of date"),
+    _("Nothing was changed. Go back, reload the page and send it again. It needs cookies of this site."),
+)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 400, UNREADABLE) or defaults.bad_request(request, exception)
+    return _answer(request, 400, UNREADABLE) or _page(request, 400, *pages[400])
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -30,8 +55,13 @@ def permission_denied(request: HttpRequest, exception: Exception) -> HttpRespons
     return _answer(request, 403, FORBIDDEN) or render(request, "403.html", page, status=403)
 
 
+def forgery_refused(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form without the token against forgery: most often of a page that was open while somebody signed in anew."""
+    return _answer(request, 403, FORBIDDEN) or _page(request, 403, *FORGERY)
+
+
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _answer(request, 404, UNKNOWN_PATH) or defaults.page_not_found(request, exception)
+    return _answer(request, 404, UNKNOWN_PATH) or _page(request, 404, *pages[404])
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
@@ -42,14 +72,30 @@ def server_error(request: HttpRequest) -> HttpResponse:
         answer = error_response(request, error)
         if is_api(request.path_info):
             return answer
-        page = UNAVAILABLE_PAGE.format(message=error.message)
-        return HttpResponse(page, status=503, headers={"Retry-After": answer["Retry-After"]})
-    return _answer(request, 500, BROKEN) or defaults.server_error(request)
+        return _bare_page(request, 503, headers={"Retry-After": answer["Retry-After"]})
+    return _answer(request, 500, BROKEN) or _bare_page(request, 500)
 
 
 def unknown_path(request: HttpRequest, path: str = "") -> HttpResponse:
     """The last route under `/api/`: without it DEBUG would answer unknown paths with a page."""
     return JsonResponse(error_body(request, 404, UNKNOWN_PATH), status=404)
+
+
+def _page(request: HttpRequest, status: int, title: object, text: object) -> HttpResponse:
+    page = {"site": settings.APP_NAME, "title": title, "text": text}
+    return render(request, "error.html", page, status=status)
+
+
+def _bare_page(request: HttpRequest, status: int, headers: dict[str, str] | None = None) -> HttpResponse:
+    """A page that does not ask who is signed in, so that it needs no database."""
+    title, text = pages[status]
+    page = {
+        "site": settings.APP_NAME,
+        "title": title,
+        "text": text,
+        "request_id": getattr(request, "request_id", ""),
+    }
+    return HttpResponse(render_to_string("error.html", page), status=status, headers=headers)
 
 
 def _answer(request: HttpRequest, status: int, message: str) -> HttpResponse | None:

@@ -31,6 +31,13 @@ DEEPEST = 100
 """Levels of a body. What walks it recursively, ours and the libraries', is safe well beyond that."""
 
 
+class Indented(json.JSONEncoder):
+    """Writes what a form has to edit as people read it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "indent": 2})
+
+
 def dumps(value: Any) -> bytes:
     """`value` as UTF-8 JSON. Raises TypeError for unknown types and ValueError for NaN and infinities."""
     try:

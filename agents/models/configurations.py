@@ -43,6 +43,16 @@ class Secret(TenantModel):
         return f"…{self.hint}"
 
 
+title_by_change = {
+    "created": _("Created"),
+    "updated": _("Updated"),
+    "restored": _("Restored"),
+    "deleted": _("Deleted"),
+    "tried": _("Tried"),
+}
+"""What has made a version, for people."""
+
+
 class Version(TenantModel):
     """A configuration as it stood at one moment. Immutable; runs point at it, history and restore read it."""
 
@@ -75,6 +85,10 @@ class Version(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.name} v{self.number}"
+
+    @property
+    def change_title(self) -> str:
+        return str(title_by_change.get(self.change, self.change))
 
 
 class Configuration(TenantModel):

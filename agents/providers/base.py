@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext_noop
 from jsonschema import Draft202012Validator
 
 from agentplatform.lib.addresses import authority_of
@@ -74,7 +75,7 @@ class Provider:
 
 registry: dict[str, Provider] = {
     "openai": Provider(
-        label="OpenAI or compatible",
+        label=gettext_noop("OpenAI or compatible"),
         module="agents.providers.openai",
         key_setting="OPENAI_API_KEY",
         url_setting="OPENAI_BASE_URL",
@@ -113,13 +114,13 @@ registry: dict[str, Provider] = {
         },
     ),
     "demo": Provider(
-        label="Demo (scripted, no key)",
+        label=gettext_noop("Demo (scripted, no key)"),
         module="agents.providers.demo",
         takes_url=False,
         parameters=COMMON | {"delay_ms": {"type": "number", "minimum": 0, "maximum": 1000}},
     ),
     "local": Provider(
-        label="On this machine (embeddings)",
+        label=gettext_noop("On this machine (embeddings)"),
         module="",
         takes_url=False,
         chats=False,

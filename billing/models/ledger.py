@@ -267,7 +267,7 @@ class UsageRecord(AppendOnlyModel):
     most_cost: Decimal | None = None
 
     def __str__(self) -> str:
-        return f"{self.entry} {self.model} {self.input_tokens}+{self.output_tokens}"
+        return f"{self.model} {self.timestamp:%Y-%m-%d %H:%M:%S}"
 
 
 class OpenCall(models.Model):

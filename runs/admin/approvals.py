@@ -18,6 +18,7 @@ from unfold.decorators import action, display
 from unfold.enums import ActionVariant
 
 from accounts.actor import Actor
+from accounts.admin_base import TenantForm
 from runs import approvals, live
 from runs.admin.acts import Acts, asking
 from runs.admin.approval_forms import EditForm, RejectForm
@@ -71,8 +72,16 @@ def decide(decision: Decision, actor: Actor, approval_id: UUID) -> tuple[UUID, s
     return approval_id, said[decision.verb] % {"tool": approval.tool}
 
 
+class ApprovalFields(TenantForm):
+    """Nobody fills it in: it says what the page calls the approval's fields."""
+
+    class Meta:
+        labels = {"step": gettext_lazy("Step"), "call_id": gettext_lazy("Id of the call")}
+
+
 class ApprovalAdmin(Acts, GrowingTableAdmin):
     permission_resource = "approval"
+    form = ApprovalFields
     refusal = gettext_lazy("Approval %(id)s: %(reason)s")
     only_some = gettext_lazy("Only the first %(most)s approvals were taken. Repeat this for the others.")
     list_display = ["call", "state", "asked", "of_run", "until", "created", "workspace"]

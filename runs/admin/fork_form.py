@@ -10,18 +10,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
+from agentplatform.lib.json import Indented
 from runs.history.branches import Modifications
 from runs.history.checkpoints import State
 
 LONGEST_QUERY = 100_000
 LONGEST_PROMPT = 100_000
-
-
-class Indented(json.JSONEncoder):
-    """Writes a state as people read it."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "indent": 2})
 
 
 class ForkForm(forms.Form):

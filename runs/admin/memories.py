@@ -11,6 +11,7 @@ from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
@@ -26,6 +27,7 @@ from runs.admin.lists import (
     WorkspaceFilter,
     of_chosen,
 )
+from runs.admin.sections import as_written
 from runs.memory import editing, rows
 from runs.models import Memory
 
@@ -59,12 +61,15 @@ class MemoryAdmin(GrowingTableAdmin):
     fields = [
         "workspace",
         ("user", "end_user"),
-        "agent",
+        ("agent", "about"),
         "whole",
         ("path", "written_by"),
         ("created_at", "updated_at"),
     ]
-    readonly_fields = ["whole", "path", "written_by"]
+    readonly_fields = ["about", "whole", "path", "written_by"]
+
+    class Media:
+        css = {"all": ["runs/admin.css"]}
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -110,11 +115,12 @@ class MemoryAdmin(GrowingTableAdmin):
 
     @display(description=gettext_lazy("content"))
     def whole(self, memory: Memory) -> str:
-        return format_html("<pre>{}</pre>", json.dumps(memory.value, indent=2, ensure_ascii=False))
+        """Its text; of what programs have kept in another shape, that."""
+        return as_written(memory.content or json.dumps(memory.value, indent=2, ensure_ascii=False))
 
     @display(description=gettext_lazy("key"))
     def path(self, memory: Memory) -> str:
-        return str(memory)
+        return "/".join([*memory.namespace, memory.key])
 
     @display(description=gettext_lazy("run"))
     def written_by(self, memory: Memory) -> str:
@@ -122,4 +128,4 @@ class MemoryAdmin(GrowingTableAdmin):
         if memory.run_id is None:
             return "–"
         page = reverse("admin:runs_run_change", args=[memory.run_id])
-        return format_html('<a class="live-link" href="{}">{}</a>', page, memory.run_id)
+        return format_html('<a class="live-link" href="{}">{}</a>', page, _("Open the run"))

@@ -146,4 +146,4 @@ class ScheduleAdmin(OperatedAdmin):
         if schedule.last_run_id is None:
             return "–"
         page = reverse("admin:runs_run_change", args=[schedule.last_run_id])
-        return format_html('<a class="live-link" href="{}">{}</a>', page, schedule.last_run_id)
+        return format_html('<a class="live-link" href="{}">{}</a>', page, _("Open the run"))

@@ -97,7 +97,7 @@ class Approval(TenantModel):
         db_table_comment = "Tool calls that wait, or have waited, for a person"
 
     def __str__(self) -> str:
-        return f"{self.tool} {self.status}"
+        return f"{self.tool}: {self.get_status_display()}"
 
 
 class ToolCall(models.Model):

@@ -14,6 +14,9 @@ from accounts.tenancy import TenantModel
 from agents.models import Agent
 from runs.models.ownership import OwnedQuerySet
 
+TITLE = 60
+"""Characters of a memory that name it."""
+
 
 class MemoryQuerySet(OwnedQuerySet):
     all_permission = "read:all-memories"
@@ -82,7 +85,7 @@ class Memory(TenantModel):
         db_table_comment = "What agents remember of their users"
 
     def __str__(self) -> str:
-        return f"{'/'.join(self.namespace)}/{self.key}"
+        return (self.content or self.key)[:TITLE]
 
     @property
     def content(self) -> str:

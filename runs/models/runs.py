@@ -312,7 +312,7 @@ class Run(FamilyTotals, TenantModel):
         db_table_comment = "Executions of agents and workflows"
 
     def __str__(self) -> str:
-        return f"{self.executes} {self.id}"
+        return f"{self.executes} {self.created_at:%Y-%m-%d %H:%M:%S}"
 
     @property
     def executes(self) -> str:

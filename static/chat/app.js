@@ -113,7 +113,7 @@ function openBranch(session) {
 
 function showState() {
   const { session } = conversation;
-  const name = session ? nameOf(session) : texts.new_chat;
+  const name = session ? nameOf(session) : page.may.write ? texts.new_chat : texts.conversations;
   if (!part("title").querySelector("input")) part("title").textContent = name;
   part("title").dir = "auto";
   part("subtitle").textContent = session?.agent ?? "";

@@ -94,13 +94,18 @@ export class Sidebar {
       this.open(id);
     });
     const rename = (given) => {
-      const shown = this.page.texts.unnamed && given === "New session" ? this.page.texts.unnamed : given;
+      const shown = this.#shown(given);
       if (text.textContent !== shown) text.textContent = link.title = shown;
     };
     rename(name);
     const item = { root: element("li", "", link), link, rename };
     this.#items.set(id, item);
     return item;
+  }
+
+  /** What has no name yet is called so in the reader's language. */
+  #shown(name) {
+    return name === "New session" ? this.page.texts.unnamed : name;
   }
 
   #sayState() {
@@ -151,7 +156,7 @@ export class Sidebar {
   }
 
   #hit({ message, session_name: name, snippet, matches }) {
-    const title = element("strong", "", name);
+    const title = element("strong", "", this.#shown(name));
     const text = element("span", "snippet", ...marked(snippet, matches));
     title.dir = text.dir = "auto";
     const link = element("a", "", title, element("time", "", moment(message.created_at, this.page.language)), text);

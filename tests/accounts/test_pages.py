@@ -60,3 +60,13 @@ def test_signs_out_by_post_alone(client, bob):
     assert client.get("/sign-out/").status_code == 405
     assert client.post("/sign-out/").headers["Location"] == "/sign-in/"
     assert client.get("/").headers["Location"] == "/sign-in/?next=/"
+
+
+def test_tells_a_member_who_may_not_enter_the_admin_so(client, bob):
+    client.force_login(bob)
+    answer = client.get("/admin/", follow=True)
+    assert (answer.status_code, "You are signed in as bob" in answer.content.decode()) == (403, True)
+
+
+def test_asks_strangers_of_the_admin_to_sign_in(client):
+    assert client.get("/admin/", follow=True).status_code == 200

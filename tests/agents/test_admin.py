@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from django.urls import reverse
+from django.utils.html import strip_tags
 
 from agents.models import Agent, ChatModel, Secret, Tool, Version
 from agents.versions import record
@@ -64,6 +67,12 @@ def change(client, row, data):
     name = type(row)._meta.model_name
     seen = {"seen": str(type(row).objects.get(pk=row.pk).version_id)}
     return client.post(reverse(f"admin:agents_{name}_change", args=[row.pk]), {**seen, **data})
+
+
+def readonly_texts(response):
+    """What a page that can only be read says, by the labels of its rows."""
+    rows = [field for group in response.context["adminform"] for line in group for field in line]
+    return {str(row.field["label"]): strip_tags(row.contents()) for row in rows}
 
 
 def errors_of(response):
@@ -394,3 +403,36 @@ def test_lists_any_number_of_rows_in_as_many_queries(admin, workspace, name, dja
 def test_opens_its_forms(admin, workspace, name):
     ChatModelFactory(workspace=workspace)
     assert admin.get(reverse(f"admin:agents_{name}_add")).status_code == 200
+
+
+def test_shows_a_reader_an_agents_limits_and_memory(as_staff, vera, workspace):
+    agent = AgentFactory(
+        workspace=workspace, config={"max_steps": 7}, memory={"window": 12, "long_term": {"scope": "agent"}}
+    )
+    page = as_staff(vera).get(reverse("admin:agents_agent_change", args=[agent.pk]))
+    told = readonly_texts(page)
+    assert (told["Max steps"], told["Memory window"]) == ("7", "12")
+    assert told["Long-term memory"] == "Remembers for itself"
+    assert told["Names of conversations"] == "After the first message"
+
+
+def test_shows_a_reader_only_what_belongs_to_a_tools_kind(as_staff, vera, workspace):
+    tool = ToolFactory(workspace=workspace)
+    page = as_staff(vera).get(reverse("admin:agents_tool_change", args=[tool.pk]))
+    told = readonly_texts(page)
+    assert {"Function", "Schema of the arguments"} <= told.keys()
+    assert not {"HTTP request", "New secret headers", "MCP server", "Knowledge base"} & told.keys()
+
+
+def test_has_no_history_of_what_is_new(admin):
+    groups = [group.name for group in admin.get(reverse("admin:agents_tool_add")).context["adminform"]]
+    assert groups == [None, None, "Call", "Approval"]
+
+
+def test_writes_json_as_people_read_it(admin, workspace):
+    schema = {"type": "object", "properties": {"number": {"type": "string"}}}
+    tool = ToolFactory(workspace=workspace, arguments_schema=schema)
+    page = admin.get(reverse("admin:agents_tool_change", args=[tool.pk]))
+    shown = page.context["adminform"].form["arguments_schema"].value()
+    assert shown.splitlines()[0] == "{"
+    assert json.loads(shown) == schema

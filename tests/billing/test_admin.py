@@ -7,11 +7,12 @@ from django.test import Client
 from django.utils import timezone
 
 from billing import price_list
-from billing.models import Entry, Outcome, Price, Repricing, UsageRecord
-from tests.factories import PriceFactory, UsageRecordFactory
+from billing.models import Budget, Entry, Outcome, Price, Repricing, UsageRecord
+from tests.factories import AgentFactory, BudgetFactory, PriceFactory, UsageRecordFactory
 
 LEDGER = "/admin/billing/usagerecord/"
 PRICES = "/admin/billing/price/"
+BUDGETS = "/admin/billing/budget/"
 
 
 @pytest.fixture
@@ -191,3 +192,60 @@ def test_deletes_only_a_price_that_is_not_in_force_yet(admin, alice, workspace, 
 def test_does_not_edit_a_price(admin, alice, workspace, price_form):
     price = PriceFactory(workspace=workspace)
     assert admin(alice).post(f"{PRICES}{price.id}/change/", price_form).status_code == 403
+
+
+def test_shows_what_a_call_has_cost_without_empty_decimals(admin, audrey, workspace):
+    UsageRecordFactory(workspace=workspace, cost="1.500000000000", currency="USD")
+    page = admin(audrey).get(LEDGER).content.decode()
+    assert ("1.5 USD" in page, "1.500" in page) == (True, False)
+
+
+def test_leads_from_a_call_to_its_run_those_who_may_read_runs(admin, alice, audrey, workspace):
+    record = UsageRecordFactory(workspace=workspace)
+    run = f"/admin/runs/run/{record.run_id}/change/"
+    pages = [admin(user).get(f"{LEDGER}{record.id}/change/").content.decode() for user in (alice, audrey)]
+    assert [run in page for page in pages] == [True, False]
+
+
+def test_offers_the_names_of_what_a_budget_may_be_of(
+    admin, alice, olivia, charlie, workspace, other_workspace
+):
+    AgentFactory(workspace=workspace, name="our-agent")
+    AgentFactory(workspace=other_workspace, name="their-agent")
+    fields = admin(alice).get(f"{BUDGETS}add/").context["adminform"].form.fields
+    offered = [[name for _, name in fields[field].choices] for field in ("agent_id", "user_id")]
+    assert offered == [["---------", "our-agent"], ["---------", "alice", "olivia"]]
+
+
+def test_makes_a_budget_of_an_agent(admin, alice, workspace):
+    agent = AgentFactory(workspace=workspace, name="our-agent")
+    form = {
+        "workspace": workspace.id,
+        "name": "agents",
+        "period": "day",
+        "limit_amount": "5",
+        "action": "block",
+    }
+    admin(alice).post(f"{BUDGETS}add/", form | {"agent_id": agent.pk})
+    budget = Budget.objects.get()
+    assert (budget.agent_id, budget.user_id) == (agent.pk, None)
+    page = admin(alice).get(f"{BUDGETS}{budget.pk}/change/").content.decode()
+    assert ("our-agent" in page, str(agent.pk) in page) == (True, False)
+
+
+def test_makes_no_budget_of_another_workspaces_agent(admin, alice, workspace, other_workspace):
+    theirs = AgentFactory(workspace=other_workspace)
+    form = {
+        "workspace": workspace.id,
+        "name": "agents",
+        "period": "day",
+        "limit_amount": "5",
+        "action": "block",
+    }
+    assert admin(alice).post(f"{BUDGETS}add/", form | {"agent_id": theirs.pk}).status_code == 200
+    assert not Budget.objects.exists()
+
+
+def test_names_an_agent_that_is_gone_by_its_id(admin, alice, workspace):
+    budget = BudgetFactory(workspace=workspace, agent_id=uuid4())
+    assert str(budget.agent_id) in admin(alice).get(f"{BUDGETS}{budget.pk}/change/").content.decode()

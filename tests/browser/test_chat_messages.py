@@ -202,6 +202,7 @@ def test_a_viewer_reads_and_finds_no_field(page_of, vera, olivia, workspace, ech
     MessageFactory(session=session, content="Hello")
     page = page_of(vera)
     chat = Chat(page)
+    expect(page.locator("#title")).to_have_text("Conversations")
     page.get_by_role("link", name="Theirs").click()
     expect(chat.questions).to_contain_text("Hello")
     expect(chat.field).to_have_count(0)

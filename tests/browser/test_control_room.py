@@ -135,3 +135,20 @@ def test_a_runs_page_keeps_nobody_out(page_of, olivia, workspace, options):
     page.goto(change_page(told_run(workspace)))
     assert fits(page)
     assert obstacles(page) == []
+
+
+def test_a_tools_form_shows_what_belongs_to_its_kind(page_of, olivia):
+    page = page_of(olivia)
+    page.goto("/admin/agents/tool/add/")
+    request, headers = page.locator("#id_request"), page.get_by_text("Secret headers", exact=True)
+    expect(page.locator("#id_function")).to_be_visible()
+    expect(request).to_be_hidden()
+    expect(headers).to_be_hidden()
+    page.get_by_label("Kind").select_option("http")
+    expect(request).to_be_visible()
+    expect(headers).to_be_visible()
+    expect(page.locator("#id_function")).to_be_hidden()
+    page.locator("#id_request").fill("{no JSON")
+    page.get_by_label("Kind").select_option("function")
+    page.get_by_role("button", name="Save", exact=True).click()
+    expect(request).to_be_visible()

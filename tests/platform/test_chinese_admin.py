@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from django.contrib import admin
 from django.contrib.admin.utils import label_for_field
+from django.test import RequestFactory
 from django.utils import translation
 
-from tests.factories import ToolFactory, UsageRecordFactory
+from tests.factories import ToolFactory, UsageRecordFactory, UserFactory
 from tests.runs.admin_support import signed_in
 
 ROOMS = {"accounts", "agents", "billing", "runs"}
@@ -23,6 +24,16 @@ CATALOGUE = Path(__file__).resolve().parent.parent.parent / "locale/zh_Hans/LC_M
 
 def is_chinese(text: object) -> bool:
     return str(text) in LATIN or any("\u4e00" <= letter <= "\u9fff" for letter in str(text))
+
+
+def shown_fields(model_admin):
+    """The fields of the form as a superuser gets it, but the hidden ones; none where nothing is filled in."""
+    request = RequestFactory().get("/")
+    request.user = UserFactory.build(is_superuser=True)
+    if not (model_admin.has_add_permission(request) or model_admin.has_change_permission(request)):
+        return {}
+    form = model_admin.get_form(request)
+    return {name: field for name, field in form.base_fields.items() if not field.widget.is_hidden}
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +62,13 @@ def test_names_the_filters_and_the_groups_of_fields(model_admin):
     names += [found.title for found in model_admin.list_filter if not isinstance(found, str)]
     names += [title for title, _ in model_admin.fieldsets or () if title]
     assert [str(name) for name in names if not is_chinese(name)] == []
+
+
+@pytest.mark.parametrize("model_admin", OWN, ids=str)
+def test_names_and_explains_the_fields_of_forms(db, model_admin):
+    fields = shown_fields(model_admin)
+    texts = [text for field in fields.values() for text in (field.label, field.help_text)]
+    assert [str(text) for text in texts if not is_chinese(text)] == []
 
 
 def test_names_kinds_and_outcomes(audrey, olivia, workspace):

@@ -48,7 +48,7 @@ def test_shows_what_it_says_to_read(make, bob, workspace):
 
     page = signed_in(bob).get(page_of(memory)).content.decode()
 
-    assert "&lt;b&gt;Likes tea." in page
+    assert '<span class="platform-text">&lt;b&gt;Likes tea.&lt;/b&gt;</span>' in page
     assert f"/admin/runs/run/{run.pk}/change/" in page
     assert 'name="value"' not in page
 

@@ -194,3 +194,10 @@ def test_imports_across_workspaces_of_a_superuser(as_staff, alice, other_workspa
     alice.is_superuser = True
     as_staff(alice).post(PAGE, {"workspace": other_workspace.pk, "text": TEXT, "act": "import"})
     assert (ChatModel.objects.get().workspace, Agent.objects.count()) == (other_workspace, 0)
+
+
+def test_is_where_one_is_in_the_sidebar(admin, workspace):
+    groups = admin.get(PAGE).context["sidebar_navigation"]
+    assert [str(item["title"]) for group in groups for item in group["items"] if item["active"]] == [
+        "Configuration"
+    ]
