@@ -86,6 +86,7 @@ VERSION = __version__
 ENVIRONMENT = env.str("ENVIRONMENT", default="production")
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = _secret("SECRET_KEY", "insecure-" + "for-development-only-" * 3)
+SECRET_KEY_FALLBACKS = [key for key in env.str("SECRET_KEY_FALLBACKS", default="").split(",") if key]
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -206,7 +207,10 @@ CACHES = {
 }
 
 # Secrets. Each list's first entry is used to write, the others only to read, so that keys can be rotated.
-JWT_SECRET_KEYS = [key for key in env.str("JWT_SECRET_KEY", default="").split(",") if key] or [SECRET_KEY]
+JWT_SECRET_KEYS = [key for key in env.str("JWT_SECRET_KEY", default="").split(",") if key] or [
+    SECRET_KEY,
+    *SECRET_KEY_FALLBACKS,
+]
 FIELD_ENCRYPTION_KEYS = [
     key
     for key in _secret("FIELD_ENCRYPTION_KEYS", "aW5zZWN1cmUtZm9yLWRldmVsb3BtZW50LW9ubHktMTI=").split(",")
