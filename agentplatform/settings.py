@@ -21,8 +21,6 @@ from agentplatform.lib.storage_url import storage_of
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 environ.Env.read_env(BASE_DIR / ".env")
-
-
 env = Environment()
 
 # The instance
@@ -31,6 +29,7 @@ VERSION = __version__
 ENVIRONMENT = env.str("ENVIRONMENT", default="production")
 DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.secret("SECRET_KEY", "insecure-" + "for-development-only-" * 3)
+SECRET_KEY_FALLBACKS = env.keys("SECRET_KEY_FALLBACKS")
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
@@ -151,7 +150,7 @@ CACHES = {
 }
 
 # Secrets, each of which can be rotated
-JWT_SECRET_KEYS = env.keys("JWT_SECRET_KEY") or [SECRET_KEY]
+JWT_SECRET_KEYS = env.keys("JWT_SECRET_KEY") or [SECRET_KEY, *SECRET_KEY_FALLBACKS]
 FIELD_ENCRYPTION_KEYS = split_keys(
     env.secret("FIELD_ENCRYPTION_KEYS", "aW5zZWN1cmUtZm9yLWRldmVsb3BtZW50LW9ubHktMTI=")
 )
@@ -166,7 +165,7 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 LOGIN_URL = "sign-in"
 LOGIN_REDIRECT_URL = "chat-page"
-SIMPLE_JWT = {
+SIMPLE_JWT: dict[str, Any] = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.int("ACCESS_TOKEN_EXPIRE_MINUTES", default=30)),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=env.int("REFRESH_TOKEN_EXPIRE_DAYS", default=30)),
     "ROTATE_REFRESH_TOKENS": True,

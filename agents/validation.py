@@ -19,6 +19,11 @@ from agents.providers.base import CHAT, find, own_endpoints, parameter_faults
 from agents.tools.base import MOST_LEVELS, is_too_deep
 
 HEADER_VALUE = re.compile(r"[^\x00-\x1f\x7f]*\Z")
+ASCII_VALUE = re.compile(r"[\x20-\x7e]*\Z")
+"""Of headers that clients of others send, which take nothing else."""
+NOT_ASCII = (
+    "It is sent as an HTTP header, which takes ASCII without control characters. Was it copied in full?"
+)
 
 Faults = dict[str, str]
 
@@ -119,8 +124,8 @@ def check_name(name: str) -> None:
 
 def check_secret_value(field: str, value: str) -> None:
     """A secret travels in an HTTP header."""
-    if not HEADER_VALUE.match(value):
-        raise Invalid({field: "Remove the line breaks and control characters; it is sent as an HTTP header."})
+    if not ASCII_VALUE.match(value):
+        raise Invalid({field: NOT_ASCII})
 
 
 def same_endpoint(old: str, new: str) -> bool:

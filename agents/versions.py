@@ -130,7 +130,7 @@ def hash_of(data: dict[str, Any]) -> str:
 
 
 def _flat(value: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    if isinstance(value, dict) and value:
+    if isinstance(value, dict) and (value or not path):
         for key, item in value.items():
             yield from _flat(item, f"{path}.{key}" if path else key)
     else:

@@ -28,6 +28,7 @@ PAIR = {"access": "eyJhbGciOi…", "refresh": "eyJhbGciOi…", "token_type": "Be
 class UserSerializer(StrictModelSerializer):
     """A user, as others in the workspace may see it."""
 
+    email = serializers.CharField(read_only=True, help_text="An address, or empty.")
     example: ClassVar[dict[str, Any]] = USER | NAMES
 
     class Meta:

@@ -15,10 +15,19 @@ from agents.editing import kept_names
 from agents.mcp.commands import command_fault, variable_fault
 from agents.models import Kind, McpServer, Version
 from agents.tools.templates import header_fault
-from agents.validation import HEADER_VALUE, Faults, raise_faults, same_endpoint, url_fault
+from agents.validation import (
+    ASCII_VALUE,
+    HEADER_VALUE,
+    NOT_ASCII,
+    Faults,
+    raise_faults,
+    same_endpoint,
+    url_fault,
+)
 
 WRITE_COMMAND = "write:mcp-command"
 """The permission to say which process the platform starts, and how."""
+NO_BREAKS = "Remove the line breaks and control characters."
 MOST_ARGUMENTS = 100
 MOST_NAMES = 50
 LONGEST_VALUE = 4_000
@@ -70,7 +79,7 @@ def check_server(
         actor.require(WRITE_COMMAND)
     given = secrets or {}
     kept = kept_names(server.secret_values if server else (), secrets)
-    _check_values(given)
+    _check_values(given, is_stdio=connection.is_stdio)
     _check_connection(connection, [*kept, *given])
     _check_secrets_kept(stored, connection, kept)
     return True
@@ -102,13 +111,10 @@ def _check_secrets_kept(stored: Connection | None, connection: Connection, kept:
         )
 
 
-def _check_values(secrets: Mapping[str, str | None]) -> None:
+def _check_values(secrets: Mapping[str, str | None], *, is_stdio: bool) -> None:
+    allowed, fault = (HEADER_VALUE, NO_BREAKS) if is_stdio else (ASCII_VALUE, NOT_ASCII)
     raise_faults(
-        {
-            f"secrets.{name}": "Remove the line breaks and control characters."
-            for name, value in secrets.items()
-            if value and not HEADER_VALUE.match(value)
-        }
+        {f"secrets.{name}": fault for name, value in secrets.items() if value and not allowed.match(value)}
     )
 
 
@@ -156,4 +162,6 @@ def _named_values(values: Any, field: str, check_name: Any) -> Faults:
             faults[f"{field}.{name}"] = (
                 f"Give a text of at most {LONGEST_VALUE:,} characters without line breaks."
             )
+        elif field == "headers" and not ASCII_VALUE.match(value):
+            faults[f"{field}.{name}"] = NOT_ASCII
     return faults

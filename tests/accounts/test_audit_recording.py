@@ -131,6 +131,12 @@ def test_tells_the_changed_fields_of_a_configuration(api, alice, workspace):
     assert (entry.before, entry.after) == ({"system_prompt": "Be brief."}, {"system_prompt": "Be kind."})
 
 
+def test_tells_the_fields_of_a_new_configuration_by_their_names(api, alice):
+    api(alice).post("/models", {"name": "gpt", "provider": "openai", "model": "any"})
+    entry = last(resource_type="Model")
+    assert (entry.before, entry.after["name"], "" in entry.after) == (None, "gpt", False)
+
+
 def test_tells_only_that_a_secret_was_changed(api, alice):
     api(alice).post(
         "/models", {"name": "gpt", "provider": "openai", "model": "any", "api_key": "a-secret-key-1"}

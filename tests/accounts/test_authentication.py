@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import timedelta
 
 import jwt
@@ -24,6 +27,7 @@ from accounts.roles import Role, permissions_by_role
 from accounts.tokens import AccessToken, change_password
 from agentplatform.lib.errors import NotAuthenticated, NotFound, PermissionDenied
 from tests.factories import ApiKeyFactory, MembershipFactory, UserFactory
+from tests.processes import PROJECT
 
 
 def by_token(user, **headers):
@@ -120,6 +124,23 @@ def test_accepts_a_token_under_a_key_that_was_rotated_out(alice, settings):
     headers = {"authorization": f"Bearer {AccessToken.for_user(alice)}"}
     settings.JWT_SECRET_KEYS = ["new-key-" * 8, "old-key-" * 8]
     assert actor_from_headers(headers, "").user_id == alice.pk
+
+
+@pytest.mark.slow
+def test_believes_the_keys_before_the_secret_key_too():
+    said = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from agentplatform import settings; print(settings.SECRET_KEY_FALLBACKS, settings.JWT_SECRET_KEYS)",
+        ],
+        cwd=PROJECT,
+        env=os.environ | {"SECRET_KEY": "new", "SECRET_KEY_FALLBACKS": "old,older", "JWT_SECRET_KEY": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == "['old', 'older'] ['new', 'old', 'older']\n"
 
 
 def test_signs_with_the_first_key(alice, settings):

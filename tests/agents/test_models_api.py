@@ -67,6 +67,11 @@ def test_takes_a_new_key_and_keeps_the_old_one_for_its_versions(client, model):
     assert Secret.objects.get(pk=model.secret_id).value == KEY
 
 
+def test_takes_no_key_that_cannot_be_sent(client, model):
+    response = client.patch("/models/fast", {"api_key": "sk-…9xKe"})
+    assert (response.status_code, fields_of(response)) == (422, {"api_key"})
+
+
 @pytest.mark.parametrize(
     "change",
     [{"base_url": "https://evil.example.com/v1"}, {"base_url": ""}, {"provider": "anthropic"}],

@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -42,16 +42,16 @@ class Installation:
     def __init__(self) -> None:
         self._stack = ExitStack()
         self._processes: dict[str, Process] = {}
-        self._ports = {name: free_port() for name in ("web-1", "web-2", "proxy")}
-        self.webs = [f"http://127.0.0.1:{self._ports[name]}" for name in ("web-1", "web-2")]
-        self.url = f"http://127.0.0.1:{self._ports['proxy']}"
+        self._ports = {name: free_port() for name in ("web-1", "web-2")}
+        self.webs = [f"http://127.0.0.1:{port}" for port in self._ports.values()]
+        self.url = ""
 
     async def __aenter__(self) -> Installation:
         redis = self._stack.enter_context(RedisServer())
         self._environment = {**ENVIRONMENT, "REDIS_URL": redis.url}
         try:
             await asyncio.gather(*map(self.start, ("web-1", "web-2", "worker-1", "worker-2")))
-            self._start_proxy()
+            self.url = self._stack.enter_context(proxy(self.webs))
             await answers(f"{self.url}{API}/health/liveness")
         except BaseException:
             await self.__aexit__()
@@ -69,7 +69,8 @@ class Installation:
             return
         port = self._ports[name]
         environment = {**os.environ, **self._environment, "DATABASE_URL": database_url()}
-        self._processes[name] = self._begin([sys.executable, *WEB, str(port)], environment)
+        web = background_process([sys.executable, *WEB, str(port)], environment)
+        self._processes[name] = self._stack.enter_context(web)
         await answers(f"http://127.0.0.1:{port}{API}/health/readiness")
 
     async def restart(self, name: str) -> None:
@@ -79,25 +80,37 @@ class Installation:
         assert await asyncio.to_thread(old.wait, STOPS_WITHIN_SECONDS) in (0, -signal.SIGTERM)
         await self.start(name)
 
-    def _start_proxy(self) -> None:
-        webs = " ".join(url.removeprefix("http://") for url in self.webs)
-        where = {"SITE_ADDRESS": f":{self._ports['proxy']}", "WEB_PROCESSES": webs}
-        command = ["caddy", "run", "--config", "deploy/Caddyfile", "--adapter", "caddyfile"]
-        self._begin(command, {**os.environ, "HOME": "/nonexistent", **where})
 
-    def _begin(self, command: list[str], environment: dict[str, str]) -> Process:
-        begun = subprocess.Popen(
-            command,
-            cwd=PROJECT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            text=True,
-        )
-        self._stack.callback(begun.wait, 10)
-        self._stack.callback(begun.kill)
-        return begun
+@contextmanager
+def proxy(webs: Sequence[str], **environment: str) -> Iterator[str]:
+    """Caddy in front of these web processes, as deploy/Caddyfile has it; its address."""
+    port = free_port()
+    where = {
+        "SITE_ADDRESS": f":{port}",
+        "WEB_PROCESSES": " ".join(url.removeprefix("http://") for url in webs),
+    }
+    command = ["caddy", "run", "--config", "deploy/Caddyfile", "--adapter", "caddyfile"]
+    with background_process(command, {**os.environ, "HOME": "/nonexistent", **where, **environment}):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def background_process(command: list[str], environment: dict[str, str]) -> Iterator[Process]:
+    """A process whose output nobody reads. Killed at the end if it still lives."""
+    begun = subprocess.Popen(
+        command,
+        cwd=PROJECT,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        yield begun
+    finally:
+        begun.kill()
+        begun.wait(10)
 
 
 async def answers(url: str) -> None:

@@ -8,7 +8,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import uuid
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,9 +25,11 @@ from agentplatform.backup import programs
 from agentplatform.backup.errors import BackupError
 from agentplatform.lib.concurrency import in_thread
 from agentplatform.lib.hash_chain import seal_next
+from agents.knowledge import vectors
 from agents.models import Secret
 from billing.sealing import LEDGER
 from tests.engine.support import finished, start, until
+from tests.factories import DocumentFactory, KnowledgeBaseFactory
 from tests.processes import PROJECT, database_url
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow, pytest.mark.external]
@@ -61,6 +65,34 @@ def archive(request, tmp_path, kept_archive) -> Path:
     return Path(shutil.copy(kept_archive, tmp_path / "one.zip"))
 
 
+@pytest.fixture
+def index_of_vectors(workspace, monkeypatch) -> Iterator[None]:
+    """The index of a large base is there, as the platform makes it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_available_extensions WHERE name = 'vector'")
+        if not cursor.fetchall():
+            pytest.skip("this server has no pgvector")
+    base, space = KnowledgeBaseFactory(workspace=workspace), uuid.uuid4()
+    chunk = DocumentFactory(knowledge_base=base).chunks.get()
+    vectors.require_extension("embedding_model")
+    vectors.store(base.pk, space, [(chunk.pk, [0.6, 0.8])])
+    monkeypatch.setattr(vectors, "INDEXED_FROM", 1)
+    assert vectors.ensure_index(base.pk, space)
+    yield
+    vectors.drop_index(base.pk)
+
+
+@pytest.fixture
+def role(transactional_db) -> Iterator[str]:
+    """A role that is no superuser, for a moment."""
+    name = f"restores_{uuid.uuid4().hex[:12]}"
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE ROLE {name}")
+    yield name
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP ROLE {name}")
+
+
 def rows_of(url: str) -> dict[str, list[str]]:
     """All rows of all tables, as text."""
     with psycopg.connect(url) as database:
@@ -71,6 +103,11 @@ def rows_of(url: str) -> dict[str, list[str]]:
             name: sorted(row for (row,) in database.execute(f'SELECT one::text FROM "{name}" one').fetchall())
             for (name,) in names
         }
+
+
+def indexes_of_vectors(url: str) -> list[tuple[str]]:
+    with psycopg.connect(url) as database:
+        return database.execute("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%hnsw%'").fetchall()
 
 
 # What comes back
@@ -121,6 +158,17 @@ def test_gives_back_every_row_of_an_installation_at_rest(own_archive, command, e
             del rows[name]
 
     assert after == before
+
+
+def test_gives_back_the_index_of_vectors_to_a_database_without_their_extension(
+    tmp_path, command, index_of_vectors, empty_database
+):
+    assert command("backup", str(tmp_path / "one.zip")).returncode == 0
+    back = command("restore", str(tmp_path / "one.zip"), DATABASE_URL=empty_database)
+
+    assert back.returncode == 0, back.stderr.decode()
+    before, after = indexes_of_vectors(database_url()), indexes_of_vectors(empty_database)
+    assert (len(before), after) == (1, before)
 
 
 def test_makes_the_database_where_it_is_missing(archive, command, empty_database):
@@ -261,6 +309,15 @@ def test_replaces_no_database_that_others_use(archive, command):
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
         refused = command("restore", "--replace", str(archive))
+
+    assert (refused.returncode, b"other connections use the database" in refused.stderr) == (1, True)
+
+
+def test_replaces_no_database_that_another_role_uses(archive, command, role):
+    """Who is no superuser sees of the sessions of others no more than that they are there."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        refused = command("restore", "--replace", str(archive), PGOPTIONS=f"-c role={role}")
 
     assert (refused.returncode, b"other connections use the database" in refused.stderr) == (1, True)
 

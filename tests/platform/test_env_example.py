@@ -16,7 +16,7 @@ def test_documents_every_setting() -> None:
 
 
 def test_documents_nothing_that_does_not_exist() -> None:
-    assert {"POSTGRES_PASSWORD", "SITE_ADDRESS"} == DOCUMENTED - READ
+    assert {"POSTGRES_PASSWORD", "SITE_ADDRESS", "OUTER_PROXIES"} == DOCUMENTED - READ
 
 
 def test_sets_nothing_by_itself() -> None:

@@ -64,7 +64,7 @@ def people(django_db_setup, django_db_blocker) -> Iterator[tuple[Tenant, dict[Ro
     hashing = override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
     with hashing, django_db_blocker.unblock(), transaction.atomic():
         admin = factories.MembershipFactory(workspace__slug="acme", user__username="alice", role=Role.ADMIN)
-        viewer = factories.MembershipFactory(workspace=admin.workspace, role=Role.VIEWER)
+        viewer = factories.MembershipFactory(workspace=admin.workspace, user__email="", role=Role.VIEWER)
         tenant = make_tenant(admin.workspace, admin.user, MARKER)
         add_bare_rows(tenant)
         yield tenant, {Role.ADMIN: admin.user, Role.VIEWER: viewer.user}

@@ -183,6 +183,8 @@ def test_names_the_field_that_is_wrong(client, db, config, field):
 def test_tries_without_changing_anything(client, workspace):
     answer = put(client, "fast", MODEL, validate_only=True)
     assert (answer.status_code, answer.json()["change"], ChatModel.objects.count()) == (200, "created", 0)
+    assert {"model": {"old": None, "new": "scripted"}}.items() <= answer.json()["changes"].items()
+    assert "" not in answer.json()["changes"]
 
 
 def test_says_what_a_trial_would_change_without_if_match(client):
