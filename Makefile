@@ -30,7 +30,7 @@ run: $(RUNTIME) ## start the platform on http://127.0.0.1:8000 (HOST and PORT ov
 test: $(DEVELOPMENT) ## run the whole suite against the embedded database
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-test-deep: $(DEVELOPMENT) ## let the dearest property tests try four times as much as `test` does
+test-deep: $(DEVELOPMENT) ## try all examples of the tests whose examples are dear; `test` tries a part
 	HYPOTHESIS_PROFILE=deep $(BIN)/python -m pytest -m properties $(PYTEST_ARGS)
 
 # On a PostgreSQL of its own, which it kills.

@@ -41,6 +41,7 @@ from runs.webhooks import outbox
 logger = structlog.get_logger(__name__)
 
 SWEEP_LOCK = 0x61677073
+PERIOD_SECONDS = settings.WORKER_HEARTBEAT_SECONDS / 2
 BATCH = 200
 # How long people still see a worker that was lost.
 LOST_WORKER_SHOWN = timedelta(minutes=1)
@@ -69,7 +70,7 @@ class Sweeper:
         # Whoever has just (re)connected has seen nobody's pulse yet: one full period passes before it judges.
         may_sweep_at = last + settings.WORKER_LOST_AFTER_SECONDS
         be_bounded(never_idle=True)
-        while not self._stopping.wait(settings.WORKER_HEARTBEAT_SECONDS / 2):
+        while not self._stopping.wait(PERIOD_SECONDS):
             now = time.monotonic()
             if now - last > settings.WORKER_LOST_AFTER_SECONDS:
                 may_sweep_at = now + settings.WORKER_LOST_AFTER_SECONDS

@@ -5,15 +5,13 @@ Over HTTP it lets in whoever sends the header `X-Key: letmein`.
 
 from __future__ import annotations
 
-import asyncio
 import base64
-import os
 import sys
-import time
 
 import uvicorn
 from mcp.server import MCPServer
 from mcp.server.mcpserver.exceptions import ToolError
+from mcp_tools import TOOLS
 from mcp_types import (
     AudioContent,
     CallToolResult,
@@ -30,55 +28,14 @@ server = MCPServer("testing", version="1.2.3")
 PIXELS = base64.b64encode(b"x" * 12_345).decode()
 
 
-@server.tool()
-def add(a: int, b: int) -> dict[str, int]:
-    """Adds two numbers."""
-    return {"sum": a + b}
-
-
-@server.tool()
-def process_id() -> str:
-    """Tells the server's process id."""
-    return str(os.getpid())
-
-
-@server.tool()
-def variable(name: str) -> str:
-    """Tells an environment variable."""
-    return os.environ.get(name, "(not set)")
-
-
-@server.tool()
-def variables() -> list[str]:
-    """Tells the names of all environment variables."""
-    return sorted(os.environ)
-
-
-@server.tool()
-async def sleep(seconds: float) -> str:
-    """Sleeps."""
-    await asyncio.sleep(seconds)
-    return "awake"
-
-
-@server.tool()
-def die(marker: str) -> str:
-    """Notes that it was called, and ends the process in the middle of the call."""
-    with open(marker, "a") as file:
-        file.write("called\n")
-    os._exit(3)
+for tool in TOOLS:
+    server.tool()(tool)
 
 
 @server.tool()
 def fail() -> str:
     """Fails."""
     raise ToolError("the warehouse is on fire")
-
-
-@server.tool()
-def huge(characters: int) -> str:
-    """Answers this many characters."""
-    return "x" * characters
 
 
 @server.tool()
@@ -95,21 +52,6 @@ def media() -> CallToolResult:
         ],
         structured_content={"count": 4},
     )
-
-
-@server.tool()
-def shout(lines: int) -> str:
-    """Writes to stderr."""
-    for number in range(lines):
-        print(f"line {number}", file=sys.stderr)
-    return "shouted"
-
-
-@server.tool()
-async def stop_reading() -> str:
-    """Blocks the whole server for a long time."""
-    time.sleep(600)
-    return "never"
 
 
 def served(speaks_sessions: bool) -> ASGI:

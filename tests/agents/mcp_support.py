@@ -1,4 +1,4 @@
-"""What tests of MCP servers share: the small server of the tests, as a specification and as a process."""
+"""What tests of MCP servers share: the small servers of the tests, as specifications and as processes."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ import psutil
 from agents.specification import McpServerSpecification, ToolSpecification
 
 SERVER = str(Path(__file__).with_name("mcp_server.py"))
+"""With the official SDK."""
+PLAIN_SERVER = str(Path(__file__).with_name("plain_mcp_server.py"))
+"""Without it: where a test is of the process, and not of what the SDK says."""
 KEY = "letmein"
 PATIENCE_SECONDS = 20
 
 
 def stdio_server(*arguments: str, **values: Any) -> McpServerSpecification:
-    """The tests' server as a command. A new version of it, and so a session of its own, with each call."""
-    return _server(transport="stdio", command=sys.executable, arguments=arguments or (SERVER,), **values)
+    """A server as a command. A new version of it, and so a session of its own, with each call."""
+    return _server(
+        transport="stdio", command=sys.executable, arguments=arguments or (PLAIN_SERVER,), **values
+    )
 
 
 def http_server(port: int, **values: Any) -> McpServerSpecification:
@@ -95,7 +100,7 @@ def _await_port(port: int, process: subprocess.Popen[bytes]) -> None:
 def servers_of_this_process() -> list[psutil.Process]:
     """The servers over stdio that are its children."""
     children = psutil.Process().children(recursive=True)
-    return [child for child in children if _command_line(child)[-1:] == [SERVER]]
+    return [child for child in children if _command_line(child)[-1:] in ([SERVER], [PLAIN_SERVER])]
 
 
 def _command_line(process: psutil.Process) -> list[str]:

@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from agents.mcp import pool
 from agents.models import McpServer, Secret, Tool
-from tests.agents.mcp_support import SERVER
+from tests.agents.mcp_support import PLAIN_SERVER
 from tests.factories import McpServerFactory
 from tests.runs.admin_support import signed_in
 
@@ -25,7 +25,12 @@ HTTP = {
     "headers": "{}",
     "timeout_seconds": 30,
 }
-STDIO = HTTP | {"transport": "stdio", "url": "", "command": sys.executable, "arguments": f"-u\n{SERVER}"}
+STDIO = HTTP | {
+    "transport": "stdio",
+    "url": "",
+    "command": sys.executable,
+    "arguments": f"-u\n{PLAIN_SERVER}",
+}
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +51,7 @@ def _closed():
 @pytest.fixture
 def stdio_server(workspace):
     return McpServerFactory(
-        workspace=workspace, transport="stdio", url="", command=sys.executable, arguments=[SERVER]
+        workspace=workspace, transport="stdio", url="", command=sys.executable, arguments=[PLAIN_SERVER]
     )
 
 
@@ -86,7 +91,7 @@ def test_records_a_version(olivia, workspace):
 
 def test_takes_one_argument_in_each_line(alice, workspace):
     add(signed_in(alice), workspace, **STDIO)
-    assert McpServer.objects.get().arguments == ["-u", SERVER]
+    assert McpServer.objects.get().arguments == ["-u", PLAIN_SERVER]
 
 
 def test_lets_admins_only_say_what_is_started(olivia, workspace):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import uuid
+from pathlib import Path
 
 import psutil
 import pytest
@@ -20,6 +21,7 @@ from agents.tools.base import ToolFault
 from agents.tools.call import call
 from tests.agents.http_endpoint import Answer
 from tests.agents.mcp_support import (
+    PLAIN_SERVER,
     SERVER,
     free_port,
     gone,
@@ -57,8 +59,8 @@ def http_port():
 
 @pytest.fixture(params=["stdio", "http"])
 def server(request, http_port):
-    """The tests' server over either transport."""
-    return stdio_server() if request.param == "stdio" else http_server(http_port)
+    """The tests' server with the SDK, over either transport."""
+    return stdio_server(SERVER) if request.param == "stdio" else http_server(http_port)
 
 
 @pytest.fixture
@@ -68,7 +70,11 @@ def stdio_only():
 
 def serving() -> str:
     """Python that becomes the tests' server."""
-    return f"import runpy, sys; sys.argv[1:] = []; runpy.run_path({SERVER!r}, run_name='__main__')"
+    folder = str(Path(PLAIN_SERVER).parent)
+    return (
+        f"import asyncio, sys; sys.path.insert(0, {folder!r}); "
+        "from plain_mcp_server import serve; asyncio.run(serve())"
+    )
 
 
 async def said(server, tool, /, **arguments):
@@ -102,8 +108,8 @@ async def test_refers_to_what_is_no_text(server):
     ]
 
 
-async def test_keeps_references_beside_the_structured_content(stdio_only):
-    content = (await call(mcp_spec(stdio_only, "media"), {})).content
+async def test_keeps_references_beside_the_structured_content(http_port):
+    content = (await call(mcp_spec(http_server(http_port), "media"), {})).content
     assert content["structured"] == {"count": 4}
     assert content["attachments"][0] == {"type": "image", "mime_type": "image/png", "size": 12345}
 
@@ -178,8 +184,8 @@ async def test_does_not_wait_for_a_server_that_never_answers():
 
 async def test_answers_beside_a_server_that_stands_still(stdio_only):
     await said(stdio_only, "add", a=1, b=2)
-    still = asyncio.create_task(refusal(stdio_server(), "stop_reading", timeout_seconds=4))
-    await asyncio.sleep(2.5)
+    still = asyncio.create_task(refusal(stdio_server(), "stop_reading", timeout_seconds=2))
+    await asyncio.sleep(1)
     started = time.monotonic()
     await said(stdio_only, "add", a=1, b=2)
     assert time.monotonic() - started < 1

@@ -90,6 +90,7 @@ def test_is_right_or_says_that_it_is_not(
             assert found is None or found == right
 
 
+@pytest.mark.properties
 @given(
     entries=st.lists(calls, min_size=4, max_size=25),
     span=spans,
@@ -100,7 +101,9 @@ def test_is_right_or_says_that_it_is_not(
     ordering=st.tuples(st.sampled_from(["", "-"]), st.sampled_from(SUMS)).map("".join),
     page=st.sampled_from([(1, 0), (2, 0), (2, 1), (3, 2), (100, 0), (100, 5)]),
 )
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(150), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_one_sum_finds_the_groups_that_all_sums_find(
     workspace, in_vain, entries, span, by, is_narrowed, ordering, page
 ):

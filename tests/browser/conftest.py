@@ -51,6 +51,25 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# What the window around a page would start anew for each context, in processes of its own; pages do without.
+FEATURES_OF_WINDOWS = ("WebUIOmniboxPopup", "WebUIOmniboxFullPopup", "WebUIOmniboxAimPopup")
+# Those that Playwright disables. Chromium heeds only the last list of them, and that is ours.
+FEATURES_OF_PLAYWRIGHT = (
+    "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose",
+    "HttpsUpgrades",
+    "HttpsFirstBalancedModeAutoEnable",
+    "LensOverlay",
+    "MediaRouter",
+    "PaintHolding",
+    "ThirdPartyStoragePartitioning",
+    "AvoidCorsURLLoaderRestartOnRedirect",
+    "OptimizationHints",
+    "NetworkTimeServiceQuerying",
+    "AimEnabled",
+    "PreconnectToSearch",
+)
+ARGUMENTS.append(f"--disable-features={','.join((*FEATURES_OF_PLAYWRIGHT, *FEATURES_OF_WINDOWS))}")
 # Generous: it is spent only where something is wrong, and machines of continuous integration are slow.
 TIMEOUT_MS = 30_000
 expect.set_options(timeout=TIMEOUT_MS)

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from agentplatform.lib.concurrency import in_thread
-from tests.agents.mcp_support import SERVER, gone, servers_of_this_process
+from tests.agents.mcp_support import PLAIN_SERVER, gone, servers_of_this_process
 from tests.engine.support import data, events_of, finished, last_event, start
 from tests.factories import ApiKeyFactory, McpServerFactory, McpToolFactory
 from tests.processes import process, worker_process
@@ -34,7 +34,7 @@ def mcp_server(workspace):
         transport="stdio",
         url="",
         command=sys.executable,
-        arguments=[SERVER],
+        arguments=[PLAIN_SERVER],
     )
 
 

@@ -15,10 +15,16 @@ from runs.models import Run, Session
 from tests.platform.operations import Route, other_routes
 
 
-def pages_of(rows: Iterable[Model]) -> list[str]:
-    """Every page, each with every row that may stand in its path."""
+def pages_of(rows: Iterable[Model], *, empty: bool = True) -> list[str]:
+    """Every page, each with every row that may stand in its path; those that show no row only if `empty`."""
     known = list(rows)
-    return [path for route in other_routes() for path in paths_of(route, known)]
+    routes = [route for route in other_routes() if empty or shows_rows(route)]
+    return [path for route in routes for path in paths_of(route, known)]
+
+
+def shows_rows(route: Route) -> bool:
+    """Whether a page is more than an empty form or the names of lists."""
+    return not (route.path.endswith("/add/") or route.parameters == ["app_label"])
 
 
 def paths_of(route: Route, rows: list[Model]) -> list[str]:

@@ -1,14 +1,17 @@
 """Bad input at every operation: a clear error in the platform's one shape, the field named, and nothing stored.
 
 What may be sent is read from the API's own description, so a new field is walked over without being named here.
+Operations share the bad values out: each field and id of a resource meets all of them, by one of its methods in turn,
+and what no operation reads by itself, as a body that is no JSON, each of them meets in part. `make test-deep` sends all
+to all.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from itertools import product
-from typing import Any, NamedTuple
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlencode
 
 import pytest
@@ -21,6 +24,7 @@ from accounts.models import User
 from agentplatform.asgi import application
 from agentplatform.lib.body_limit import limit_of
 from agentplatform.lib.json import dumps
+from tests.examples import in_turn, one_of_each
 from tests.platform.operations import (
     CREATES,
     WRITES,
@@ -42,7 +46,7 @@ from tests.platform.stored import rows_by_table
 from tests.platform.tenant import Tenant
 from tests.sockets import Socket
 
-pytestmark = pytest.mark.usefixtures("one_transaction", "without_limits")
+pytestmark = [pytest.mark.usefixtures("one_transaction", "without_limits"), pytest.mark.properties]
 
 ALL = operations()
 WRITING = [operation for operation in ALL if operation.takes_body]
@@ -58,6 +62,7 @@ LIMITED = [
 ]
 TEN_MEGABYTES = 10_000_000
 Schema = dict[str, Any]
+T = TypeVar("T")
 
 
 class Wish(NamedTuple):
@@ -150,8 +155,23 @@ def changed(good: dict[str, Any], operation: Operation, path: Path, value: Any) 
     return dumps(body)
 
 
-def all_places(schema: Schema) -> Iterator[tuple[Operation, Place]]:
-    return ((operation, place) for operation in WRITING for place in places(schema, operation))
+def all_places(schema: Schema) -> list[tuple[Operation, Place]]:
+    """Every place of what resources take, each at one of the operations that take it, in turn."""
+    return one_of_each(
+        ((resource_of(operation), place.path), (operation, place))
+        for operation in WRITING
+        for place in places(schema, operation)
+    )
+
+
+def shared_out(operations: list[Operation], values: Sequence[T], count: int) -> list[tuple[Operation, T]]:
+    """Each operation with as many of the values as `in_turn` gives it."""
+    return [(one, value) for turn, one in enumerate(operations) for value in in_turn(values, turn, count)]
+
+
+def resource_of(operation: Operation) -> str:
+    """The path that methods share which take the same fields, as `/agents` of `PUT /agents/{pk}`."""
+    return re.sub(r"/{\w+}$", "", operation.path)
 
 
 # the body
@@ -176,18 +196,17 @@ UPLOADS = {"POST /knowledge-bases/{pk}/documents"}
 
 
 def test_refuses_a_body_that_is_no_json(breaches):
-    assert breaches([Wish(operation, body) for operation in WRITING for body in NO_JSON], {400}) == {}
+    assert breaches([Wish(*wish) for wish in shared_out(WRITING, NO_JSON, 4)], {400}) == {}
 
 
 def test_refuses_a_body_that_is_no_object(breaches):
-    assert breaches([Wish(operation, body, "") for operation in WRITING for body in NO_OBJECT], {422}) == {}
+    assert breaches([Wish(*wish, "") for wish in shared_out(WRITING, NO_OBJECT, 3)], {422}) == {}
 
 
 def test_refuses_another_content_type(breaches, good):
     wishes = [
         Wish(one, dumps(good[str(one)]), None, kind)
-        for one in WRITING
-        for kind in NOT_JSON
+        for one, kind in shared_out(WRITING, NOT_JSON, 3)
         if not (str(one) in UPLOADS and kind.startswith("multipart/"))
     ]
     assert breaches(wishes, {415}) == {}
@@ -306,7 +325,8 @@ def test_refuses_what_is_nested_too_deep(breaches, good, schema):
     deep = "[" * 900 + "]" * 900
     wishes = [
         Wish(operation, changed(good, operation, place.path, "here").replace(b'"here"', deep.encode()))
-        for operation, place in all_places(schema)
+        for turn, operation in enumerate(WRITING)
+        for place in in_turn(places(schema, operation), turn, 3)
     ]
 
     assert breaches(wishes, {400}) == {}
@@ -418,12 +438,12 @@ PICKY = {
 
 def query_wishes(schema: Schema) -> Iterator[tuple[Operation, str, str, bool]]:
     """Each parameter of each reading operation with nonsense, and whether it has to be refused."""
-    for operation in READING:
+    for turn, operation in enumerate(READING):
         for parameter in documented(schema, operation).get("parameters", []):
             if parameter["in"] != "query":
                 continue
             name, kind = parameter["name"], kind_of(parameter["schema"])
-            for value in PICKY.get(name) or NONSENSE[kind]:
+            for value in in_turn(PICKY.get(name) or NONSENSE[kind], turn, 3):
                 yield operation, name, value, name in PICKY or kind != "text"
 
 
@@ -474,18 +494,18 @@ def test_refuses_a_filter_that_does_not_exist(api, acme, schema):
 
 def test_takes_no_nul_character_in_a_query(api, acme):
     client = api(acme.admin)
-    queries = ["a=%00", "limit=%00", "search=a%00b", "%00=1"]
+    queries = shared_out(BELOW_API, ["a=%00", "limit=%00", "search=a%00b", "%00=1"], 2)
 
     def fault(wish):
         operation, query = wish
         return fault_of(client.get(f"{path_of(operation.path, acme)}?{query}"), Wish(operation, b""), {400})
 
-    assert faults(fault, product(BELOW_API, queries)) == {}
+    assert faults(fault, queries) == {}
 
 
 def test_survives_a_query_that_is_no_text(api, acme):
     client = api(acme.admin)
-    queries = ["search=%ED%A0%80", "%ED%A0%80=%FF", "&=&", "%"]
+    queries = shared_out(BELOW_API, ["search=%ED%A0%80", "%ED%A0%80=%FF", "&=&", "%"], 2)
 
     def fault(wish):
         operation, query = wish
@@ -496,7 +516,7 @@ def test_survives_a_query_that_is_no_text(api, acme):
             close_unread(answer)
         return answer.status_code >= 400 and fault_of(answer, Wish(operation, b""), {404, 422})
 
-    assert faults(fault, product(BELOW_API, queries)) == {}
+    assert faults(fault, queries) == {}
 
 
 # headers
@@ -526,7 +546,7 @@ def test_refuses_nonsense_in_a_header(api, acme, is_signed_in, headers, status):
         answer = client.get(path_of(operation.path, acme), headers=header)
         return fault_of(answer, Wish(operation, b""), {status})
 
-    assert faults(fault, product(CLOSED, headers)) == {}
+    assert faults(fault, shared_out(CLOSED, headers, 2)) == {}
 
 
 # paths
@@ -550,11 +570,13 @@ BAD_IDS = [
 ]
 
 
-def paths_with(value: str, operation: Operation, tenant: Tenant) -> list[str]:
-    """The operation's path with `value` in the place of each of its ids."""
+def paths_with(value: str, operation: Operation, tenant: Tenant) -> dict[str, str]:
+    """The operation's path with `value` in the place of each of its ids, by its path up to there."""
     parts, good = operation.path.split("/"), path_of(operation.path, tenant).split("/")
     places = [index for index, part in enumerate(parts) if part.startswith("{")]
-    return ["/".join([*good[:index], value, *good[index + 1 :]]) for index in places]
+    return {
+        "/".join(parts[: index + 1]): "/".join([*good[:index], value, *good[index + 1 :]]) for index in places
+    }
 
 
 def test_finds_nothing_by_a_malformed_id(api, acme, good):
@@ -568,12 +590,12 @@ def test_finds_nothing_by_a_malformed_id(api, acme, good):
             {status} | CREATES.get(str(operation), set()),
         )
 
-    wishes = [
-        (operation, path, status)
+    wishes = one_of_each(
+        ((place, value), (operation, path, status))
         for operation in ALL
         for value, status in [*((value, 404) for value in BAD_IDS), ("%00", 400)]
-        for path in paths_with(value, operation, acme)
-    ]
+        for place, path in paths_with(value, operation, acme).items()
+    )
     assert len(wishes) > 500
     assert faults(fault, wishes) == {}
     assert rows_by_table() == before
@@ -587,8 +609,8 @@ def test_survives_a_malformed_id_in_the_path_of_a_page(acme):
     values = ["nonsense", "%00", "%FF", "0", "a" * 500, "'", "_5F"]
     paths = {
         "/".join(value if "{" in part else part for part in page.split("/"))
-        for page in pages
-        for value in values
+        for turn, page in enumerate(pages)
+        for value in in_turn(values, turn, 3)
     }
 
     assert len(paths) > 100

@@ -36,7 +36,7 @@ from tests.platform.tenant import MARKER, Tenant, make_tenant
 pytestmark = pytest.mark.usefixtures("one_transaction", "without_limits")
 
 EXAMPLES = int(os.environ.get("SCHEMATHESIS_EXAMPLES", "0"))
-FEW = 4
+FEW = 2
 # What an operation refuses or takes beyond its description is for the walks of test_bad_input.py; those of
 # test_tenant_wall.py see to who is let in.
 LEFT_OUT = ("ignored_auth", "negative_data_rejection", "positive_data_acceptance")

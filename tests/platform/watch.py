@@ -68,11 +68,11 @@ class Watch:
     def add(self, place: str, text: str) -> None:
         self.said.append(Said(place, text))
 
-    def open_pages(self, superuser: User) -> None:
-        """Every page of the admin, for every kind of row that there is."""
+    def open_pages(self, superuser: User, *, empty: bool = False) -> None:
+        """Every page of the admin, for every kind of row that there is; those that show no row only if `empty`."""
         browser = Client()
         browser.force_login(superuser)
-        for path in pages_of(rows()):
+        for path in pages_of(rows(), empty=empty):
             answer = browser.get(path)
             assert answer.status_code < 500, path
             self.add(f"page {path}", f"{answer.headers}\n{b''.join(answer).decode()}")

@@ -13,10 +13,13 @@ from django.db import connection
 
 from agentplatform.asgi import application
 from agentplatform.lib.concurrency import in_thread
+from runs.engine import sweep
 from runs.engine.worker import Worker
 
 START_SECONDS = 30
 SETTLE_SECONDS = 15
+# A sweep is a dozen statements, and few tests wait for one.
+SWEEP_SECONDS = 2.0
 
 
 class Platform:
@@ -32,6 +35,7 @@ class Platform:
         )
 
     def __enter__(self) -> Self:
+        self._period, sweep.PERIOD_SECONDS = sweep.PERIOD_SECONDS, SWEEP_SECONDS
         self._thread.start()
         self.call(self._start())
         Platform.running = self
@@ -40,6 +44,7 @@ class Platform:
     def __exit__(self, *_: object) -> None:
         Platform.running = None
         self.call(self._stop())
+        sweep.PERIOD_SECONDS = self._period
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=10)
         self.loop.close()
