@@ -11,7 +11,7 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Model, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
@@ -23,6 +23,7 @@ from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 from accounts import audit
 from accounts.actor import OwnLimits
 from accounts.admin_base import SaysErrors, TenantAccess, TenantForm, TenantInline, TenantModelAdmin, reach
+from accounts.admin_confirmation import MOST_AT_ONCE, confirmation, is_confirmed
 from accounts.api_keys import create_key, revoke_keys
 from accounts.audit import Action
 from accounts.audit.admin import AuditEntryAdmin
@@ -318,6 +319,21 @@ class ApiKeyAdmin(TenantModelAdmin):
         messages.warning(request, gettext("Copy the key now, it is not shown again: %(key)s") % {"key": text})
 
     @action(description=_("Revoke selected keys"), permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
-        count = revoke_keys(self.permitted(request, queryset, "write:api-key"))
+    def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse | None:
+        keys = self.permitted(request, queryset, "write:api-key")
+        if not is_confirmed(request):
+            return confirmation(
+                self,
+                request,
+                keys,
+                lambda key: f"{key.name} · {key.prefix}…",
+                title=gettext("Revoke these keys?"),
+                question=gettext("Whoever uses one of them is refused at once. This cannot be undone."),
+                only_some=gettext(
+                    "Only the first %(most)s keys are shown and revoked. Repeat this for the others."
+                )
+                % {"most": MOST_AT_ONCE},
+            )
+        count = revoke_keys(keys)
         messages.success(request, gettext("Keys revoked: %(count)s.") % {"count": count})
+        return None

@@ -14,7 +14,6 @@ from uuid import UUID
 from django.contrib import messages
 from django.db.models import Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.dataclasses import ActionDialog, UnfoldAction
 from unfold.forms import BaseDialogForm
@@ -22,12 +21,8 @@ from unfold.forms import BaseDialogForm
 from accounts import audit
 from accounts.actor import Actor
 from accounts.admin_base import TenantModelAdmin
+from accounts.admin_confirmation import MOST_AT_ONCE, confirmation, is_confirmed
 from agentplatform.lib.errors import PlatformError
-
-# A page's worth, so that one request never works through a whole table.
-MOST_AT_ONCE = 100
-
-CONFIRMED = "confirmed"
 
 # Acts as somebody on a row; answers the row to look at afterwards, and what to say.
 Verb = Callable[[Actor, UUID], tuple[UUID, str]]
@@ -70,22 +65,13 @@ class Acts(TenantModelAdmin):
         self, request: HttpRequest, queryset: QuerySet[Any], verb: Verb, title: Any, question: Any
     ) -> HttpResponse | None:
         """Acts on a selection once somebody has seen what it consists of, and said yes."""
-        if request.POST.get(CONFIRMED):
+        if is_confirmed(request):
             self.act_on_each(request, queryset, verb)
             return None
-        rows = list(queryset[: MOST_AT_ONCE + 1])
-        context = {
-            **self.admin_site.each_context(request),
-            "opts": self.opts,
-            "title": title,
-            "question": question,
-            "rows": [(row, self.named(row)) for row in rows[:MOST_AT_ONCE]],
-            "only_some": self.only_some % {"most": MOST_AT_ONCE} if len(rows) > MOST_AT_ONCE else "",
-            "action": request.POST.get("action", ""),
-            "confirmed": CONFIRMED,
-            "media": self.media,
-        }
-        return TemplateResponse(request, "admin/runs/confirm.html", context)
+        only_some = self.only_some % {"most": MOST_AT_ONCE}
+        return confirmation(
+            self, request, queryset, self.named, title=title, question=question, only_some=only_some
+        )
 
     def named(self, row: Any) -> str:
         """What a row is called where it is asked about."""

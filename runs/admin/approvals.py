@@ -12,6 +12,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
@@ -125,6 +126,9 @@ class ApprovalAdmin(Acts, GrowingTableAdmin):
     def called(self, term: str, queryset: QuerySet[Any]) -> Q:
         return Q(tool=term)
 
+    def named(self, approval: Approval) -> str:
+        return Truncator(f"{approval.tool} {json.dumps(approval.arguments, ensure_ascii=False)}").chars(200)
+
     def has_decide_permission(self, request: HttpRequest, approval: Approval | str | None = None) -> bool:
         """Whether the user may decide: this one, which may be given by its id, or any."""
         if approval is None:
@@ -139,12 +143,16 @@ class ApprovalAdmin(Acts, GrowingTableAdmin):
     # --- a selection in the list ---
 
     @action(description=gettext_lazy("Approve"), permissions=["decide"])
-    def approve_selected(self, request: HttpRequest, queryset: QuerySet[Approval]) -> None:
-        self.act_on_each(request, queryset, partial(decide, Decision("approve")))
+    def approve_selected(self, request: HttpRequest, queryset: QuerySet[Approval]) -> HttpResponse | None:
+        verb = partial(decide, Decision("approve"))
+        question = _("Each is made as the model has asked for it, and its run goes on.")
+        return self.confirmed(request, queryset, verb, _("Approve these calls?"), question)
 
     @action(description=gettext_lazy("Reject"), permissions=["decide"])
-    def reject_selected(self, request: HttpRequest, queryset: QuerySet[Approval]) -> None:
-        self.act_on_each(request, queryset, partial(decide, Decision("reject")))
+    def reject_selected(self, request: HttpRequest, queryset: QuerySet[Approval]) -> HttpResponse | None:
+        verb = partial(decide, Decision("reject"))
+        question = _("None is made. The model is told so, and each run goes on.")
+        return self.confirmed(request, queryset, verb, _("Reject these calls?"), question)
 
     # --- one approval's page ---
 

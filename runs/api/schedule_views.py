@@ -8,6 +8,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.api.base import TenantModelViewSet
+from agentplatform.lib.schema import failures
 from runs import live
 from runs.api import schedule_serializers as serializers
 from runs.api.filters import ScheduleFilter
@@ -57,7 +58,7 @@ class ScheduleViewSet(TenantModelViewSet):
         """
         return Response(serializers.schedule_json(editing.resume(self.actor, self.get_object().pk)))
 
-    @extend_schema(request=None, responses={202: serializers.TriggeredSerializer})
+    @extend_schema(request=None, responses={202: serializers.TriggeredSerializer, **failures(402)})
     @action(detail=True, methods=["post"])
     def trigger(self, request: Request, pk: str) -> Response:
         """Trigger a schedule

@@ -117,7 +117,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
     @extend_schema(
         request=serializers.RunRequestSerializer,
         parameters=[IDEMPOTENCY_KEY],
-        responses={202: serializers.RunSerializer, **failures(404, 409)},
+        responses={202: serializers.RunSerializer, **failures(402, 404, 409)},
     )
     def create(self, request: Request) -> Response:
         """Start a run
@@ -229,7 +229,7 @@ class RunViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, TenantViewSet
     @extend_schema(
         request=None,
         parameters=[IDEMPOTENCY_KEY],
-        responses={202: serializers.VerbSerializer, **failures(422)},
+        responses={202: serializers.VerbSerializer, **failures(402, 422)},
     )
     @action(detail=True, methods=["post"])
     def retry(self, request: Request, pk: str) -> Response:

@@ -27,7 +27,7 @@ class WorkflowRunViewSet(TenantViewSet):
     @extend_schema(
         request=serializers.WorkflowRunSerializer,
         parameters=[IDEMPOTENCY_KEY],
-        responses={202: serializers.RunSerializer, **failures(404, 409, 422)},
+        responses={202: serializers.RunSerializer, **failures(402, 404, 409, 422)},
     )
     def run(self, request: Request, pk: str) -> Response:
         """Run a workflow

@@ -190,10 +190,25 @@ def test_makes_no_key_wider_than_the_role(olivia, workspace):
     assert not ApiKey.objects.exists()
 
 
-def revoke(client, *keys):
-    return client.post(
-        url("apikey", "changelist"), {"action": "revoke", "_selected_action": [key.pk for key in keys]}
-    )
+def revoke(client, *keys, confirmed="yes"):
+    chosen = {"action": "revoke", "_selected_action": [key.pk for key in keys]}
+    return client.post(url("apikey", "changelist"), {**chosen, "confirmed": confirmed})
+
+
+def test_asks_before_it_revokes_and_names_the_keys(alice, workspace):
+    key = ApiKeyFactory(workspace=workspace, name="night shift")
+    page = revoke(browser(alice), key, confirmed="").content.decode()
+    assert "night shift" in page
+    assert f'name="_selected_action" value="{key.pk}"' in page
+    key.refresh_from_db()
+    assert key.revoked_at is None
+
+
+def test_shows_only_keys_that_one_may_revoke(olivia, workspace):
+    mine, other = ApiKeyFactory(workspace=workspace, user=olivia, name="mine"), ApiKeyFactory(name="foreign")
+    page = revoke(browser(olivia), mine, other, confirmed="").content.decode()
+    assert "mine" in page
+    assert "foreign" not in page
 
 
 def test_revokes_keys(alice, workspace):

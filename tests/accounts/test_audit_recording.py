@@ -285,9 +285,8 @@ def test_tells_of_a_deletion_in_the_admin(browser, bob):
 
 def test_tells_of_an_action_on_a_selection(browser, workspace, alice):
     key = ApiKeyFactory(workspace=workspace, user=alice)
-    browser.post(
-        reverse("admin:accounts_apikey_changelist"), {"action": "revoke", "_selected_action": [key.pk]}
-    )
+    chosen = {"action": "revoke", "_selected_action": [key.pk], "confirmed": "yes"}
+    browser.post(reverse("admin:accounts_apikey_changelist"), chosen)
     assert (last().action, last().resource_id, last().via) == ("revoked", key.pk, "admin")
 
 

@@ -205,6 +205,8 @@ def test_rejects_a_selection_in_the_inbox(page_of, olivia, inbox):
     page.locator("tbody input.action-select").check()
     page.locator("select[name=action]").select_option("reject_selected")
     page.get_by_role("button", name="Run").click()
+    expect(page.get_by_role("heading", name="Reject these calls?").first).to_be_visible()
+    page.get_by_role("button", name="Yes, do it").click()
     expect(page.get_by_text("The call of calculator is rejected.")).to_be_visible()
 
 

@@ -34,8 +34,10 @@ def listed(client, query: str = "") -> set:
     return {row.pk for row in client.get(f"{LIST}{query}").context["cl"].result_list}
 
 
-def act(client, action: str, *rows):
-    return client.post(LIST, {"action": action, "_selected_action": [str(row.pk) for row in rows]})
+def act(client, action: str, *rows, confirmed="yes"):
+    """Acts on a selection, and says yes where that is asked first."""
+    chosen = {"action": action, "_selected_action": [str(row.pk) for row in rows]}
+    return client.post(LIST, {**chosen, "confirmed": confirmed})
 
 
 def press(client, approval, button: str, **filled_in: str):
@@ -198,6 +200,14 @@ def test_rejects_a_selection(run, olivia):
     rows = ApprovalFactory.create_batch(3, run=run)
     act(signed_in(olivia), "reject_selected", *rows)
     assert set(Approval.objects.values_list("status", flat=True)) == {"rejected"}
+
+
+@pytest.mark.parametrize("action", ["approve_selected", "reject_selected"])
+def test_asks_first_and_shows_the_calls(approval, olivia, action):
+    page = act(signed_in(olivia), action, approval, confirmed="").content.decode()
+    assert "calculator" in page
+    assert f'name="_selected_action" value="{approval.pk}"' in page
+    assert decided(approval).status == "pending"
 
 
 # --- who ---

@@ -11,9 +11,9 @@ from django.utils import timezone
 
 from billing.budgets.counters import present_start
 from billing.models import BudgetPeriod
-from runs.models import Run, Schedule
+from runs.models import Run, Schedule, Status
 from runs.schedules import due
-from tests.factories import AgentFactory, BudgetFactory, ScheduleFactory
+from tests.factories import AgentFactory, BudgetFactory, RunFactory, ScheduleFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,6 +55,20 @@ def test_is_refused_in_another_workspace_for_nothing(api, charlie, other_workspa
     AgentFactory(workspace=other_workspace, name="assistant")
 
     assert api(charlie).post("/runs", {"agent_id": "assistant", "message": "hello"}).status_code == 202
+
+
+def test_describes_402_for_all_that_begins_a_run(api, alice, workspace, agent, spent):
+    run = RunFactory(workspace=workspace, user=alice, agent=agent, status=Status.FAILED)
+    schedule = ScheduleFactory(workspace=workspace, user=alice, agent=agent)
+    asked = {
+        "/runs": ("", {"agent_id": "assistant", "message": "hello"}),
+        "/runs/{id}/retry": (run.pk, None),
+        "/schedules/{id}/trigger": (schedule.pk, None),
+    }
+    paths = api().get("/openapi.json").json()["paths"]
+    for path, (key, body) in asked.items():
+        assert api(alice).post(path.replace("{id}", str(key)), body).status_code == 402, path
+        assert "402" in paths[f"/api/v1{path}"]["post"]["responses"], path
 
 
 def test_answers_chats_with_402(http, alice, agent, spent):
