@@ -18,6 +18,7 @@ from decimal import Decimal
 from html import escape
 from math import ceil, floor, log10
 from pathlib import Path
+from sys import float_info
 
 from django.http import HttpResponse
 
@@ -257,7 +258,8 @@ def _highest(series: Sequence[Series], is_stacked: bool) -> float:
 
 def ticks(highest: float) -> list[float]:
     """From zero, in steps of 1, 2 or 5 times a power of ten, to the first at or above `highest`."""
-    if highest <= 0:
+    # What is less than the least normal number may be nothing once it is divided.
+    if highest < float_info.min:
         return [0.0, 1.0]
     magnitude = 10.0 ** floor(log10(highest / _TICKS))
     step = next(step for factor in (1, 2, 5, 10) if (step := factor * magnitude) * _TICKS >= highest * 0.999)

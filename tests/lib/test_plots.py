@@ -6,7 +6,7 @@ from decimal import Decimal
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agentplatform.lib import plots
@@ -20,6 +20,7 @@ def texts(svg: str, tag: str = "text") -> list[str]:
     return [element.text or "" for element in ElementTree.fromstring(svg).iter(f"{SVG}{tag}")]
 
 
+@example([("", 5e-324)])
 @given(st.lists(st.tuples(st.text(), st.none() | st.floats(0, 1e15) | st.decimals(0, 10**12)), max_size=30))
 def test_it_is_well_formed_whatever_it_is_given(rows):
     labels, values = [label for label, _ in rows], [value for _, value in rows]
